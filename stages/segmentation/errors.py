@@ -1,0 +1,38 @@
+"""Errors that a user can cause or meet, and how a stage reports them.
+
+One line on standard error, no traceback: what is wrong, where, what to do.
+Exit status 2 for bad input, 1 for a fault of the machine or of the run.
+Anything else is a defect of this program and keeps its traceback.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+
+class InputError(Exception):
+    """The user's input is wrong: params, data, addresses. Exit status 2."""
+
+
+class Fault(Exception):
+    """The input may be right, but the run cannot go on: a full disk, a diverged loss. Exit status 1."""
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a stage's `main` and turn its errors into one line and an exit status."""
+    name = Path(sys.argv[0]).stem
+    try:
+        main()
+    except InputError as error:
+        status, message = 2, str(error)
+    except Fault as error:
+        status, message = 1, str(error)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        status, message = 1, f"{where}{error.strerror or error}"
+    except KeyboardInterrupt:
+        status, message = 130, "interrupted"
+    else:
+        return
+    print(f"{name}: error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(status)
