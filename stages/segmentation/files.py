@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from stages.segmentation.errors import InputError
+
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Replace the file at `path` by `data`, atomically; missing parent folders are made."""
@@ -63,3 +65,13 @@ def _umask() -> int:
     mask = os.umask(0o022)
     os.umask(mask)
     return mask
+
+
+def read_json(path: Path, stage: str) -> Any:
+    """Read the JSON that `stage` wrote; raises `InputError` where it is missing or broken."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run `python -m stages.{stage}` first") from None
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON ({error}); run `python -m stages.{stage}` again") from None

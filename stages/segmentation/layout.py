@@ -1,4 +1,6 @@
-"""The on-disk layout of Oxford-IIIT Pet, in which every source leaves its data.
+"""Where everything lies: the layout of a dataset, and the outputs of the stages.
+
+Every source leaves its data in the layout of Oxford-IIIT Pet:
 
     images/ID.jpg              the picture; its content may be any format, whatever the name says
     annotations/trimaps/ID.png one byte a pixel: 1 pet, 2 background, 3 border
@@ -9,7 +11,10 @@
 Source: https://www.robots.ox.ac.uk/~vgg/data/pets/ (README of annotations.tar.gz).
 """
 
+import re
 from pathlib import Path
+
+from stages.segmentation.errors import InputError
 
 PET, BACKGROUND, BORDER = 1, 2, 3
 
@@ -18,6 +23,17 @@ TEST = Path("annotations/test.txt")
 LIST = Path("annotations/list.txt")
 TRIMAPS = Path("annotations/trimaps")
 IMAGES = Path("images")
+
+# Where the stages leave their outputs, from the root of the repository.
+RAW = Path("data/raw")
+SPLIT = Path("data/split.json")
+STATS = Path("data/stats.json")
+CHECKPOINTS = Path("checkpoints")
+METRICS = Path("metrics")
+PLOTS = METRICS / "plots"
+RUNS = Path("runs")  # TensorBoard; what differs from run to run goes here, never into an output
+
+_NUMBERS = re.compile(r"(\s+\d+){3}\s*$")  # class, species and breed; an id may hold spaces
 
 
 def image_path(raw: Path, picture_id: str) -> Path:
@@ -28,3 +44,22 @@ def image_path(raw: Path, picture_id: str) -> Path:
 def trimap_path(raw: Path, picture_id: str) -> Path:
     """Where the trimap of `picture_id` lies under the dataset folder `raw`."""
     return raw / TRIMAPS / f"{picture_id}.png"
+
+
+def read_list(path: Path) -> list[str]:
+    """Return the ids that a list file names, one a line, without the three numbers that may follow.
+
+    A line that starts with `#` is a comment. Raises `InputError` for a missing file, and for ids that
+    could lead out of the dataset's folder.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such list; every source must provide it") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not a text file in UTF-8") from None
+    ids = [_NUMBERS.sub("", line).strip() for line in lines if line.strip() and not line.startswith("#")]
+    for picture_id in ids:
+        if not picture_id.isprintable() or "/" in picture_id or "\\" in picture_id or picture_id[0] == ".":
+            raise InputError(f"{path}: {picture_id!r} is not a plain picture id")
+    return ids

@@ -1,0 +1,40 @@
+# `make help` lists what there is. Everything runs in .venv, which is built on first use.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+TORCH_INDEX ?=
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export NO_ALBUMENTATIONS_UPDATE := 1
+
+PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: help setup run test test-all lint clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*##/ { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: .venv/.complete  ## build .venv (TORCH_INDEX=URL takes torch from that package index)
+
+.venv/.complete: requirements.txt requirements-dev.txt constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 4) and "Python 3.11.4 or newer is needed; try make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(if $(TORCH_INDEX),$(PIP) --index-url $(TORCH_INDEX) $$(grep ^torch== requirements.txt))
+	$(PIP) --requirement requirements.txt --requirement requirements-dev.txt
+	touch $@
+
+run: setup  ## run the whole pipeline and print its results
+	dvc repro
+	@python -m stages.summary
+
+test: setup  ## the fast tests
+	python -m pytest -m "not slow"
+
+test-all: setup  ## all tests, the slow ones too
+	python -m pytest
+
+lint: setup  ## ruff and mypy
+	ruff check .
+	ruff format --check .
+	mypy
+
+clean:  ## remove .venv; outputs and DVC's cache stay
+	rm -rf .venv

@@ -1,0 +1,20 @@
+"""Stage: mean and standard deviation of the training pictures' pixels."""
+
+from stages.segmentation.errors import run
+from stages.segmentation.files import read_json, write_json
+from stages.segmentation.layout import RAW, SPLIT, STATS, image_path
+from stages.segmentation.params import load_params
+from stages.segmentation.stats import compute_stats
+
+
+def main() -> None:
+    """Read data/raw/ and data/split.json, write data/stats.json."""
+    load_params()  # uses none, but a wrong file stops every stage
+    split = read_json(SPLIT, "split")
+    stats = compute_stats([image_path(RAW, each) for each in split["train"]])
+    write_json(STATS, stats)
+    print(f"mean {stats['mean']}, std {stats['std']} of {stats['images']} pictures")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,36 @@
+"""Stage: bring the dataset that `data.source` names into data/raw/, in the layout of Oxford-IIIT Pet."""
+
+from pathlib import Path
+
+from stages.segmentation.errors import run
+from stages.segmentation.files import rebuilt_folder
+from stages.segmentation.layout import RAW
+from stages.segmentation.params import load_params
+from stages.segmentation.sources.folder import write_folder
+from stages.segmentation.sources.pets import default_cache, write_pets
+from stages.segmentation.sources.sample import write_sample
+
+
+def main() -> None:
+    """Write data/raw/; what is there stays as it is until the new dataset is complete."""
+    data = load_params().data
+    with rebuilt_folder(RAW) as folder:
+        if data.source == "sample":
+            write_sample(folder, data.seed)
+        elif data.source == "oxford-iiit-pet":
+            pets = data.pets
+            write_pets(
+                folder,
+                pets.images_url,
+                pets.images_md5,
+                pets.annotations_url,
+                pets.annotations_md5,
+                default_cache(),
+            )
+        else:
+            write_folder(folder, Path(data.folder.path), data.folder.test_fraction, data.seed)
+    print(f"{data.source}: {RAW} is complete")
+
+
+if __name__ == "__main__":
+    run(main)

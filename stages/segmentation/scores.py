@@ -1,0 +1,75 @@
+"""Scores of binary masks: integer counts per picture first, reductions after.
+
+Where a ratio is 0/0 there was nothing to get wrong, and it is 1: an empty mask that is predicted
+empty scores 1, one that is predicted non-empty scores 0.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+REPORT_BATCH = 8  # the batch over which the report takes its soft Dice
+
+Counts = NDArray[np.int64]  # (N, 4): true positives, false positives, false negatives, true negatives
+Values = NDArray[np.float64]
+
+
+def confusion_counts(predictions: Tensor, masks: Tensor) -> Tensor:
+    """Count pixels per picture: boolean `(N, …)` and `(N, …)` to int64 `(N, 4)`: TP, FP, FN, TN."""
+    predictions, masks = predictions.flatten(1), masks.flatten(1)
+    both, predicted, true = ((m).sum(1) for m in (predictions & masks, predictions, masks))
+    return torch.stack(
+        [both, predicted - both, true - both, predictions.shape[1] - predicted - true + both], 1
+    )
+
+
+def dice(counts: Counts) -> Values:
+    """Dice of each row of `(…, 4)` counts: 2 TP / (2 TP + FP + FN). Dice 1945."""
+    tp, fp, fn, _ = np.moveaxis(counts, -1, 0)
+    return _ratio(2 * tp, 2 * tp + fp + fn)
+
+
+def iou(counts: Counts) -> Values:
+    """Intersection over union of each row: TP / (TP + FP + FN). Jaccard 1912."""
+    tp, fp, fn, _ = np.moveaxis(counts, -1, 0)
+    return _ratio(tp, tp + fp + fn)
+
+
+def precision(counts: Counts) -> Values:
+    """Share of the predicted foreground that is true: TP / (TP + FP)."""
+    tp, fp, _, _ = np.moveaxis(counts, -1, 0)
+    return _ratio(tp, tp + fp)
+
+
+def recall(counts: Counts) -> Values:
+    """Share of the true foreground that is predicted: TP / (TP + FN)."""
+    tp, _, fn, _ = np.moveaxis(counts, -1, 0)
+    return _ratio(tp, tp + fn)
+
+
+def soft_dice(probabilities: Tensor, masks: Tensor) -> Tensor:
+    """The report's Dice over a whole batch, not thresholded: a scalar, differentiable."""
+    intersection = (probabilities * masks).sum()
+    return 2 * intersection / (probabilities.sum() + masks.sum() + 1e-8)
+
+
+def soft_sums(probabilities: Tensor, masks: Tensor) -> Tensor:
+    """What the soft Dice is made of, per picture: `(N, 3)`, the sums of p·y, p and y."""
+    probabilities, masks = probabilities.flatten(1), masks.flatten(1)
+    return torch.stack([(probabilities * masks).sum(1), probabilities.sum(1), masks.sum(1)], 1)
+
+
+def report_dice(sums: Values) -> float:
+    """The report's score: the soft Dice of each batch of 8 in list order, averaged over the batches.
+
+    `sums` are the `soft_sums` of all pictures, `(N, 3)`. The last batch may be smaller and counts the same.
+    """
+    starts = np.arange(0, len(sums), REPORT_BATCH)
+    intersection, predicted, true = np.add.reduceat(sums, starts, axis=0).T
+    return float(np.mean(2 * intersection / (predicted + true + 1e-8)))
+
+
+def _ratio(numerator: NDArray[np.int64], denominator: NDArray[np.int64]) -> Values:
+    ones = np.ones(np.shape(denominator))
+    return np.divide(numerator, denominator, out=ones, where=np.asarray(denominator) > 0)

@@ -1,0 +1,129 @@
+"""The embedded dataset: drawn cats and dogs in the layout of Oxford-IIIT Pet.
+
+Fur and surroundings take their colours, textures and shapes from the same distributions, so that
+no threshold and no average shape finds the animal, while a network that sees shapes does.
+Every picture has a random stream of its own, from (seed, index): its bytes depend on nothing else.
+"""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.random import Generator, SeedSequence, default_rng
+from numpy.typing import NDArray
+from PIL import Image
+
+from stages.segmentation.layout import (
+    BACKGROUND,
+    BORDER,
+    IMAGES,
+    LIST,
+    PET,
+    TEST,
+    TRAINVAL,
+    TRIMAPS,
+    image_path,
+    trimap_path,
+)
+from stages.segmentation.sources.figures import BREEDS, Breed, animal
+from stages.segmentation.sources.painting import PALETTE, add, photographed, scene
+from stages.segmentation.sources.scenery import thing
+from stages.segmentation.sources.shapes import Part, moved
+
+PICTURES = 400
+PER_BREED = PICTURES // len(BREEDS)
+TEST_EVERY = 4  # each breed's every fourth picture tests
+
+Bytes = NDArray[np.uint8]
+
+
+def write_sample(folder: Path, seed: int) -> None:
+    """Fill the empty `folder` with 400 drawn pets, 300 to train and validate, 100 to test.
+
+    JPEG pictures of 128 to 200 px on the longer side, with trimaps and lists as in Oxford-IIIT Pet
+    (https://www.robots.ox.ac.uk/~vgg/data/pets/). The same `seed` (an integer >= 0) gives the same bytes.
+    """
+    for path in (IMAGES, TRIMAPS):
+        (folder / path).mkdir(parents=True)
+
+    for index in range(PICTURES):
+        picture, trimap = draw(default_rng(SeedSequence([seed, index])), _breed(index))
+        Image.fromarray(picture).save(image_path(folder, _id(index)), quality=90)
+        Image.fromarray(trimap).save(trimap_path(folder, _id(index)))
+    _write_lists(folder)
+
+
+def draw(rng: Generator, breed: Breed) -> tuple[Bytes, Bytes]:
+    """Draw one animal in a scene: the picture (H, W, 3), RGB, and its trimap (H, W)."""
+    long, short = rng.integers(128, 201), rng.uniform(0.62, 1.0)
+    width, height = (int(long), int(long * short)) if rng.random() < 0.6 else (int(long * short), int(long))
+    horizon = height * rng.uniform(0.2, 0.6)
+    close = rng.random() < 0.15  # a close-up: the frame cuts the animal's feet off
+    ground = height * rng.uniform(1.15, 1.5) if close else rng.uniform(max(horizon, 0.65 * height), height)
+    palette = rng.permutation(PALETTE)
+    canvas = scene(rng, height, width, horizon, palette[:4])
+    for base in np.sort(rng.uniform(horizon, min(ground, height), rng.integers(3, 6))):
+        parts = _placed(rng, thing(rng), height, width, base, rng.uniform(0.15, 0.35))
+        add(rng, canvas, parts, palette)
+    size = rng.uniform(0.9, 1.2) if close else rng.uniform(0.85, 1.15)
+    parts = _placed(rng, animal(rng, breed), height, width, ground, size)
+    cover = add(rng, canvas, parts, palette[4:])  # it may look like the things, not like what it stands on
+    return photographed(rng, canvas), _trimap(cover > 0.5)
+
+
+def _placed(
+    rng: Generator, parts: list[Part], height: int, width: int, base: float, size: float
+) -> list[Part]:
+    """Face a figure left or right and stand it on row `base`, at most `size` of the frame.
+
+    Wherever the frame cuts it, its top and most of it stay in sight.
+    """
+    if rng.random() < 0.5:
+        parts = [part._replace(polygons=part.polygons * (-1, 1)) for part in parts]
+    parts = moved(parts, 0, 0, 1.0, rng.normal(0, 0.06))
+    points = np.concatenate([part.polygons.reshape(-1, 2) for part in parts])
+    low, high = points.min(axis=0), points.max(axis=0)
+    scale = size * np.sqrt(height * width / np.prod(high - low))
+    scale = min(scale, (base - 0.04 * height) / -low[1], 1.2 * width / (high[0] - low[0]))
+    base = min(base, height - 0.35 * scale * low[1])
+    reach = 0.8 * scale * (high[0] - low[0]) / 2
+    x = np.clip(rng.uniform(0.35, 0.65) * width, reach, width - reach)
+    return moved(parts, x - scale * (low[0] + high[0]) / 2, base, scale)
+
+
+def _trimap(pet: NDArray[np.bool_]) -> Bytes:
+    """Label pet and background, and a band along the outline: 1 px outside it, 2 px inside."""
+    mask = pet.astype(np.uint8)
+    kernel = np.ones((3, 3), dtype=np.uint8)
+    trimap = np.full(mask.shape, BACKGROUND, dtype=np.uint8)
+    trimap[cv2.dilate(mask, kernel) > 0] = BORDER
+    trimap[cv2.erode(mask, kernel, iterations=2) > 0] = PET
+    return trimap
+
+
+def _breed(index: int) -> Breed:
+    return BREEDS[index // PER_BREED]
+
+
+def _id(index: int) -> str:
+    return f"{_breed(index).name}_{index % PER_BREED + 1}"
+
+
+def _write_lists(folder: Path) -> None:
+    """Write list.txt, trainval.txt and test.txt: ID CLASS-ID SPECIES BREED-ID."""
+    lines = []
+    for index in range(PICTURES):
+        breed = _breed(index)
+        kin = [other for other in BREEDS if other.species == breed.species]
+        lines.append(f"{_id(index)} {BREEDS.index(breed) + 1} {breed.species} {kin.index(breed) + 1}\n")
+    head = (
+        "#Image CLASS-ID SPECIES BREED ID\n"
+        "#ID: 1:5 Class ids\n"
+        "#SPECIES: 1:Cat 2:Dog\n"
+        "#BREED ID: 1-2:Cat 1-3:Dog\n"
+        "#Cats' names begin with a capital letter, dogs' with a small one\n"
+        "#Drawn by a program; the breeds are invented\n"
+    )
+    (folder / LIST).write_text(head + "".join(lines))
+    (folder / TEST).write_text("".join(lines[TEST_EVERY - 1 :: TEST_EVERY]))
+    (folder / TRAINVAL).write_text("".join(x for i, x in enumerate(lines, 1) if i % TEST_EVERY))

@@ -1,0 +1,41 @@
+"""What a person can follow while a network trains: a CSV of the epochs, and TensorBoard."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+from stages.segmentation.files import write_bytes
+from stages.segmentation.training import Row
+
+
+def write_csv(path: Path, rows: Sequence[Row]) -> None:
+    """Write all epochs so far; the file is replaced, never appended to (see files.py)."""
+    lines = [",".join(rows[0]), *(",".join(f"{value:.6g}" for value in row.values()) for row in rows)]
+    write_bytes(path, ("\n".join(lines) + "\n").encode())
+
+
+def open_board(folder: Path) -> SummaryWriter:
+    """Start a TensorBoard run in a new folder, named by the time, under `folder`."""
+    return SummaryWriter(folder / datetime.now().strftime("%Y-%m-%d_%H-%M-%S"))
+
+
+def log_epoch(board: SummaryWriter, row: Row, speed: float) -> None:
+    """Log one epoch's scalars; `speed` is in training pictures a second."""
+    epoch = row["epoch"]
+    for part in ("train", "val"):
+        board.add_scalar(f"loss/{part}", row[f"{part}_loss"], epoch)  # type: ignore[literal-required]
+        board.add_scalar(f"dice/{part}", row[f"{part}_dice"], epoch)  # type: ignore[literal-required]
+    board.add_scalar("dice_report/val", row["val_dice_report"], epoch)
+    board.add_scalar("lr", row["lr"], epoch)
+    board.add_scalar("pictures_per_second/train", speed, epoch)
+
+
+def log_pictures(board: SummaryWriter, epoch: int, images: Tensor, masks: Tensor, predicted: Tensor) -> None:
+    """Log pictures `(N, 3, H, W)` uint8 with truth and prediction `(N, 1, H, W)`, 0 or 1, side by side."""
+    shown = [images, *(mask.expand_as(images) * 255 for mask in (masks, predicted))]
+    board.add_images("validation: picture, truth, prediction", torch.cat(shown, dim=3), epoch)
+    board.flush()

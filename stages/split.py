@@ -1,0 +1,23 @@
+"""Stage: decide which pictures train, validate and test; check every picture and name what is dropped."""
+
+import sys
+
+from stages.segmentation.errors import run
+from stages.segmentation.files import write_json
+from stages.segmentation.layout import RAW, SPLIT
+from stages.segmentation.params import load_params
+from stages.segmentation.splits import split_dataset
+
+
+def main() -> None:
+    """Read data/raw/, write data/split.json."""
+    data = load_params().data
+    split = split_dataset(RAW, data.val_fraction, data.limit, data.max_dropped)
+    write_json(SPLIT, split)
+    for dropped in split["dropped"]:
+        print(f"dropped {dropped['id']}: {dropped['reason']}", file=sys.stderr)
+    print(f"train {len(split['train'])}, val {len(split['val'])}, test {len(split['test'])} pictures")
+
+
+if __name__ == "__main__":
+    run(main)

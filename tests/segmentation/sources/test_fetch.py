@@ -1,0 +1,344 @@
+import hashlib
+import random
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from stages.segmentation.errors import Fault, InputError
+from stages.segmentation.sources.fetch import Patience, fetch
+
+BODY = random.Random(0).randbytes(2_000_000)
+MD5 = hashlib.md5(BODY).hexdigest()
+QUICK = Patience(connect=2.0, read=0.5, tries=3, total=8, backoff=0.01)
+ROOT = Path(__file__).parents[3]
+FETCH = f"""
+import sys; from pathlib import Path; from stages.segmentation.sources.fetch import fetch
+print(fetch(sys.argv[1], {MD5!r}, Path(sys.argv[2])))
+"""
+
+
+class Site(ThreadingHTTPServer):
+    """Serves BODY, each request in the way that `plan` says next; good once the plan is used up."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server_port}/images.tar.gz"
+        self.plan: list[str] = []
+        self.body = BODY
+        self.ranges: list[str | None] = []  # one for each request
+        self.served = 0  # bytes of bodies
+        self.headers: dict[str, str] = {}  # for each response
+        self.ended = threading.Event()
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Site
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        site = self.server
+        self.close_connection = True
+        way = site.plan.pop(0) if site.plan else "good"
+        wanted = self.headers["Range"]
+        site.ranges.append(wanted)
+        start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1]) if wanted else 0  # type: ignore[index]
+        if way.isdigit():
+            self.reply(int(way), b"sorry")
+        elif wanted and "ignore range" not in way and start >= len(site.body):
+            self.reply(416, b"", {"Content-Range": f"bytes */{len(site.body)}"})
+        elif wanted and "ignore range" not in way:
+            shift = 1 if way == "wrong start" else 0
+            span = f"bytes {start - shift}-{len(site.body) - 1}/{len(site.body)}"
+            self.reply(206, site.body[start - shift :], {"Content-Range": span}, way)
+        else:
+            self.reply(200, site.body, {}, way)
+
+    def reply(
+        self, status: int, body: bytes, headers: dict[str, str] | None = None, way: str = "good"
+    ) -> None:
+        self.send_response(status)
+        chunked = way.startswith("chunked")
+        length = {"Transfer-Encoding": "chunked"} if chunked else {"Content-Length": str(len(body))}
+        for name, value in {**length, **(headers or {}), **self.server.headers}.items():
+            self.send_header(name, value)
+        self.send_header("Connection", "close")  # or a client may ask again on the closing connection
+        self.end_headers()
+        sent = body[: len(body) // 2] if "drop" in way or "stall" in way else body
+        if way == "nothing":
+            return
+        self.wfile.write(b"%x\r\n%b\r\n" % (len(sent), sent) if chunked else sent)
+        if way == "chunked":
+            self.wfile.write(b"0\r\n\r\n")
+        if status < 400:
+            self.server.served += len(sent)
+        if way == "stall":
+            self.server.ended.wait(30)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with Site() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.ended.set()
+        server.shutdown()
+        thread.join()
+
+
+def fetched(site: Site, cache: Path, md5: str = MD5) -> bytes:
+    path = fetch(site.url, md5, cache, QUICK)
+    assert path == cache / f"{md5}.tar.gz"
+    assert not (cache / f"{md5}.part").exists()
+    return path.read_bytes()
+
+
+def files(cache: Path) -> list[str]:
+    return sorted(path.name for path in cache.iterdir() if path.suffix != ".lock")
+
+
+def test_second_call_makes_no_request(site: Site, tmp_path: Path) -> None:
+    cache = tmp_path / "not" / "yet"
+    assert fetched(site, cache) == BODY
+    assert fetched(site, cache, MD5) == BODY
+    assert site.ranges == [None]
+
+
+def test_md5_may_be_upper_case(site: Site, tmp_path: Path) -> None:
+    assert fetch(site.url, MD5.upper(), tmp_path, QUICK).name == f"{MD5}.tar.gz"
+
+
+def test_a_damaged_cached_file_is_fetched_again(site: Site, tmp_path: Path) -> None:
+    (tmp_path / f"{MD5}.tar.gz").write_bytes(BODY[:-1])
+    assert fetched(site, tmp_path) == BODY
+
+
+def test_progress_goes_to_stderr(site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fetched(site, tmp_path)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "images.tar.gz: 100%" in err
+    assert "2.00M/2.00M" in err
+
+
+@pytest.mark.parametrize("how", ["drop", "stall", "chunked drop"])
+def test_resumes_a_broken_transfer(site: Site, tmp_path: Path, how: str) -> None:
+    site.plan = [how, how]
+    assert fetched(site, tmp_path) == BODY
+    assert len(site.ranges) == 3
+    assert site.served < 1.1 * len(BODY)
+
+
+def test_progress_resets_the_count_of_tries(site: Site, tmp_path: Path) -> None:
+    site.plan = ["drop"] * (QUICK.tries + 3)
+    assert fetched(site, tmp_path) == BODY
+
+
+def test_tries_are_bounded_in_spite_of_progress(site: Site, tmp_path: Path) -> None:
+    site.plan = ["drop"] * 100
+    with pytest.raises(InputError, match=r"broke off after \d+ of 2000000 bytes"):
+        fetched(site, tmp_path)
+    assert len(site.ranges) == QUICK.total
+    assert files(tmp_path) == [f"{MD5}.part"]  # for the next run to go on from
+
+
+def test_too_few_bytes_are_never_taken_for_the_file(site: Site, tmp_path: Path) -> None:
+    site.plan = ["nothing"] * 100
+    with pytest.raises(InputError, match="broke off after 0 of 2000000 bytes"):
+        fetched(site, tmp_path)
+    assert len(site.ranges) == QUICK.tries
+
+
+def test_resumes_what_an_earlier_process_left(site: Site, tmp_path: Path) -> None:
+    (tmp_path / f"{MD5}.part").write_bytes(BODY[:1_500_000])
+    assert fetched(site, tmp_path) == BODY
+    assert site.ranges == ["bytes=1500000-"]
+    assert site.served == 500_000
+
+
+def start_process(site: Site, cache: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", FETCH, site.url, str(cache)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+
+def test_resumes_after_kill(site: Site, tmp_path: Path) -> None:
+    site.plan = ["stall"]
+    part = tmp_path / f"{MD5}.part"
+    with start_process(site, tmp_path) as process:
+        for _ in range(1000):
+            if part.exists() and part.stat().st_size > 900_000:
+                break
+            time.sleep(0.01)
+        process.kill()
+    assert fetched(site, tmp_path) == BODY
+    assert len(site.ranges) == 2
+    assert site.served < 1.1 * len(BODY)
+
+
+def test_two_processes_at_once_fetch_it_once(site: Site, tmp_path: Path) -> None:
+    site.plan = ["drop"]  # and a pause of a second, in which the other one comes
+    processes = [start_process(site, tmp_path) for _ in range(2)]
+    printed = [process.communicate(timeout=30)[0].strip() for process in processes]
+    assert printed == [str(tmp_path / f"{MD5}.tar.gz")] * 2
+    assert Path(printed[0]).read_bytes() == BODY
+    assert len(site.ranges) == 2
+    assert site.served < 1.1 * len(BODY)
+
+
+@pytest.mark.parametrize("how", ["good", "chunked"])
+def test_a_complete_part_is_used(site: Site, tmp_path: Path, how: str) -> None:
+    (tmp_path / f"{MD5}.part").write_bytes(BODY)
+    site.plan = [how]
+    assert fetched(site, tmp_path) == BODY
+    assert site.served == 0
+
+
+@pytest.mark.parametrize("left", [BODY + b"more", b"x" * len(BODY), b"wrong"])
+def test_a_part_of_another_file_is_fetched_again(site: Site, tmp_path: Path, left: bytes) -> None:
+    (tmp_path / f"{MD5}.part").write_bytes(left)
+    assert fetched(site, tmp_path) == BODY
+    assert site.ranges == [f"bytes={len(left)}-", None]
+
+
+@pytest.mark.parametrize("how", ["ignore range", "wrong start"])
+def test_servers_that_do_not_do_ranges_well(site: Site, tmp_path: Path, how: str) -> None:
+    site.plan = ["drop", how]
+    assert fetched(site, tmp_path) == BODY
+
+
+@pytest.mark.parametrize("how", ["ignore range, drop", "wrong start"])
+def test_servers_that_never_bring_more_are_given_up(site: Site, tmp_path: Path, how: str) -> None:
+    site.plan = ["drop", *[how, "drop"] * 10]
+    with pytest.raises(InputError, match="again and again; check the network"):
+        fetched(site, tmp_path)
+    assert len(site.ranges) <= 2 * QUICK.tries
+
+
+def test_redirects_keep_the_range(site: Site, tmp_path: Path) -> None:
+    site.plan, site.headers = ["drop", "302"], {"Location": "/elsewhere"}
+    assert fetched(site, tmp_path) == BODY
+    assert site.ranges == [None, *["bytes=1000000-"] * 2]
+
+
+def test_gzip_is_not_taken_for_an_encoding(site: Site, tmp_path: Path) -> None:
+    site.headers = {"Content-Encoding": "gzip"}
+    assert fetched(site, tmp_path) == BODY
+
+
+def test_chunked(site: Site, tmp_path: Path) -> None:
+    site.plan = ["chunked"]
+    assert fetched(site, tmp_path) == BODY
+
+
+@pytest.mark.parametrize("status", ["429", "500", "503"])
+def test_a_busy_server_is_asked_again(site: Site, tmp_path: Path, status: str) -> None:
+    site.plan = [status, status]
+    assert fetched(site, tmp_path) == BODY
+
+
+def test_a_server_that_stays_busy(site: Site, tmp_path: Path) -> None:
+    site.plan = ["503"] * 100
+    with pytest.raises(InputError, match="503 Service Unavailable"):
+        fetched(site, tmp_path)
+    assert len(site.ranges) == QUICK.tries
+
+
+@pytest.mark.parametrize("status", ["403", "404", "410"])
+def test_a_refusal_is_final(site: Site, tmp_path: Path, status: str) -> None:
+    site.plan = [status]
+    with pytest.raises(
+        InputError, match=rf"images\.tar\.gz: the server answers {status} .*check the address"
+    ):
+        fetched(site, tmp_path)
+    assert len(site.ranges) == 1
+    assert files(tmp_path) == []
+
+
+def test_wrong_md5(site: Site, tmp_path: Path) -> None:
+    site.body = b"something else"
+    found = hashlib.md5(site.body).hexdigest()
+    with pytest.raises(InputError, match=rf"{site.url}: expected md5 {MD5}, found {found}"):
+        fetched(site, tmp_path)
+    assert len(site.ranges) == 1
+    assert files(tmp_path) == []
+
+
+def test_wrong_md5_after_resuming_starts_over_once(site: Site, tmp_path: Path) -> None:
+    site.body, site.plan = BODY[::-1], ["drop"]
+    with pytest.raises(InputError, match="expected md5"):
+        fetched(site, tmp_path)
+    assert [wanted is None for wanted in site.ranges] == [True, False, True]
+    assert files(tmp_path) == []
+
+
+def test_nobody_listens(site: Site, tmp_path: Path) -> None:
+    with Site() as closed:
+        url = closed.url
+    start = time.monotonic()
+    with pytest.raises(
+        InputError, match=r"^http://127.*: Connection refused; check the address or the network"
+    ):
+        fetch(url, MD5, tmp_path, QUICK)
+    assert time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://127.0.0.1/a",
+        "images.tar.gz",
+        "http://[",
+        "",
+        "http://",
+        "http://a..b/",
+        "file://a/b",
+        "file://",
+    ],
+)
+def test_bad_addresses(tmp_path: Path, url: str) -> None:
+    with pytest.raises(InputError):
+        fetch(url, MD5, tmp_path, QUICK)
+
+
+@pytest.mark.parametrize("md5", ["", "0" * 31, "../" + "0" * 29, "g" * 32, "0" * 32 + "\n"])
+def test_bad_md5s(tmp_path: Path, md5: str) -> None:
+    with pytest.raises(InputError, match="32 hexadecimal digits"):
+        fetch("http://127.0.0.1/a", md5, tmp_path, QUICK)
+
+
+def test_cache_that_cannot_be_written(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Fault, match=rf"{tmp_path}/file: File exists, while fetching http"):
+        fetched(site, tmp_path / "file")
+
+
+def test_file_is_used_where_it_lies(tmp_path: Path) -> None:
+    path = tmp_path / "my pictures#1.tar.gz"
+    path.write_bytes(BODY)
+    for url in (path.as_uri(), f"file://{path}", f"FILE://localhost{path}"):
+        assert fetch(url, MD5, tmp_path / "cache") == path
+    assert not (tmp_path / "cache").exists()
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=rf"there is no file {tmp_path}/a\.tar\.gz"):
+        fetch(f"file://{tmp_path}/a.tar.gz", MD5, tmp_path)
+
+
+def test_file_with_another_md5(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"")
+    with pytest.raises(InputError, match=f"expected md5 {MD5}, found d41d8cd98f00b204e9800998ecf8427e"):
+        fetch(f"file://{tmp_path}/a", MD5, tmp_path)
