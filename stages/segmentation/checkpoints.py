@@ -36,8 +36,10 @@ def save_checkpoint(path: Path, model: nn.Module, meta: Meta) -> None:
     The bytes depend on the content alone: `torch.save` to a file would put its name into them, and a
     tensor its memory format; a view would drag the whole of its base along.
     """
+    # Copied into fresh tensors: `contiguous()` keeps odd strides where a dimension has the size 1.
     weights = {
-        name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()
+        name: torch.empty(tensor.shape, dtype=tensor.dtype).copy_(tensor)
+        for name, tensor in model.state_dict().items()
     }
     buffer = io.BytesIO()
     torch.save({"meta": json.dumps(meta, sort_keys=True), "weights": weights}, buffer)

@@ -1,8 +1,8 @@
 """The training loop: from batches to one row of numbers per epoch."""
 
 import time
-from collections.abc import Iterator
-from math import cos, pi
+from collections.abc import Callable, Iterator
+from math import cos, isfinite, pi
 from typing import TypedDict
 
 import numpy as np
@@ -58,12 +58,7 @@ def lr_factor(step: int, steps: int, schedule: str, warmup: float) -> float:
 
 
 def fit(
-    model: nn.Module,
-    train: Batches,
-    val: Batches,
-    settings: Train,
-    runner: Runner,
-    threshold: float,
+    model: nn.Module, train: Batches, val: Batches, settings: Train, runner: Runner, threshold: float
 ) -> Iterator[tuple[Row, float]]:
     """Train `model` in place; after each epoch yield its row and the speed in training pictures a second.
 
@@ -80,60 +75,63 @@ def fit(
         value.backward()
         optimizer.step()
         schedule.step()
-        predictions = torch.sigmoid(logits.detach()) >= threshold
-        return value.detach(), confusion_counts(predictions, truth.bool())
+        return value, confusion_counts(torch.sigmoid(logits.detach()) >= threshold, truth.bool())
 
     for epoch in range(1, settings.epochs + 1):
         lr, started = float(schedule.get_last_lr()[0]), time.perf_counter()
         model.train()
         torch.manual_seed(_dropout_seed(settings.seed, epoch))
-        losses, sizes, counts = [], [], []
-        with tqdm(
-            total=len(train.dataset), desc=f"epoch {epoch}", unit="img", leave=False, disable=None
-        ) as bar:
-            refreshed = started
-            for images, masks in train.epoch(epoch):
-                value, confusion = step(images, masks)
-                losses.append(value)
-                sizes.append(len(images))
-                counts.append(confusion)
-                if time.perf_counter() - refreshed > REFRESH_S:
-                    mean_loss, mean_dice = _summary(losses, sizes, counts, epoch, len(train), settings.lr)
-                    bar.set_postfix(loss=f"{mean_loss:.4f}", dice=f"{mean_dice:.4f}", refresh=False)
-                    refreshed = time.perf_counter()
-                bar.update(len(images))
-        train_loss, train_dice = _summary(losses, sizes, counts, epoch, len(train), settings.lr)
-        speed = sum(sizes) / (time.perf_counter() - started)
+        train_loss, train_dice = _train_epoch(epoch, train, step, settings.lr)
+        speed = len(train.dataset) / (time.perf_counter() - started)
         scored = score(model, val.epoch(0), runner, threshold, loss)
-        if not np.isfinite(scored.loss):
-            raise Fault(f"the validation loss is {scored.loss} after epoch {epoch}; try a lower train.lr")
-        yield (
-            Row(
-                epoch=epoch,
-                lr=lr,
-                train_loss=train_loss,
-                train_dice=train_dice,
-                val_loss=scored.loss,
-                val_dice=float(dice(scored.counts).mean()),
-                val_dice_report=report_dice(scored.soft),
-            ),
-            speed,
+        if not isfinite(scored.loss):
+            raise Fault(f"the validation loss is {scored.loss} after epoch {epoch}; {_advice(settings.lr)}")
+        row = Row(
+            epoch=epoch,
+            lr=lr,
+            train_loss=train_loss,
+            train_dice=train_dice,
+            val_loss=scored.loss,
+            val_dice=float(dice(scored.counts).mean()),
+            val_dice_report=report_dice(scored.soft),
         )
+        yield row, speed
 
 
-def _summary(
-    losses: list[Tensor], sizes: list[int], counts: list[Tensor], epoch: int, steps: int, lr: float
+def _train_epoch(
+    epoch: int, train: Batches, step: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], lr: float
 ) -> tuple[float, float]:
-    """Mean loss and mean Dice over the pictures of an epoch so far; waits for the device."""
-    values = torch.stack(losses).cpu().double()
-    if not values.isfinite().all():
-        step = int((~values.isfinite()).nonzero()[0])
-        raise Fault(
-            f"the training loss is {values[step].item()} at epoch {epoch}, step {step + 1} of {steps}; "
-            f"lower train.lr (now {lr:g}) or set train.precision to float32"
-        )
-    mean_loss = (values * torch.tensor(sizes)).sum().item() / sum(sizes)
-    return mean_loss, float(dice(torch.cat(counts).cpu().numpy()).mean())
+    """Take a step for each batch and return the mean loss and Dice; the bar waits for the device rarely."""
+    losses: list[Tensor] = []
+    counts: list[Tensor] = []
+    refreshed = time.perf_counter()
+    with tqdm(total=len(train.dataset), desc=f"epoch {epoch}", unit="img", leave=False, disable=None) as bar:
+        for images, masks in train.epoch(epoch):
+            value, confusion = step(images, masks)
+            losses.append(value.detach())
+            counts.append(confusion)
+            last = len(losses) == len(train)
+            if last or time.perf_counter() - refreshed > REFRESH_S:
+                mean_loss, mean_dice = _means(losses, counts)
+                if not isfinite(mean_loss):
+                    finite = torch.stack(losses).isfinite().int()
+                    where = f"epoch {epoch}, step {int(finite.argmin()) + 1} of {len(train)}"
+                    raise Fault(f"the training loss is not finite at {where}; {_advice(lr)}")
+                bar.set_postfix(loss=f"{mean_loss:.4f}", dice=f"{mean_dice:.4f}", refresh=False)
+                refreshed = time.perf_counter()
+            bar.update(len(images))
+    return mean_loss, mean_dice
+
+
+def _means(losses: list[Tensor], counts: list[Tensor]) -> tuple[float, float]:
+    """Mean loss and mean Dice over the pictures of some steps; waits for the device."""
+    sizes = torch.tensor([len(each) for each in counts])
+    mean_loss = (torch.stack(losses).cpu().double() * sizes).sum() / sizes.sum()
+    return float(mean_loss), float(dice(torch.cat(counts).cpu().numpy()).mean())
+
+
+def _advice(lr: float) -> str:
+    return f"lower train.lr (now {lr:g}), or set train.precision to float32"
 
 
 def _dropout_seed(seed: int, epoch: int) -> int:

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from stages.segmentation.models import NAMES, build_model
+from stages.segmentation.models import NAMES, UNet, build_model
 
 PARAMETERS = {"unet": 31_037_633, "resnet": 48_194_369}  # the report's
 
@@ -63,7 +63,7 @@ def test_default_init_is_pytorchs(name: str) -> None:
 
 
 def test_dropout_drops_whole_bottleneck_channels() -> None:
-    model = build_model("unet", width=4, dropout=0.5).train()
+    model = UNet(4, dropout=0.5).train()
     with torch.no_grad():
         channels = model.bottleneck(torch.rand(4, 32, 4, 4)).flatten(2).abs().sum(-1)
     assert 0.2 < (channels == 0).float().mean() < 0.8

@@ -45,9 +45,15 @@ def scene(rng: Generator, height: int, width: int, horizon: float, palette: Floa
         meet += 3 * _noise(rng, 1, width, 40)[0]
     below = np.arange(height, dtype=np.float32)[:, None] - meet
     floor = (below + 0.5).clip(0, 1)[..., None]
-    wall, ground = (_texture(rng, height, width, 0.3, palette) for _ in range(2))
+    wall, ground = (_texture(rng, height, width, 0.25, palette) for _ in range(2))
     canvas = wall * (1 - floor) + ground * floor
     return cast(Floats, canvas * (1 - 0.25 * np.exp(-np.abs(below) / 4))[..., None])
+
+
+def apart(colours: Floats, others: Floats) -> Floats:
+    """Sort `colours` (K, 3), the one least like any of `others` (J, 3) first."""
+    distance = np.linalg.norm(colours[:, None] - others, axis=2).min(axis=1)
+    return cast(Floats, colours[np.argsort(-distance, kind="stable")])
 
 
 def add(rng: Generator, canvas: Floats, parts: list[Part], palette: Floats) -> Floats:
@@ -69,7 +75,7 @@ def photographed(rng: Generator, canvas: Floats) -> NDArray[np.uint8]:
     light = rng.uniform(0.88, 1.1) + rng.uniform(-0.2, 0.2) * x + rng.uniform(-0.2, 0.2) * y
     tint = rng.uniform(0.9, 1.1, 3).astype(np.float32)
     picture = cv2.GaussianBlur(canvas * light[..., None] * tint, (0, 0), rng.uniform(0.3, 0.7))
-    grain = rng.standard_normal(canvas.shape, dtype=np.float32) * rng.uniform(0.005, 0.02)
+    grain = rng.standard_normal(canvas.shape, dtype=np.float32) * rng.uniform(0.004, 0.015)
     return np.rint((picture + grain).clip(0, 1) * 255).astype(np.uint8)
 
 
@@ -81,7 +87,7 @@ def _noise(rng: Generator, height: int, width: int, cell: float, stretch: float 
 
 
 def _colour(rng: Generator, palette: Floats) -> Floats:
-    colour = palette[rng.integers(len(palette))] * rng.uniform(0.9, 1.1)
+    colour = palette[rng.integers(len(palette))] * rng.uniform(0.92, 1.08)
     return (colour + rng.normal(0, 0.02, 3)).clip(0.06, 0.95).astype(np.float32)
 
 
@@ -89,7 +95,7 @@ def _texture(rng: Generator, height: int, width: int, patterned: float, palette:
     """A surface (H, W, 3): two colours as stripes, spots, patches or plain, under fine strands."""
     kind = ("stripes", "spots", "patches")[rng.integers(3)] if rng.random() < patterned else "plain"
     size = rng.uniform(5, 12)
-    blend: Floats = 0.25 * _noise(rng, height, width, 30)
+    blend: Floats = 0.2 * _noise(rng, height, width, 30)
     if kind == "stripes":
         angle, pitch = rng.uniform(0, np.pi), 2 * np.pi / (1.6 * size)
         x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
@@ -103,7 +109,7 @@ def _texture(rng: Generator, height: int, width: int, patterned: float, palette:
     mix = (blend.clip(0, 1) * rng.uniform(0.5, 0.95))[..., None]
     lying = rng.random() < 0.5
     strands = _noise(rng, height, width, 1.3, 4) if lying else _noise(rng, width, height, 1.3, 4).T
-    grain = 1 + rng.uniform(0.02, 0.07) * strands + 0.05 * _noise(rng, height, width, 12)
+    grain = 1 + rng.uniform(0.015, 0.05) * strands + 0.035 * _noise(rng, height, width, 12)
     first, second = _colour(rng, palette), _colour(rng, palette)
     return cast(Floats, (first + (second - first) * mix) * grain[..., None])
 
@@ -113,7 +119,7 @@ def _surfaces(rng: Generator, height: int, width: int, used: set[str], palette: 
     iris = IRISES[rng.integers(len(IRISES))]
     single = PLAIN | {"iris": iris}
     surfaces = {name: np.array([[rgb]], dtype=np.float32) for name, rgb in single.items()}
-    surfaces["fur"] = _texture(rng, height, width, 0.4, palette)
+    surfaces["fur"] = _texture(rng, height, width, 0.3, palette)
     surfaces["accent"] = _texture(rng, height, width, 0.0, palette)
     surfaces["ear"] = surfaces[("fur", "fur", "accent")[rng.integers(3)]]
     if "leaf" in used:
@@ -168,7 +174,7 @@ def _relief(part: Part, alpha: Floats, side: float) -> Floats:
     spread = max(0.2 * min(alpha.shape), 0.5)
     bulge = cv2.GaussianBlur(alpha, (0, 0), spread, borderType=cv2.BORDER_REPLICATE)
     slope = cv2.Sobel(bulge, cv2.CV_32F, 0, 1) + side * cv2.Sobel(bulge, cv2.CV_32F, 1, 0)
-    return cast(Floats, part.shade * (1 + part.relief * (0.75 * (bulge - 0.75) + 0.12 * spread * slope)))
+    return cast(Floats, part.shade * (1 + part.relief * (0.85 * (bulge - 0.75) + 0.12 * spread * slope)))
 
 
 def _coverage(part: Part, frays: Floats) -> Floats:

@@ -26,7 +26,7 @@ from stages.segmentation.layout import (
     trimap_path,
 )
 from stages.segmentation.sources.figures import BREEDS, Breed, animal
-from stages.segmentation.sources.painting import PALETTE, add, photographed, scene
+from stages.segmentation.sources.painting import PALETTE, add, apart, photographed, scene
 from stages.segmentation.sources.scenery import thing
 from stages.segmentation.sources.shapes import Part, moved
 
@@ -55,19 +55,20 @@ def write_sample(folder: Path, seed: int) -> None:
 
 def draw(rng: Generator, breed: Breed) -> tuple[Bytes, Bytes]:
     """Draw one animal in a scene: the picture (H, W, 3), RGB, and its trimap (H, W)."""
-    long, short = rng.integers(128, 201), rng.uniform(0.62, 1.0)
+    long, short = rng.integers(128, 201), rng.uniform(0.7, 1.0)
     width, height = (int(long), int(long * short)) if rng.random() < 0.6 else (int(long * short), int(long))
     horizon = height * rng.uniform(0.2, 0.6)
     close = rng.random() < 0.15  # a close-up: the frame cuts the animal's feet off
     ground = height * rng.uniform(1.15, 1.5) if close else rng.uniform(max(horizon, 0.65 * height), height)
     palette = rng.permutation(PALETTE)
-    canvas = scene(rng, height, width, horizon, palette[:4])
-    for base in np.sort(rng.uniform(horizon, min(ground, height), rng.integers(3, 6))):
+    canvas = scene(rng, height, width, horizon, palette[:3])
+    for base in np.sort(rng.uniform(horizon, min(ground, height), rng.integers(2, 5))):
         parts = _placed(rng, thing(rng), height, width, base, rng.uniform(0.15, 0.35))
         add(rng, canvas, parts, palette)
     size = rng.uniform(0.9, 1.2) if close else rng.uniform(0.85, 1.15)
     parts = _placed(rng, animal(rng, breed), height, width, ground, size)
-    cover = add(rng, canvas, parts, palette[4:])  # it may look like the things, not like what it stands on
+    coat = apart(palette[3:], palette[:3])[:4]  # may look like the things, less like wall and floor
+    cover = add(rng, canvas, parts, coat)
     return photographed(rng, canvas), _trimap(cover > 0.5)
 
 
@@ -84,9 +85,9 @@ def _placed(
     points = np.concatenate([part.polygons.reshape(-1, 2) for part in parts])
     low, high = points.min(axis=0), points.max(axis=0)
     scale = size * np.sqrt(height * width / np.prod(high - low))
-    scale = min(scale, (base - 0.04 * height) / -low[1], 1.2 * width / (high[0] - low[0]))
-    base = min(base, height - 0.35 * scale * low[1])
-    reach = 0.8 * scale * (high[0] - low[0]) / 2
+    scale = min(scale, (base - 0.04 * height) / -low[1], 1.15 * width / (high[0] - low[0]))
+    base = min(base, height - 0.3 * scale * low[1])
+    reach = 0.88 * scale * (high[0] - low[0]) / 2
     x = np.clip(rng.uniform(0.35, 0.65) * width, reach, width - reach)
     return moved(parts, x - scale * (low[0] + high[0]) / 2, base, scale)
 

@@ -1,0 +1,143 @@
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stages.segmentation import layout
+from stages.segmentation.errors import InputError
+from stages.segmentation.pictures import read_trimap
+from stages.segmentation.sources.folder import write_folder
+from stages.segmentation.splits import split_dataset
+
+COUNT = 20
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A person's folder: 20 pictures of several formats, masks of 0 and 255."""
+    own = tmp_path / "own"
+    for name in ("images", "masks"):
+        (own / name).mkdir(parents=True)
+    for i in range(COUNT):
+        Image.new("RGB", (30, 20), (10 * i, 0, 0)).save(
+            own / "images" / f"photo {i}{['.jpg', '.png', '.webp'][i % 3]}"
+        )
+        mask = np.zeros((20, 30), np.uint8)
+        mask[5:10, 5 : 6 + i] = 255
+        Image.fromarray(mask).save(own / "masks" / f"photo {i}.png")
+    return own
+
+
+def written(own: Path, test_fraction: float = 0.25, seed: int = 0) -> Path:
+    raw = own.parent / f"raw{len(list(own.parent.iterdir()))}"
+    raw.mkdir()
+    write_folder(raw, own, test_fraction, seed)
+    return raw
+
+
+def members(raw: Path) -> tuple[list[str], list[str]]:
+    return layout.read_list(raw / layout.TRAINVAL), layout.read_list(raw / layout.TEST)
+
+
+def test_masks_become_trimaps_and_pictures_keep_their_bytes(own: Path) -> None:
+    raw = written(own)
+    assert layout.image_path(raw, "photo 1").read_bytes() == (own / "images/photo 1.png").read_bytes()
+    trimap = read_trimap(layout.trimap_path(raw, "photo 3"))
+    assert (trimap[5:10, 5:9] == layout.PET).all() and (trimap == layout.PET).sum() == 20
+    assert (trimap == layout.BACKGROUND).sum() == 580
+    split = split_dataset(raw, 0.2, None, 0)
+    assert len(split["train"]) == 12 and len(split["val"]) == 3 and len(split["test"]) == 5
+
+
+def test_the_random_split_repeats_and_depends_on_the_seed(own: Path) -> None:
+    first, again, other = members(written(own)), members(written(own)), members(written(own, seed=1))
+    assert first == again != other
+    assert len(first[1]) == 5 and not set(first[0]) & set(first[1])
+    assert sorted(first[0] + first[1]) == sorted(f"photo {i}" for i in range(COUNT))
+
+
+@pytest.mark.parametrize("place", ["", "annotations"])
+@pytest.mark.parametrize("suffix", ["", ".jpg"])
+def test_lists_are_followed(own: Path, place: str, suffix: str) -> None:
+    (own / place).mkdir(exist_ok=True)
+    (own / place / "trainval.txt").write_text("".join(f"photo {i}{suffix}\n" for i in range(6)))
+    (own / place / "test.txt").write_text("photo 9\nphoto 7\n")
+    assert members(written(own)) == ([f"photo {i}" for i in range(6)], ["photo 9", "photo 7"])
+
+
+def test_trimaps_are_taken_as_they_are(own: Path) -> None:
+    shutil.rmtree(own / "masks")
+    (own / "annotations/trimaps").mkdir(parents=True)
+    for i in range(COUNT):
+        trimap = np.full((20, 30), 2, np.uint8)
+        trimap[0, :3] = (1, 3, 3)
+        Image.fromarray(trimap).save(own / f"annotations/trimaps/photo {i}.png")
+    raw = written(own)
+    assert (read_trimap(layout.trimap_path(raw, "photo 2")) == 3).sum() == 2
+
+
+def coloured(mask: np.ndarray) -> Image.Image:
+    return Image.fromarray(np.stack([mask, 0 * mask, 0 * mask], axis=-1))
+
+
+def palette(mask: np.ndarray) -> Image.Image:
+    image = Image.fromarray((mask > 0).astype(np.uint8))
+    image.putpalette([255, 255, 255, 0, 0, 0])
+    return image
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        lambda mask: Image.fromarray(mask).convert("1"),
+        lambda mask: Image.fromarray((mask > 0).astype(np.uint8)),
+        lambda mask: Image.fromarray(mask.astype(np.uint16) * 100),
+        lambda mask: Image.merge("LA", [Image.fromarray(mask), Image.new("L", (30, 20), 255)]),
+        lambda mask: coloured(mask).convert("RGBA"),
+        coloured,
+        palette,
+    ],
+    ids=["1 bit", "0 and 1", "16 bit", "grey with alpha", "colour with alpha", "colour", "palette"],
+)
+def test_any_non_zero_pixel_is_foreground(own: Path, convert) -> None:  # type: ignore[no-untyped-def]
+    path = own / "masks/photo 4.png"
+    before = np.asarray(Image.open(path))
+    convert(before).save(path)
+    trimap = read_trimap(layout.trimap_path(written(own), "photo 4"))
+    assert ((trimap == layout.PET) == (before > 0)).all()
+
+
+@pytest.mark.parametrize("how", ["no mask", "no picture", "broken mask", "broken picture"])
+def test_what_is_unusable_is_named_by_the_split(own: Path, how: str) -> None:
+    if how == "no mask":
+        (own / "masks/photo 3.png").unlink()
+    elif how == "no picture":
+        (own / "images/photo 3.jpg").unlink()
+    elif how == "broken mask":
+        (own / "masks/photo 3.png").write_text("hello")
+    else:
+        (own / "images/photo 3.jpg").write_text("hello")
+    split = split_dataset(written(own), 0.1, None, max_dropped=0.05)
+    assert [each["id"] for each in split["dropped"]] == ["photo 3"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda own: shutil.rmtree(own), r"images: no such folder"),
+        (lambda own: shutil.rmtree(own / "images"), "images: no such folder; put your files there"),
+        (lambda own: shutil.rmtree(own / "masks"), r"own: needs one of the folders masks/ and trimaps/"),
+        (lambda own: (own / "trimaps").mkdir(), r"own: needs one of the folders masks/ and trimaps/"),
+        (lambda own: [each.unlink() for each in (own / "images").iterdir()], r"images: holds no files"),
+        (lambda own: (own / "test.txt").touch(), r"needs both of trainval\.txt and test\.txt"),
+        (lambda own: shutil.copy(own / "images/photo 0.jpg", own / "images/photo 0.png"), "differ by suffix"),
+        (lambda own: (own / "masks/photo 0.png").rename(own / "masks/photo 0.jpg"), "must be lossless"),
+        (lambda own: [(own / n).write_text("../x\n") for n in ("test.txt", "trainval.txt")], "not a plain"),
+    ],
+)  # fmt: skip
+def test_a_folder_that_cannot_be_used(own: Path, spoil, message: str) -> None:  # type: ignore[no-untyped-def]
+    spoil(own)
+    with pytest.raises(InputError, match=message):
+        written(own)
