@@ -23,7 +23,7 @@ from stages.segmentation.layout import (
     image_path,
     trimap_path,
 )
-from stages.segmentation.sources.sample import write_sample
+from stages.segmentation.sources.sample import draw, write_sample
 
 Picture = tuple[NDArray[np.uint8], NDArray[np.bool_]]  # RGB and foreground
 
@@ -131,22 +131,25 @@ def test_pictures_and_trimaps_are_well_formed(sample: Sample) -> None:
 
 
 def test_border_is_a_thin_band_between_pet_and_background(sample: Sample) -> None:
-    kernel = np.ones((3, 3), dtype=np.uint8)
+    kernel, near, border = np.ones((3, 3), dtype=np.uint8), 0, 0
     for picture_id, *_ in _rows(sample.folder / TEST):
         trimap = _trimap(sample.folder, picture_id)
-        pet, background = ((trimap == value).astype(np.uint8) for value in (PET, BACKGROUND))
+        pet, background, band = ((trimap == value).astype(np.uint8) for value in (PET, BACKGROUND, BORDER))
         assert not (cv2.dilate(pet, kernel) & background).any()
-        assert not cv2.erode((trimap == BORDER).astype(np.uint8), kernel, iterations=4).any()
+        near += int((cv2.dilate(background, kernel, iterations=3) & band).sum())
+        border += int(band.sum())
+    assert near > 0.95 * border  # the rest fills narrow gaps, as between two legs
 
 
-def test_same_seed_same_bytes_other_seed_other_pictures(sample: Sample, tmp_path: Path) -> None:
-    for name, seed in (("same", 0), ("other", 1)):
-        (tmp_path / name).mkdir()
-        write_sample(tmp_path / name, seed=seed)
-    expected, other = _digests(sample.folder), _digests(tmp_path / "other")
-    assert _digests(tmp_path / "same") == expected
-    pixels = [name for name in expected if not name.endswith(".txt")]
-    assert not [name for name in pixels if expected[name] == other[name]]
+def test_same_seed_gives_the_same_bytes(sample: Sample, tmp_path: Path) -> None:
+    write_sample(tmp_path, seed=0)
+    assert _digests(tmp_path) == _digests(sample.folder)
+
+
+def test_every_picture_is_another_one() -> None:
+    drawn = [draw(seed, index) for seed in (0, 1) for index in range(0, 400, 40)]
+    assert len({picture.tobytes() for picture, _ in drawn}) == len({trimap.tobytes() for _, trimap in drawn})
+    assert len({picture.tobytes() for picture, _ in drawn}) == len(drawn) == 20
 
 
 def test_is_made_in_seconds(sample: Sample) -> None:

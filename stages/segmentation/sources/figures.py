@@ -24,11 +24,11 @@ class Breed(NamedTuple):
 
 
 BREEDS = (
-    Breed("Amber_shorthair", 1, "pointed", 0.30, 0.070, 0.50, 0.35),
-    Breed("Misty_longhair", 1, "pointed", 0.25, 0.115, 0.42, 1.0),
-    Breed("brook_hound", 2, "floppy", 0.62, 0.065, 0.58, 0.3),
-    Breed("heather_spaniel", 2, "floppy", 0.50, 0.095, 0.44, 0.9),
-    Breed("thistle_terrier", 2, "pointed", 0.55, 0.080, 0.40, 0.7),
+    Breed("Amber_shorthair", 1, "pointed", 0.30, 0.085, 0.42, 0.35),
+    Breed("Misty_longhair", 1, "pointed", 0.25, 0.13, 0.36, 1.0),
+    Breed("brook_hound", 2, "floppy", 0.62, 0.08, 0.48, 0.3),
+    Breed("heather_spaniel", 2, "floppy", 0.50, 0.115, 0.38, 0.9),
+    Breed("thistle_terrier", 2, "pointed", 0.55, 0.095, 0.34, 0.7),
 )
 
 
@@ -54,7 +54,7 @@ def _leg(rng: Generator, hip: XY, foot: XY, radius: float, shade: float, sock: s
 
 
 def _tail(rng: Generator, breed: Breed, root: XY, up: float) -> Part:
-    length = rng.uniform(0.45, 0.8)
+    length = rng.uniform(0.35, 0.6)
     middle = (root[0] - length * rng.uniform(0.5, 0.9), root[1] + 0.1 - 0.3 * up)
     tip = (root[0] - length * rng.uniform(0.3, 1.0), root[1] - length * up)
     return _fur(tube([root, middle, tip], [breed.tail, breed.tail * 1.1, breed.tail * 0.7]))
@@ -119,7 +119,7 @@ def _profile(rng: Generator, breed: Breed) -> list[Part]:
 
 def _head(rng: Generator, breed: Breed, at: XY, profile: float, closed: bool = False) -> list[Part]:
     """A head at `at`; `profile` is the probability that it is seen from the side."""
-    radius, tilt = rng.uniform(0.28, 0.34), rng.uniform(-0.25, 0.25)
+    radius, tilt = rng.uniform(0.32, 0.38), rng.uniform(-0.25, 0.25)
     parts = _profile(rng, breed) if rng.random() < profile else _face(rng, breed, closed)
     return moved(parts, *at, radius, tilt)
 
@@ -129,37 +129,37 @@ def _standing(rng: Generator, breed: Breed) -> list[Part]:
     sock, shoulder = rng.choice(["fur", "accent"]), back + rng.uniform(-0.04, 0.04)
     parts = [_tail(rng, breed, (-0.55, back - 0.06), rng.uniform(-0.1, 0.9))]
     for x, swing, shade in zip((-0.42, 0.33, -0.5, 0.42), reach, (0.72, 0.72, 0.95, 0.95), strict=True):
-        parts += _leg(rng, (x, back + 0.1), (x + swing, 0.0), 0.09, shade, sock)
+        parts += _leg(rng, (x, back + 0.1), (x + swing, 0.0), 0.105, shade, sock)
         if x == 0.33:  # the far legs lie behind the body, the near ones before it
-            parts += [_fur(tube([(-0.48, back), (0, back + 0.05), (0.4, shoulder)], [0.22, 0.2, 0.24]))]
+            parts += [_fur(tube([(-0.48, back), (0, back + 0.05), (0.4, shoulder)], [0.25, 0.24, 0.27]))]
     height = shoulder - rng.uniform(0.15, 0.5)
     neck = _fur(tube([(0.42, shoulder - 0.02), (0.62, height)], [0.22, 0.17]))
-    return [*parts, neck, *_head(rng, breed, (0.68, height), 0.5)]
+    return [*parts, neck, *_head(rng, breed, (0.68, height), 0.4)]
 
 
 def _sitting(rng: Generator, breed: Breed) -> list[Part]:
     sock, top = rng.choice(["fur", "accent"]), -rng.uniform(0.72, 0.9)
-    tip = (rng.uniform(0.5, 0.75), -rng.uniform(0.1, 0.7))
-    parts = [_fur(tube([(0.2, -0.1), (0.75, 0.05), tip], [breed.tail, breed.tail]), 0.85)]
+    tip = (rng.uniform(0.45, 0.6), -rng.uniform(0.1, 0.5))
+    parts = [_fur(tube([(0.2, -0.1), (0.65, 0.05), tip], [breed.tail, breed.tail]), 0.85)]
     parts += [_fur(tube([(0, -0.25), (0, top)], [0.33, 0.29, 0.2]))]
     for side in (-1, 1):
         parts += [_fur(ellipse(side * 0.3, -0.17, 0.17, 0.2), 0.92)]
         parts += [_fur(ellipse(side * 0.32, -0.04, 0.12, 0.055), 1.0, sock)]
     parts += [_fur(ellipse(0, top + 0.25, 0.16, 0.27), 1.0, "accent")]
     for side in (-1, 1):
-        parts += _leg(rng, (side * 0.13, top + 0.35), (side * 0.12, 0.02), 0.085, 1.0, sock)
+        parts += _leg(rng, (side * 0.13, top + 0.35), (side * 0.12, 0.02), 0.1, 1.0, sock)
     return parts + _head(rng, breed, (rng.uniform(-0.08, 0.08), top - 0.2), 0.15)
 
 
 def _sitting_sideways(rng: Generator, breed: Breed) -> list[Part]:
     sock, top = rng.choice(["fur", "accent"]), -rng.uniform(0.7, 0.85)
     parts = [_tail(rng, breed, (-0.42, -0.1), rng.uniform(-0.05, 0.6))]
-    parts += _leg(rng, (0.2, top + 0.15), (0.32, 0.0), 0.085, 0.74, sock)
+    parts += _leg(rng, (0.2, top + 0.15), (0.32, 0.0), 0.1, 0.74, sock)
     parts += [_fur(tube([(-0.22, -0.25), (-0.15, -0.6), (0.18, top)], [0.29, 0.27, 0.2]))]
-    parts += _leg(rng, (0.17, top + 0.15), (0.22, 0.02), 0.09, 1.0, sock)
+    parts += _leg(rng, (0.17, top + 0.15), (0.22, 0.02), 0.105, 1.0, sock)
     parts += [_fur(ellipse(-0.2, -0.2, 0.25, 0.22), 0.95)]
     parts += [_fur(tube([(-0.15, -0.05), (0.1, -0.04)], [0.065, 0.055]), 1.0, sock)]
-    return parts + _head(rng, breed, (0.27, top - 0.22), 0.5)
+    return parts + _head(rng, breed, (0.27, top - 0.22), 0.4)
 
 
 def _lying(rng: Generator, breed: Breed) -> list[Part]:

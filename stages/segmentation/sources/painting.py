@@ -53,7 +53,7 @@ def scene(rng: Generator, height: int, width: int, horizon: float, palette: Floa
 def apart(colours: Floats, others: Floats) -> Floats:
     """Sort `colours` (K, 3), the one least like any of `others` (J, 3) first."""
     distance = np.linalg.norm(colours[:, None] - others, axis=2).min(axis=1)
-    return cast(Floats, colours[np.argsort(-distance, kind="stable")])
+    return colours[np.argsort(-distance, kind="stable")]
 
 
 def add(rng: Generator, canvas: Floats, parts: list[Part], palette: Floats) -> Floats:
@@ -72,8 +72,8 @@ def photographed(rng: Generator, canvas: Floats) -> NDArray[np.uint8]:
     """Light the canvas from one side, tint it, blur it a little, add a sensor's noise, and round it."""
     height, width = canvas.shape[:2]
     x, y = np.linspace(-1, 1, width, dtype=np.float32), np.linspace(-1, 1, height, dtype=np.float32)[:, None]
-    light = rng.uniform(0.88, 1.1) + rng.uniform(-0.2, 0.2) * x + rng.uniform(-0.2, 0.2) * y
-    tint = rng.uniform(0.9, 1.1, 3).astype(np.float32)
+    light = rng.uniform(0.92, 1.06) + rng.uniform(-0.12, 0.12) * x + rng.uniform(-0.12, 0.12) * y
+    tint = rng.uniform(0.94, 1.06, 3).astype(np.float32)
     picture = cv2.GaussianBlur(canvas * light[..., None] * tint, (0, 0), rng.uniform(0.3, 0.7))
     grain = rng.standard_normal(canvas.shape, dtype=np.float32) * rng.uniform(0.004, 0.015)
     return np.rint((picture + grain).clip(0, 1) * 255).astype(np.uint8)
@@ -109,7 +109,7 @@ def _texture(rng: Generator, height: int, width: int, patterned: float, palette:
     mix = (blend.clip(0, 1) * rng.uniform(0.5, 0.95))[..., None]
     lying = rng.random() < 0.5
     strands = _noise(rng, height, width, 1.3, 4) if lying else _noise(rng, width, height, 1.3, 4).T
-    grain = 1 + rng.uniform(0.015, 0.05) * strands + 0.035 * _noise(rng, height, width, 12)
+    grain = 1 + rng.uniform(0.01, 0.04) * strands + 0.035 * _noise(rng, height, width, 12)
     first, second = _colour(rng, palette), _colour(rng, palette)
     return cast(Floats, (first + (second - first) * mix) * grain[..., None])
 
@@ -119,7 +119,7 @@ def _surfaces(rng: Generator, height: int, width: int, used: set[str], palette: 
     iris = IRISES[rng.integers(len(IRISES))]
     single = PLAIN | {"iris": iris}
     surfaces = {name: np.array([[rgb]], dtype=np.float32) for name, rgb in single.items()}
-    surfaces["fur"] = _texture(rng, height, width, 0.3, palette)
+    surfaces["fur"] = _texture(rng, height, width, 0.25, palette)
     surfaces["accent"] = _texture(rng, height, width, 0.0, palette)
     surfaces["ear"] = surfaces[("fur", "fur", "accent")[rng.integers(3)]]
     if "leaf" in used:
@@ -144,7 +144,7 @@ def _cast_shadow(canvas: Floats, parts: list[Part]) -> None:
     x = (np.arange(canvas.shape[1]) - middle) / reach
     y = (np.arange(canvas.shape[0]) - base) / (0.25 * reach + 2)
     shadow = np.exp(-(y**2))[:, None] * np.exp(-(x**4))
-    canvas *= (1 - 0.45 * shadow)[..., None].astype(np.float32)
+    canvas *= (1 - 0.3 * shadow)[..., None].astype(np.float32)
 
 
 def _paint(rng: Generator, canvas: Floats, cover: Floats, parts: list[Part], palette: Floats) -> None:

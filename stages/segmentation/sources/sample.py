@@ -28,7 +28,7 @@ from stages.segmentation.layout import (
 from stages.segmentation.sources.figures import BREEDS, Breed, animal
 from stages.segmentation.sources.painting import PALETTE, add, apart, photographed, scene
 from stages.segmentation.sources.scenery import thing
-from stages.segmentation.sources.shapes import Part, moved
+from stages.segmentation.sources.shapes import XY, Part, moved
 
 PICTURES = 400
 PER_BREED = PICTURES // len(BREEDS)
@@ -47,49 +47,48 @@ def write_sample(folder: Path, seed: int) -> None:
         (folder / path).mkdir(parents=True)
 
     for index in range(PICTURES):
-        picture, trimap = draw(default_rng(SeedSequence([seed, index])), _breed(index))
+        picture, trimap = draw(seed, index)
         Image.fromarray(picture).save(image_path(folder, _id(index)), quality=90)
         Image.fromarray(trimap).save(trimap_path(folder, _id(index)))
     _write_lists(folder)
 
 
-def draw(rng: Generator, breed: Breed) -> tuple[Bytes, Bytes]:
+def draw(seed: int, index: int) -> tuple[Bytes, Bytes]:
     """Draw one animal in a scene: the picture (H, W, 3), RGB, and its trimap (H, W)."""
-    long, short = rng.integers(128, 201), rng.uniform(0.7, 1.0)
-    width, height = (int(long), int(long * short)) if rng.random() < 0.6 else (int(long * short), int(long))
+    rng = default_rng(SeedSequence([seed, index]))
+    long, short = int(rng.integers(128, 201)), rng.uniform(0.7, 1.0)
+    width, height = (long, int(long * short)) if rng.random() < 0.6 else (int(long * short), long)
     horizon = height * rng.uniform(0.2, 0.6)
-    close = rng.random() < 0.15  # a close-up: the frame cuts the animal's feet off
-    ground = height * rng.uniform(1.15, 1.5) if close else rng.uniform(max(horizon, 0.65 * height), height)
+    close = rng.random() < 0.12  # a close-up: the frame cuts the animal's feet off
+    ground = height * (rng.uniform(1.15, 1.5) if close else rng.uniform(0.65, 1.0))
     palette = rng.permutation(PALETTE)
     canvas = scene(rng, height, width, horizon, palette[:3])
     for base in np.sort(rng.uniform(horizon, min(ground, height), rng.integers(2, 5))):
-        parts = _placed(rng, thing(rng), height, width, base, rng.uniform(0.15, 0.35))
-        add(rng, canvas, parts, palette)
-    size = rng.uniform(0.9, 1.2) if close else rng.uniform(0.85, 1.15)
-    parts = _placed(rng, animal(rng, breed), height, width, ground, size)
-    coat = apart(palette[3:], palette[:3])[:4]  # may look like the things, less like wall and floor
+        x, size = rng.uniform(0.05, 0.95) * width, rng.uniform(0.15, 0.32)
+        add(rng, canvas, _placed(rng, thing(rng), (height, width), (x, base), size), palette)
+    x, size = rng.uniform(0.35, 0.65) * width, rng.uniform(0.9, 1.2) if close else rng.uniform(0.88, 1.1)
+    parts = _placed(rng, animal(rng, _breed(index)), (height, width), (x, ground), size)
+    coat = apart(palette[3:], palette[:3])[:3]  # may look like the things, less like wall and floor
     cover = add(rng, canvas, parts, coat)
     return photographed(rng, canvas), _trimap(cover > 0.5)
 
 
-def _placed(
-    rng: Generator, parts: list[Part], height: int, width: int, base: float, size: float
-) -> list[Part]:
-    """Face a figure left or right and stand it on row `base`, at most `size` of the frame.
+def _placed(rng: Generator, parts: list[Part], frame: tuple[int, int], at: XY, size: float) -> list[Part]:
+    """Face a figure left or right and stand it at pixel (x, y), at most `size` of the frame (H, W).
 
-    Wherever the frame cuts it, its top and most of it stay in sight.
+    Where the frame would hide its top or too much of it, it is made smaller or moved.
     """
     if rng.random() < 0.5:
         parts = [part._replace(polygons=part.polygons * (-1, 1)) for part in parts]
     parts = moved(parts, 0, 0, 1.0, rng.normal(0, 0.06))
     points = np.concatenate([part.polygons.reshape(-1, 2) for part in parts])
-    low, high = points.min(axis=0), points.max(axis=0)
-    scale = size * np.sqrt(height * width / np.prod(high - low))
-    scale = min(scale, (base - 0.04 * height) / -low[1], 1.15 * width / (high[0] - low[0]))
-    base = min(base, height - 0.3 * scale * low[1])
-    reach = 0.88 * scale * (high[0] - low[0]) / 2
-    x = np.clip(rng.uniform(0.35, 0.65) * width, reach, width - reach)
-    return moved(parts, x - scale * (low[0] + high[0]) / 2, base, scale)
+    (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
+    (height, width), (x, y) = frame, at
+    scale = size * np.sqrt(height * width / ((right - left) * (bottom - top)))
+    scale = min(scale, (y - 0.04 * height) / -top, 1.15 * width / (right - left))
+    reach = 0.46 * scale * (right - left)
+    x = np.clip(x, reach, width - reach) - scale * (left + right) / 2
+    return moved(parts, x, min(y, height - 0.27 * scale * top), scale)
 
 
 def _trimap(pet: NDArray[np.bool_]) -> Bytes:
