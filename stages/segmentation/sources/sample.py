@@ -1,7 +1,7 @@
 """The embedded dataset: drawn cats and dogs in the layout of Oxford-IIIT Pet.
 
-Fur and surroundings take their colours, textures and shapes from the same distributions, so that
-no threshold and no average shape finds the animal, while a network that sees shapes does.
+Animals and surroundings share one palette, the same textures and the same round and pointed parts,
+so that no threshold and no average mask finds the animal, while a network that sees shapes does.
 Every picture has a random stream of its own, from (seed, index): its bytes depend on nothing else.
 """
 
@@ -45,7 +45,6 @@ def write_sample(folder: Path, seed: int) -> None:
     """
     for path in (IMAGES, TRIMAPS):
         (folder / path).mkdir(parents=True)
-
     for index in range(PICTURES):
         picture, trimap = draw(seed, index)
         Image.fromarray(picture).save(image_path(folder, _id(index)), quality=90)

@@ -1,0 +1,204 @@
+"""The pipeline under the real DVC, in a clone of its own with params that train in seconds."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import make_project, run_stage, set_params
+from PIL import Image
+
+from stages.segmentation import layout
+
+TRAINING = ["train_unet", "train_resnet", "evaluate"]
+
+
+def dvc(project: Path, *arguments: str, status: int = 0) -> str:
+    """Run a `dvc` command as typed and return what it printed."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    finished = subprocess.run(
+        ["dvc", *arguments],
+        cwd=project, env={**os.environ, "PATH": path}, timeout=600,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    assert finished.returncode == status, finished.stdout
+    return finished.stdout
+
+
+def ran(output: str) -> list[str]:
+    return re.findall(r"Running stage '(\w+)'", output)
+
+
+def cached(project: Path) -> dict[Path, str]:
+    """The md5 of every object in DVC's cache."""
+    files = [path for path in (project / ".dvc/cache/files/md5").glob("*/*") if path.is_file()]
+    return {path: hashlib.md5(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project after its first `dvc repro`, committed; not to be changed."""
+    project = make_project(tmp_path_factory.mktemp("finished"))
+    (project / "dvc.lock").unlink(missing_ok=True)
+    output = dvc(project, "repro")
+    assert ran(output) == ["download", "split", "compute_stats", *TRAINING]
+    subprocess.run(
+        ["git", "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-qam", "run"],
+        cwd=project, check=True,
+    )  # fmt: skip
+    return project
+
+
+@pytest.fixture
+def project(finished: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished, tmp_path / "project", symlinks=True))
+
+
+def test_a_second_repro_runs_nothing(project: Path) -> None:
+    before = (project / "dvc.lock").read_bytes()
+    output = dvc(project, "repro")
+    assert ran(output) == [] and "up to date" in output
+    assert (project / "dvc.lock").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"train__lr": 1e-4}, TRAINING),
+        ({"train__lr": 0.002}, []),  # what it is already
+        ({"evaluate__bootstrap": 200}, ["evaluate"]),
+        ({"image__size": 64}, TRAINING),
+        ({"data__limit": 12}, ["split", "compute_stats", *TRAINING]),
+        ({"data__seed": 5}, ["download", "split", "compute_stats", *TRAINING]),
+    ],
+    ids=str,
+)
+def test_a_param_reruns_what_uses_it(project: Path, change: dict[str, object], expected: list[str]) -> None:
+    set_params(project, **change)
+    assert set(ran(dvc(project, "repro", "--dry"))) == set(expected)
+
+
+def test_what_is_the_same_again_is_not_run_on(project: Path) -> None:
+    set_params(project, data__max_dropped=0.5)  # the split runs, and finds what it found before
+    assert ran(dvc(project, "repro")) == ["split"]
+
+
+@pytest.mark.parametrize(
+    ("module", "expected"),
+    [
+        ("scores", TRAINING),
+        ("overlays", ["evaluate"]),
+        ("training", TRAINING),
+        ("stats", ["compute_stats", *TRAINING]),
+        ("sources/painting", ["download", "split", "compute_stats", *TRAINING]),
+    ],
+)
+def test_a_change_of_code_reruns_the_stages_that_import_it(
+    project: Path, module: str, expected: list[str]
+) -> None:
+    file = project / f"stages/segmentation/{module}.py"
+    file.write_text(file.read_text() + "\n# changed\n")
+    assert set(ran(dvc(project, "repro", "--dry"))) >= {expected[0]}
+    assert {stage for stage in TRAINING if stage in expected} <= set(expected)
+    status = json.loads(dvc(project, "status", "--json"))
+    changed = {
+        stage for stage, reasons in status.items() if any(f"{module}.py" in str(reason) for reason in reasons)
+    }
+    stages = yaml.safe_load((project / "dvc.yaml").read_text())["stages"]
+    imports = {name for name, stage in stages.items() if f"stages/segmentation/{module}.py" in stage["deps"]}
+    assert changed == imports and expected[0] in changed
+
+
+def test_a_changed_result_reruns_what_follows(project: Path) -> None:
+    set_params(project, train__seed=1)
+    output = dvc(project, "repro", "evaluate")
+    assert ran(output) == TRAINING
+    changes = json.loads(dvc(project, "metrics", "diff", "--json"))
+    assert "diff" in changes["metrics/test.json"]["unet.dice"] or changes
+
+
+def test_running_stages_by_hand_leaves_the_cache_intact(project: Path) -> None:
+    before = cached(project)
+    assert before and all(
+        path.parent.name + path.name.removesuffix(".dir") == md5 for path, md5 in before.items()
+    )
+    set_params(project, train__seed=7, data__seed=9)  # so that every output becomes another
+    for stage in ("download", "split", "compute_stats", *TRAINING):
+        assert run_stage(project, stage).returncode == 0
+    after = cached(project)
+    assert after == before
+    dvc(project, "checkout", "--force")  # and everything can be had back
+    set_params(project, train__seed=0, data__seed=0)
+    assert ran(dvc(project, "repro")) == []
+
+
+def test_a_bad_param_loses_nothing(project: Path) -> None:
+    checkpoint = (project / "checkpoints/unet.pt").read_bytes()
+    metrics = (project / "metrics/train_unet.json").read_bytes()
+    set_params(project, train__lr=-1)
+    assert "train.lr = -1: must be greater than 0 (allowed: > 0 and <= 10)" in dvc(
+        project, "repro", status=255
+    )
+    set_params(project, train__lr=0.002)
+    assert ran(dvc(project, "repro")) == []
+    assert (project / "checkpoints/unet.pt").read_bytes() == checkpoint
+    assert (project / "metrics/train_unet.json").read_bytes() == metrics
+
+
+def own_folder(path: Path) -> Path:
+    for name in ("images", "masks"):
+        (path / name).mkdir(parents=True)
+    for i in range(12):
+        Image.new("RGB", (40, 40), (20 * i, 0, 0)).save(path / f"images/{i}.png")
+        Image.new("L", (40, 40), 255 * (i % 2)).save(path / f"masks/{i}.png")
+    return path
+
+
+@pytest.mark.parametrize("outside", [True, False])
+def test_a_changed_picture_of_ones_own_reruns_what_depends_on_it(
+    project: Path, tmp_path: Path, outside: bool
+) -> None:
+    own = own_folder(tmp_path / "own" if outside else project / "data/folder")
+    path = str(own) if outside else "data/folder"
+    set_params(project, data__source="folder", data__folder__path=path, data__limit=None)
+    assert ran(dvc(project, "repro", "compute_stats")) == ["download", "split", "compute_stats"]
+    assert layout.image_path(project / layout.RAW, "3").is_file()
+    assert ran(dvc(project, "repro", "compute_stats")) == []
+    Image.new("RGB", (40, 40), (0, 99, 0)).save(own / "images/3.png")
+    assert ran(dvc(project, "repro", "compute_stats"))[:2] == ["download", "split"]
+
+
+@pytest.mark.slow
+def test_experiments(project: Path) -> None:
+    output = dvc(project, "exp", "run", "-S", "train.lr=1e-4", "--name", "slow")
+    assert ran(output) == TRAINING
+    assert "train.lr" in (table := dvc(project, "exp", "show", "--only-changed", "--md"))
+    assert "slow" in table and "0.0001" in table
+    assert "unet.dice" in dvc(project, "metrics", "diff", "--md")
+    assert "| metrics/train_unet.json" in dvc(project, "metrics", "diff", "--md")
+    dvc(project, "plots", "diff", "--out", "plots")
+    page = (project / "plots/index.html").read_text()
+    assert "train_unet.csv" in page or "val_loss" in page
+
+
+@pytest.mark.slow
+def test_the_queue_runs_two_tasks(project: Path) -> None:
+    for lr in ("1e-3", "0.00001"):
+        dvc(project, "exp", "run", "--queue", "-S", f"train.lr={lr}", "--name", f"lr-{lr.replace('.', '_')}")
+    assert dvc(project, "queue", "status").count("Queued") == 2
+    dvc(project, "queue", "start", "-j", "1")
+    dvc(project, "queue", "logs", "lr-1e-3", "--follow")
+    dvc(project, "queue", "logs", "lr-0_00001", "--follow")
+    for _ in range(60):
+        status = dvc(project, "queue", "status")
+        if status.count("Success") == 2:
+            break
+        assert "Failed" not in status, status
+    table = dvc(project, "exp", "show", "--only-changed", "--md")
+    assert "lr-1e-3" in table and "1e-05" in table
