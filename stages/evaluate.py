@@ -1,8 +1,8 @@
 """Stage: score both networks and the trivial baselines on the test pictures, and draw examples."""
 
-from stages.segmentation.checkpoints import load_checkpoint
+from stages.segmentation.checkpoints import Network, load_checkpoint
 from stages.segmentation.errors import InputError, run
-from stages.segmentation.evaluation import Network, compare, pictures_for, predict_mask
+from stages.segmentation.evaluation import compare, pictures_for, predict_mask
 from stages.segmentation.files import read_json, rebuilt_folder, write_bytes, write_json
 from stages.segmentation.inference import Scored
 from stages.segmentation.layout import CHECKPOINTS, METRICS, PLOTS, RAW, SPLIT, image_path
@@ -17,7 +17,7 @@ def main() -> None:
     """Read checkpoints, split and pictures, write metrics/test.json and metrics/plots/overlays/."""
     resamples = load_params().evaluate.bootstrap
     split = read_json(SPLIT, "split")
-    networks = {name: Network(*load_checkpoint(CHECKPOINTS / f"{name}.pt")) for name in ("unet", "resnet")}
+    networks = {name: load_checkpoint(CHECKPOINTS / f"{name}.pt") for name in ("unet", "resnet")}
     first, second = (network.meta for network in networks.values())
     if (first["size"], first["foreground"]) != (second["size"], second["foreground"]):
         raise InputError(f"{CHECKPOINTS}: trained for different sizes or foregrounds; run `dvc repro`")

@@ -4,7 +4,7 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import torch
 from torch import nn
@@ -30,6 +30,13 @@ class Meta(TypedDict):
     params: dict[str, Any]  # those the training used
 
 
+class Network(NamedTuple):
+    """A trained network and what its checkpoint says of it."""
+
+    model: nn.Module
+    meta: Meta
+
+
 def save_checkpoint(path: Path, model: nn.Module, meta: Meta) -> None:
     """Write the weights and `meta` to `path`, atomically.
 
@@ -46,8 +53,8 @@ def save_checkpoint(path: Path, model: nn.Module, meta: Meta) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def load_checkpoint(path: Path) -> tuple[nn.Module, Meta]:
-    """Return the network, in evaluation mode on the CPU, and its meta data.
+def load_checkpoint(path: Path) -> Network:
+    """Return a trained network, in evaluation mode on the CPU.
 
     Raises `InputError` where the file is missing or is not a checkpoint of this program.
     """
@@ -61,4 +68,4 @@ def load_checkpoint(path: Path) -> tuple[nn.Module, Meta]:
     except Exception as error:  # a foreign file can fail in any of torch's readers
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise InputError(f"{path}: not a checkpoint of this program ({reason})") from None
-    return model.eval(), meta
+    return Network(model.eval(), meta)

@@ -2,15 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from stages.segmentation import scores
-from stages.segmentation.checkpoints import Meta
+from stages.segmentation.checkpoints import Network
 from stages.segmentation.dataset import Batches, SegmentationDataset
 from stages.segmentation.devices import choose_device, loader_workers
 from stages.segmentation.inference import Normalization, Runner, Scored, predict, score
@@ -19,13 +18,6 @@ from stages.segmentation.splits import Split
 
 CHUNK = 1_000_000  # numbers drawn at once by the bootstrap, to bound its memory
 CONFIDENCE = 0.95
-
-
-class Network(NamedTuple):
-    """A trained network and what its checkpoint says of it."""
-
-    model: nn.Module
-    meta: Meta
 
 
 def compare(

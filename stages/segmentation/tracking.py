@@ -35,7 +35,7 @@ def log_epoch(board: SummaryWriter, row: Row, speed: float) -> None:
 
 
 def log_pictures(board: SummaryWriter, epoch: int, images: Tensor, masks: Tensor, predicted: Tensor) -> None:
-    """Log pictures `(N, 3, H, W)` uint8 with truth and prediction `(N, 1, H, W)`, 0 or 1, side by side."""
+    """Log pictures `(N, 3, H, W)` uint8 above truth and prediction `(N, 1, H, W)`, 0 or 1."""
     shown = [images, *(mask.expand_as(images) * 255 for mask in (masks, predicted))]
-    board.add_images("validation: picture, truth, prediction", torch.cat(shown, dim=3), epoch)
+    board.add_images("validation: picture, truth, prediction", torch.cat(shown, dim=2), epoch)
     board.flush()
