@@ -13,7 +13,8 @@ def main() -> None:
     split = read_json(SPLIT, "split")
     stats = compute_stats([image_path(RAW, each) for each in split["train"]])
     write_json(STATS, stats)
-    print(f"mean {stats['mean']}, std {stats['std']} of {stats['images']} pictures")
+    mean, std = (" ".join(f"{value:.4f}" for value in stats[key]) for key in ("mean", "std"))
+    print(f"{stats['images']} pictures: mean {mean}, std {std} (red, green, blue)")
 
 
 if __name__ == "__main__":

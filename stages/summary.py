@@ -3,12 +3,13 @@
 from stages.segmentation.errors import run
 from stages.segmentation.files import read_json
 from stages.segmentation.layout import METRICS, PLOTS
-from stages.segmentation.tables import results_table
+from stages.segmentation.tables import EXPLANATION, results_table
 
 
 def main() -> None:
     """Read metrics/test.json."""
     print(results_table(read_json(METRICS / "test.json", "evaluate")))
+    print(f"\n{EXPLANATION}\n")
     for path in sorted((PLOTS / "overlays").glob("*.png")):
         print(f"pictures: {path}")
 

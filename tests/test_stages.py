@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import run_stage, set_params
+from PIL import Image
 
 from stages.segmentation import layout
 from stages.segmentation.experiment import train_network
@@ -29,7 +30,7 @@ def outputs(project: Path) -> dict[str, str]:
 def test_the_same_params_and_seed_give_the_same_bytes(project: Path, name: str) -> None:
     set_params(project, image__size=64, model__width=4)
     found = []
-    for _ in range(2):  # each in a process of its own, with a worker process of its own
+    for _ in range(2):  # each in a process of its own
         finished = run_stage(project, f"train_{name}")
         assert finished.returncode == 0, finished.stderr
         found.append(outputs(project))
@@ -125,8 +126,15 @@ def spoil(project: Path, how: str) -> str:
     elif how == "no stats":
         (project / layout.STATS).unlink()
         return "train_resnet"
+    elif how == "no raw":
+        shutil.rmtree(raw)
+        return "split"
     elif how == "no pictures":
         shutil.rmtree(raw / layout.IMAGES)
+        return "train_unet"
+    elif how == "no foreground":
+        for path in (raw / layout.TRIMAPS).iterdir():
+            Image.new("L", size(raw, path.stem), layout.BACKGROUND).save(path)
         return "train_unet"
     elif how == "no checkpoint":
         return "evaluate"
@@ -134,8 +142,6 @@ def spoil(project: Path, how: str) -> str:
 
 
 def size(raw: Path, picture_id: str) -> tuple[int, int]:
-    from PIL import Image
-
     with Image.open(layout.image_path(raw, picture_id)) as image:
         return image.size
 
@@ -156,6 +162,8 @@ MESSAGES = {
     "no split": "data/split.json: no such file; run `python -m stages.split` first",
     "no stats": "data/stats.json: no such file; run `python -m stages.compute_stats` first",
     "no pictures": ".jpg: no such file, but the split names it",
+    "no foreground": "data/raw: no training picture shows any foreground",
+    "no raw": "data/raw/annotations/trainval.txt: no such list; run `python -m stages.download` first",
     "no checkpoint": "checkpoints/unet.pt: no such checkpoint",
 }
 

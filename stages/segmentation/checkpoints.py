@@ -66,6 +66,6 @@ def load_checkpoint(path: Path) -> Network:
     except FileNotFoundError:
         raise InputError(f"{path}: no such checkpoint; train the network first: `dvc repro`") from None
     except Exception as error:  # a foreign file can fail in any of torch's readers
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        reason = f"{type(error).__name__}: {error}".splitlines()[0][:120]
         raise InputError(f"{path}: not a checkpoint of this program ({reason})") from None
     return Network(model.eval(), meta)

@@ -6,6 +6,7 @@ from torch import Tensor
 from stages.segmentation.checkpoints import Meta, save_checkpoint
 from stages.segmentation.dataset import Batches, SegmentationDataset, augmentation
 from stages.segmentation.devices import choose_device, choose_precision, loader_workers
+from stages.segmentation.errors import InputError
 from stages.segmentation.files import read_json, write_json
 from stages.segmentation.inference import Normalization, Runner, predict
 from stages.segmentation.layout import CHECKPOINTS, METRICS, PLOTS, RAW, RUNS, SPLIT, STATS
@@ -63,6 +64,10 @@ def _batches(params: Params, workers: int) -> tuple[Batches, Batches]:
     size, foreground = params.image.size, params.data.foreground
     train = SegmentationDataset(RAW, split["train"], size, foreground, transform, seed)
     val = SegmentationDataset(RAW, split["val"], size, foreground)
+    if not any(train.read_mask(position).any() for position in range(len(train))):
+        raise InputError(
+            f"{RAW}: no training picture shows any foreground; check its masks and data.foreground"
+        )
     return (
         Batches(train, params.train.batch_size, shuffle_seed=seed, workers=workers),
         Batches(val, REPORT_BATCH, workers=workers),

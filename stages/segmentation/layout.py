@@ -55,7 +55,7 @@ def read_list(path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
-        raise InputError(f"{path}: no such list; every source must provide it") from None
+        raise InputError(f"{path}: no such list; run `python -m stages.download` first") from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: not a text file in UTF-8") from None
     ids = [_NUMBERS.sub("", line).strip() for line in lines if line.strip() and not line.startswith("#")]

@@ -20,10 +20,12 @@ def open_rgb(path: Path) -> Image.Image:
     """Decode a picture, whatever format its content has, to RGB.
 
     EXIF orientation is not applied: a mask belongs to the pixels as they are stored.
-    Raises `InputError` where the file is missing or does not decode.
+    Raises `InputError` where the file is missing, does not decode or has more than 8 bits a channel.
     """
     try:
         with Image.open(path) as image:
+            if image.mode.startswith(("I", "F")):  # converting these would clip almost all to white
+                raise InputError(f"{path}: has more than 8 bits a channel; save it with 8")
             return image.convert("RGB")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None

@@ -13,6 +13,8 @@ from stages.segmentation.errors import InputError
 from stages.segmentation.layout import TEST, TRAINVAL, image_path, read_list, trimap_path
 from stages.segmentation.pictures import open_rgb, read_trimap
 
+NAMED = 5  # how many unusable pictures an error names
+
 
 class Dropped(TypedDict):
     """A listed picture that cannot be used."""
@@ -73,9 +75,10 @@ def split_dataset(raw: Path, val_fraction: float, limit: int | None, max_dropped
         checked = dict(zip(listed, pool.map(lambda each: check_pair(raw, each), listed), strict=True))
     dropped = [Dropped(id=each, reason=reason) for each, (reason, _) in checked.items() if reason]
     if len(dropped) > max_dropped * len(listed):
+        first = "; ".join(each["reason"] for each in dropped[:NAMED])
         raise InputError(
             f"{len(dropped)} of {len(listed)} listed pictures are unusable, more than data.max_dropped "
-            f"= {max_dropped} allows; the first: {dropped[0]['id']}: {dropped[0]['reason']}"
+            f"= {max_dropped} allows; mend them or raise it. The first: {first}"
         )
     validates = dict(zip(trainval, evenly_spaced(len(trainval), val_fraction), strict=True))
     kept = {each for each, (reason, _) in checked.items() if not reason}

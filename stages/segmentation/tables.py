@@ -28,4 +28,4 @@ def results_table(metrics: Mapping[str, Any]) -> str:
     lines.append(
         f"{'resnet minus unet':<20} {gap['dice']:+.4f} {gap['low']:+.4f} to {gap['high']:+.4f}".rstrip()
     )
-    return "\n".join([*lines, "", EXPLANATION])
+    return "\n".join(lines)

@@ -54,7 +54,7 @@ def lr_factor(step: int, steps: int, schedule: str, warmup: float) -> float:
         return (step + 1) / (rising + 1)
     if schedule == "constant":
         return 1.0
-    return (1 + cos(pi * (step - rising) / (steps - rising))) / 2
+    return (1 + cos(pi * (step - rising) / max(1, steps - rising))) / 2
 
 
 def fit(

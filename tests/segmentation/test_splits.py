@@ -88,6 +88,8 @@ def spoil(raw: Path, how: str) -> None:
         picture.write_bytes(picture.read_bytes()[:-150])
     elif how == "cut trimap":
         trimap.write_bytes(trimap.read_bytes()[:45])
+    elif how == "16 bit picture":
+        Image.fromarray(np.full((8, 12), 4000, np.uint16)).save(picture, "PNG")
     elif how == "other size":
         Image.fromarray(np.ones((12, 8), np.uint8)).save(trimap)
     elif how == "other values":
@@ -104,6 +106,7 @@ REASONS = {
     "text for a picture": r"a_7\.jpg: does not decode",
     "empty picture": r"a_7\.jpg: does not decode",
     "cut picture": r"a_7\.jpg: does not decode",
+    "16 bit picture": r"a_7\.jpg: has more than 8 bits",
     "cut trimap": r"a_7\.png: does not decode",
     "other size": r"is 12x8, .*a_7\.png is 8x12",
     "other values": r"a_7\.png: a trimap holds 1, 2 and 3 only, not 255",

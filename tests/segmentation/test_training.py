@@ -52,7 +52,8 @@ def test_the_learning_rate() -> None:
     assert cosine[10] == 1.0 and cosine[55] == pytest.approx(0.5) and 0 < cosine[99] < 0.001
     assert cosine[10:] == sorted(cosine[10:], reverse=True)
     assert [lr_factor(step, 100, "constant", 0.0) for step in (0, 50, 99)] == [1.0, 1.0, 1.0]
-    assert lr_factor(0, 1, "cosine", 0.5) > 0
+    assert lr_factor(0, 1, "cosine", 0.9) > 0
+    assert lr_factor(1, 1, "cosine", 0.9) == 1.0  # asked for after the last step, and never used
 
 
 @pytest.mark.parametrize(("name", "decoupled"), [("adam", False), ("adamw", True)])

@@ -21,7 +21,7 @@ from stages.segmentation import layout
 from stages.segmentation.errors import InputError
 from stages.segmentation.pictures import read_labels
 
-LOSSY = {".jpg", ".jpeg", ".webp"}
+LOSSY = {"JPEG", "MPO", "WEBP"}  # formats, by content, whose noise would count as foreground
 
 
 def write_folder(folder: Path, path: Path, test_fraction: float, seed: int) -> None:
@@ -60,16 +60,16 @@ def mask_to_trimap(mask: NDArray[np.generic], channels: tuple[str, ...]) -> NDAr
 
 
 def _write_trimap(mask: Path, destination: Path) -> None:
-    if mask.suffix.lower() in LOSSY:
-        raise InputError(f"{mask}: masks must be lossless, or noise counts as foreground; save them as PNG")
     try:
         with Image.open(mask) as image:
-            channels = image.getbands()
+            channels, lossy = image.getbands(), image.format in LOSSY
         trimap = mask_to_trimap(read_labels(mask), channels)
     except (InputError, OSError):
         shutil.copyfile(mask, destination)  # the split names what does not decode
-    else:
-        Image.fromarray(trimap).save(destination)
+        return
+    if lossy:
+        raise InputError(f"{mask}: masks must be lossless, or noise counts as foreground; save them as PNG")
+    Image.fromarray(trimap).save(destination)
 
 
 def _either(path: Path, name: str) -> Path:

@@ -110,6 +110,13 @@ def test_any_non_zero_pixel_is_foreground(own: Path, convert) -> None:  # type: 
 
 
 @pytest.mark.parametrize("how", ["no mask", "no picture", "broken mask", "broken picture"])
+def test_a_lossy_mask_is_known_by_its_content(own: Path) -> None:
+    path = own / "masks/photo 4.png"
+    Image.open(path).save(path, "JPEG")
+    with pytest.raises(InputError, match=r"photo 4\.png: masks must be lossless"):
+        written(own)
+
+
 def test_what_is_unusable_is_named_by_the_split(own: Path, how: str) -> None:
     if how == "no mask":
         (own / "masks/photo 3.png").unlink()
@@ -133,7 +140,7 @@ def test_what_is_unusable_is_named_by_the_split(own: Path, how: str) -> None:
         (lambda own: [each.unlink() for each in (own / "images").iterdir()], r"images: holds no files"),
         (lambda own: (own / "test.txt").touch(), r"needs both of trainval\.txt and test\.txt"),
         (lambda own: shutil.copy(own / "images/photo 0.jpg", own / "images/photo 0.png"), "differ by suffix"),
-        (lambda own: (own / "masks/photo 0.png").rename(own / "masks/photo 0.jpg"), "must be lossless"),
+        (lambda own: Image.new("L", (30, 20)).save(own / "masks/photo 0.png", "JPEG"), "must be lossless"),
         (lambda own: [(own / n).write_text("../x\n") for n in ("test.txt", "trainval.txt")], "not a plain"),
     ],
 )  # fmt: skip
