@@ -109,7 +109,6 @@ def test_any_non_zero_pixel_is_foreground(own: Path, convert) -> None:  # type: 
     assert ((trimap == layout.PET) == (before > 0)).all()
 
 
-@pytest.mark.parametrize("how", ["no mask", "no picture", "broken mask", "broken picture"])
 def test_a_lossy_mask_is_known_by_its_content(own: Path) -> None:
     path = own / "masks/photo 4.png"
     Image.open(path).save(path, "JPEG")
@@ -117,6 +116,7 @@ def test_a_lossy_mask_is_known_by_its_content(own: Path) -> None:
         written(own)
 
 
+@pytest.mark.parametrize("how", ["no mask", "no picture", "broken mask", "broken picture"])
 def test_what_is_unusable_is_named_by_the_split(own: Path, how: str) -> None:
     if how == "no mask":
         (own / "masks/photo 3.png").unlink()
