@@ -21,7 +21,7 @@ def main() -> None:
     first, second = (network.meta for network in networks.values())
     if (first["size"], first["foreground"]) != (second["size"], second["foreground"]):
         raise InputError(f"{CHECKPOINTS}: trained for different sizes or foregrounds; run `dvc repro`")
-    metrics, scored = compare(networks, RAW, split, resamples)
+    metrics, scored = compare(networks, RAW, split["train"], split["test"], resamples)
     with rebuilt_folder(PLOTS / "overlays") as folder:
         for name, network in networks.items():
             rows = examples(network, split["test"], scored[name])

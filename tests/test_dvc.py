@@ -109,7 +109,7 @@ def test_what_is_the_same_again_is_not_run_on(project: Path) -> None:
         ("overlays", {"evaluate"}),
         ("training", {"train_unet", "train_resnet"}),
         ("stats", {"compute_stats", "train_unet", "train_resnet"}),
-        ("splits", {"split", "evaluate"}),
+        ("splits", {"split"}),
         ("sources/painting", {"download"}),
     ],
 )

@@ -14,25 +14,26 @@ from stages.segmentation.dataset import Batches, SegmentationDataset
 from stages.segmentation.devices import choose_device, loader_workers
 from stages.segmentation.inference import Normalization, Runner, Scored, predict, score
 from stages.segmentation.scores import REPORT_BATCH, Values
-from stages.segmentation.splits import Split
 
 CHUNK = 1_000_000  # numbers drawn at once by the bootstrap, to bound its memory
 CONFIDENCE = 0.95
 
 
 def compare(
-    networks: Mapping[str, Network], raw: Path, split: Split, resamples: int
+    networks: Mapping[str, Network], raw: Path, train: list[str], test: list[str], resamples: int
 ) -> tuple[dict[str, Any], dict[str, Scored]]:
-    """Return the content of metrics/test.json, and what is known of each picture, for both networks."""
+    """Return the content of metrics/test.json, and what is known of each picture, for both networks.
+
+    `test` are the ids of the pictures that score, `train` those of which the mean mask is taken.
+    """
     scored = {
-        name: score_network(network, pictures_for(network, raw, split["test"]))
-        for name, network in networks.items()
+        name: score_network(network, pictures_for(network, raw, test)) for name, network in networks.items()
     }
     network = networks["unet"]
-    pictures = pictures_for(network, raw, split["test"])
+    pictures = pictures_for(network, raw, test)
     constants = {
         "all_foreground": np.ones((pictures.size, pictures.size), np.uint8),
-        "mean_mask": mean_mask(pictures_for(network, raw, split["train"])),
+        "mean_mask": mean_mask(pictures_for(network, raw, train)),
     }
     baselines = {name: score_constant(mask, pictures) for name, mask in constants.items()}
     metrics = report(scored, resamples) | {
