@@ -9,9 +9,11 @@ import pytest
 import torch
 import yaml
 
+from stages.segmentation.params import load_params
 from stages.segmentation.sources.sample import write_sample
 
 ROOT = Path(__file__).parents[1]
+DEFAULTS = load_params(ROOT / "params.yaml")
 
 # A run that takes seconds: what is tested is the plumbing, not the scores.
 TINY = {

@@ -104,7 +104,8 @@ def test_declared_params_are_those_that_the_stage_uses(
                 main()
         set_params(tiny, data__source="sample")
     main()
-    assert used == set(STAGES[stage].get("params", []))
+    # What depends on the machine changes no output (test_stages.py), so nothing has to run again for it.
+    assert {name for name in used if not name.startswith("machine.")} == set(STAGES[stage].get("params", []))
 
 
 def test_the_committed_lock_fits_the_code() -> None:

@@ -43,15 +43,17 @@ def test_the_same_params_and_seed_give_the_same_bytes(project: Path, name: str) 
 
 
 @pytest.mark.parametrize("name", ["unet", "resnet"])
-def test_the_number_of_workers_changes_nothing(
-    project: Path, name: str, monkeypatch: pytest.MonkeyPatch
+def test_neither_workers_nor_the_cache_change_anything(
+    project: Path, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(project)
-    found = []
-    for workers in (0, 1, 2):
+    needed, found = (16 + 30) * 32 * 32 * 4, []
+    for workers, cache_bytes in ((0, needed), (0, needed - 1), (1, needed), (2, needed), (2, 0)):
+        set_params(project, machine__cache_bytes=cache_bytes)
         train_network(name, load_params(), workers)
         found.append(outputs(project))
-    assert found[0] == found[1] == found[2]
+        assert ("decoded anew" in capsys.readouterr().out) == (cache_bytes < needed)
+    assert all(each == found[0] for each in found)
 
 
 def test_a_run_by_hand_from_end_to_end(project: Path) -> None:
@@ -179,9 +181,13 @@ def test_bad_input_gives_one_line_status_2_and_loses_nothing(project: Path, how:
     assert {path: md5(path) for path in sorted(project.glob("data/**/*")) if path.is_file()} == before
 
 
-def test_a_loss_that_is_not_finite_is_a_fault(project: Path) -> None:
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_loss_that_is_not_finite_is_a_fault(project: Path, processes: int) -> None:
     set_params(project, train__lr=10, train__schedule="constant", train__warmup=0, train__epochs=60)
+    set_params(project, train__processes=processes)
     set_params(project, train__optimizer="adamw", train__weight_decay=10, train__precision="float32")
     finished = run_stage(project, "train_unet")
     assert finished.returncode == 1
-    assert "loss is" in finished.stderr and "lower train.lr (now 10)" in finished.stderr
+    lines = finished.stderr.splitlines()
+    assert 1 <= len(lines) <= processes
+    assert all("loss is" in line and "lower train.lr (now 10)" in line for line in lines)

@@ -26,6 +26,7 @@ class Meta(TypedDict):
     foreground: Sequence[str]
     epoch: int  # whose weights these are
     device: str
+    processes: int  # that trained together
     precision: str
     params: dict[str, Any]  # those the training used
 

@@ -1,7 +1,6 @@
 """Both networks and the trivial baselines on the test pictures: counts, scores, intervals."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from stages.segmentation import scores
 from stages.segmentation.checkpoints import Network
 from stages.segmentation.dataset import Batches, SegmentationDataset
-from stages.segmentation.devices import choose_device, loader_workers
+from stages.segmentation.devices import choose_device, choose_precision, loader_workers, on_device
 from stages.segmentation.inference import Normalization, Runner, Scored, predict, score
 from stages.segmentation.scores import REPORT_BATCH, Values
 
@@ -20,22 +19,18 @@ CONFIDENCE = 0.95
 
 
 def compare(
-    networks: Mapping[str, Network], raw: Path, train: list[str], test: list[str], resamples: int
+    networks: Mapping[str, Network], test: SegmentationDataset, train: SegmentationDataset, resamples: int
 ) -> tuple[dict[str, Any], dict[str, Scored]]:
     """Return the content of metrics/test.json, and what is known of each picture, for both networks.
 
-    `test` are the ids of the pictures that score, `train` those of which the mean mask is taken.
+    The `test` pictures score; the mean mask is that of the `train` pictures.
     """
-    scored = {
-        name: score_network(network, pictures_for(network, raw, test)) for name, network in networks.items()
-    }
-    network = networks["unet"]
-    pictures = pictures_for(network, raw, test)
+    scored = {name: score_network(network, test) for name, network in networks.items()}
     constants = {
-        "all_foreground": np.ones((pictures.size, pictures.size), np.uint8),
-        "mean_mask": mean_mask(pictures_for(network, raw, train)),
+        "all_foreground": np.ones((test.size, test.size), np.uint8),
+        "mean_mask": mean_mask(train),
     }
-    baselines = {name: score_constant(mask, pictures) for name, mask in constants.items()}
+    baselines = {name: score_constant(mask, test) for name, mask in constants.items()}
     metrics = report(scored, resamples) | {
         "difference": difference(scored["resnet"], scored["unet"], resamples),
         "baselines": report(baselines, resamples),
@@ -43,15 +38,10 @@ def compare(
     return metrics, scored
 
 
-def pictures_for(network: Network, raw: Path, ids: list[str]) -> SegmentationDataset:
-    """The pictures `ids` as this network was trained to see them."""
-    return SegmentationDataset(raw, ids, network.meta["size"], network.meta["foreground"])
-
-
 def score_network(network: Network, pictures: SegmentationDataset) -> Scored:
-    """Score a network on pictures at its own size, in float32, at the threshold in its checkpoint."""
+    """Score a network on pictures at its own size, at the threshold in its checkpoint."""
     runner = _runner(network)
-    model = network.model.to(runner.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = on_device(network.model, runner.device)
     batches = Batches(pictures, REPORT_BATCH, workers=loader_workers(runner.device))
     return score(model, batches.epoch(0), runner, network.meta["threshold"])
 
@@ -63,8 +53,10 @@ def predict_mask(network: Network, image: NDArray[np.uint8]) -> NDArray[np.uint8
 
 
 def _runner(network: Network) -> Runner:
-    meta = network.meta
-    return Runner(choose_device(), "float32", Normalization(meta["mean"], meta["std"]))
+    meta, device = network.meta, choose_device()
+    # As it was trained; a network trained in bfloat16 falls back to float32 where there is none.
+    precision = "float32" if meta["precision"] == "float32" else choose_precision("auto", device)
+    return Runner(device, precision, Normalization(meta["mean"], meta["std"]))
 
 
 def mean_mask(pictures: SegmentationDataset) -> NDArray[np.uint8]:

@@ -1,6 +1,8 @@
 """Running a network over batches of pictures."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from stages.segmentation.devices import autocast
+from stages.segmentation.losses import Loss, alone
+from stages.segmentation.parallel import gathered
 from stages.segmentation.scores import Counts, Values, confusion_counts, soft_sums
 
 
@@ -26,17 +30,24 @@ class Scored(NamedTuple):
     loss: float  # mean over the pictures; 0 without a loss
 
 
-class Runner(NamedTuple):
+@dataclass(frozen=True)
+class Runner:
     """How pictures are run through a network: on what, in which number format, normalised by what."""
 
     device: torch.device
     precision: str
     normalization: Normalization
 
+    @cached_property
+    def _mean_and_std(self) -> tuple[Tensor, Tensor]:
+        # Once, not at each call: a copy to the device waits for it.
+        mean, std = (torch.tensor(each, device=self.device).view(1, 3, 1, 1) for each in self.normalization)
+        return mean, std
+
     def logits(self, model: nn.Module, images: Tensor) -> Tensor:
         """Map uint8 pictures `(N, 3, H, W)`, anywhere, to float32 logits `(N, 1, H, W)` on the device."""
         images = images.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
-        mean, std = (torch.tensor(each, device=self.device).view(1, 3, 1, 1) for each in self.normalization)
+        mean, std = self._mean_and_std
         with autocast(self.device, self.precision):
             return model((images.float() / 255 - mean) / std).float()
 
@@ -51,25 +62,26 @@ def score(
     batches: Iterable[tuple[Tensor, Tensor]],
     runner: Runner,
     threshold: float,
-    loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+    loss: Loss | None = None,
 ) -> Scored:
     """Hold the predictions of `model`, in evaluation mode, against the masks of `batches`.
 
-    A pixel is foreground where its probability is at least `threshold`.
+    A pixel is foreground where its probability is at least `threshold`. Where several processes train
+    together, each scores its batches, and all get the results of all.
     """
     model.eval()
-    counts, soft, losses = [], [], []
+    results = []
     for images, masks in batches:
         truth, logits = runner.masks(masks), runner.logits(model, images)
         probabilities = torch.sigmoid(logits)
-        counts.append(confusion_counts(probabilities >= threshold, truth.bool()))
-        soft.append(soft_sums(probabilities, truth))
-        if loss:
-            losses.append(loss(logits, truth) * len(images))
+        counts = confusion_counts(probabilities >= threshold, truth.bool())
+        value = loss(logits, truth, alone) * len(images) if loss else logits.new_zeros(())
+        results.append((counts, soft_sums(probabilities, truth), value))
+    all_counts, all_sums, losses = zip(*gathered(results), strict=True)
     return Scored(
-        torch.cat(counts).cpu().numpy(),
-        torch.cat(soft).cpu().numpy().astype(np.float64),
-        float(torch.stack(losses).sum() / sum(map(len, counts))) if loss else 0.0,
+        torch.cat(all_counts).cpu().numpy(),
+        torch.cat(all_sums).cpu().numpy().astype(np.float64),
+        float(torch.stack(losses).sum() / sum(map(len, all_counts))),
     )
 
 

@@ -11,23 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stages.segmentation.batchnorm import BatchNorm
+
 NAMES = ("unet", "resnet")
-
-
-class BatchNorm(nn.BatchNorm2d):
-    """Batch normalisation that survives a batch with a single value per channel.
-
-    A last batch of one picture leaves 1x1 values at the bottom of a ResNet at small sizes. They have
-    no variance, so the running statistics stand in for that step.
-    """
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Normalise `(N, C, H, W)`."""
-        if self.training and input.numel() == input.shape[1]:
-            return F.batch_norm(
-                input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
-            )
-        return super().forward(input)
 
 
 def _conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> list[nn.Module]:

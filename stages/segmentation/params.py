@@ -32,6 +32,12 @@ def _whole_number(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def _rising(values: list[float]) -> list[float]:
+    if values[0] > values[1]:
+        raise ValueError("must not fall")
+    return values
+
+
 def _unique(values: list[str]) -> list[str]:
     if len(set(values)) < len(values):
         raise ValueError("must name each part once")
@@ -42,6 +48,7 @@ Real = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 Whole = Annotated[int, BeforeValidator(_whole_number)]
 Seed = Annotated[Whole, Field(ge=0, lt=2**32)]
 Share = Annotated[Real, Field(ge=0, le=1)]
+Range = Annotated[list[Annotated[Real, Field(ge=0.1, le=10)]], Field(min_length=2, max_length=2)]
 Part = Literal["pet", "background", "border"]
 
 
@@ -99,7 +106,11 @@ class Augment(Group):
     """Random changes of the training pictures."""
 
     affine: Share
+    scale: Annotated[Range, AfterValidator(_rising)]
+    shear: Annotated[Real, Field(ge=0, le=45)]
+    border: Literal["black", "reflect"]
     flip: Share
+    color: Share
 
 
 class Train(Group):
@@ -114,6 +125,9 @@ class Train(Group):
     schedule: Literal["constant", "cosine"]
     warmup: Annotated[Real, Field(ge=0, lt=1)]
     loss: Literal["bce_dice", "report"]
+    clip: Annotated[Real | None, Field(gt=0)]
+    ema: Annotated[Real, Field(ge=0, lt=1)]
+    processes: Annotated[Whole, Field(ge=1, le=1024)]
     precision: Literal["auto", "float32", "bf16"]
     monitor: Literal["dice", "dice_report"]
 
@@ -122,6 +136,12 @@ class Evaluate(Group):
     """How the test scores are reported."""
 
     bootstrap: Annotated[Whole, Field(ge=100, le=1_000_000)]
+
+
+class Machine(Group):
+    """What depends on the machine and changes no output: no stage depends on it."""
+
+    cache_bytes: Annotated[Whole, Field(ge=0)]
 
 
 class Params(Group):
@@ -133,6 +153,7 @@ class Params(Group):
     augment: Augment
     train: Train
     evaluate: Evaluate
+    machine: Machine
 
 
 def load_params(path: Path = PARAMS) -> Params:

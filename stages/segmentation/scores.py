@@ -4,6 +4,8 @@ Where a ratio is 0/0 there was nothing to get wrong, and it is 1: an empty mask 
 empty scores 1, one that is predicted non-empty scores 0.
 """
 
+from typing import TypeVar
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ REPORT_BATCH = 8  # the batch over which the report takes its soft Dice
 
 Counts = NDArray[np.int64]  # (N, 4): true positives, false positives, false negatives, true negatives
 Values = NDArray[np.float64]
+Soft = TypeVar("Soft", Tensor, Values)
 
 
 def confusion_counts(predictions: Tensor, masks: Tensor) -> Tensor:
@@ -48,10 +51,9 @@ def recall(counts: Counts) -> Values:
     return _ratio(tp, tp + fn)
 
 
-def soft_dice(probabilities: Tensor, masks: Tensor) -> Tensor:
-    """The report's Dice over a whole batch, not thresholded: a scalar, differentiable."""
-    intersection = (probabilities * masks).sum()
-    return 2 * intersection / (probabilities.sum() + masks.sum() + 1e-8)
+def soft_dice(intersection: Soft, predicted: Soft, true: Soft) -> Soft:
+    """The report's Dice of probabilities, from the `soft_sums` of a whole batch; differentiable."""
+    return 2 * intersection / (predicted + true + 1e-8)
 
 
 def soft_sums(probabilities: Tensor, masks: Tensor) -> Tensor:
@@ -67,7 +69,7 @@ def report_dice(sums: Values) -> float:
     """
     starts = np.arange(0, len(sums), REPORT_BATCH)
     intersection, predicted, true = np.add.reduceat(sums, starts, axis=0).T
-    return float(np.mean(2 * intersection / (predicted + true + 1e-8)))
+    return float(np.mean(soft_dice(intersection, predicted, true)))
 
 
 def _ratio(numerator: NDArray[np.int64], denominator: NDArray[np.int64]) -> Values:

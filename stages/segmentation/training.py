@@ -2,24 +2,27 @@
 
 import time
 from collections.abc import Callable, Iterator
-from math import cos, isfinite, pi
-from typing import TypedDict
+from math import isfinite
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam, AdamW, Optimizer
-from torch.optim.lr_scheduler import LambdaLR
+from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from stages.segmentation.dataset import Batches
+from stages.segmentation.dataset import Batches, Pair
 from stages.segmentation.errors import Fault
 from stages.segmentation.inference import Runner, score
 from stages.segmentation.losses import LOSSES
+from stages.segmentation.optimization import Updates
+from stages.segmentation.parallel import gathered, rank, summed, world
 from stages.segmentation.params import Train
 from stages.segmentation.scores import confusion_counts, dice, report_dice
 
 REFRESH_S = 1.0  # how often the progress bar asks the device for numbers, and so waits for it
+
+Step = tuple[Tensor, Tensor]  # the loss of a batch and the counts of its pictures
 
 
 class Row(TypedDict):
@@ -37,53 +40,45 @@ class Row(TypedDict):
     val_dice_report: float
 
 
-def make_optimizer(model: nn.Module, settings: Train) -> Optimizer:
-    """Adam with L2 in the gradient (the report's) or AdamW with decoupled decay, as one fused kernel."""
-    kind = {"adam": Adam, "adamw": AdamW}[settings.optimizer]
-    return kind(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
+class Pace(NamedTuple):
+    """How fast an epoch was: pictures a second, and the share of its time spent waiting for pictures."""
+
+    speed: float
+    waiting: float
 
 
-def lr_factor(step: int, steps: int, schedule: str, warmup: float) -> float:
-    """Return the learning rate at `step` (from 0) of `steps`, as a factor of its peak.
+class Epoch(NamedTuple):
+    """What an epoch leaves: its numbers, its pace and the network that was scored."""
 
-    It rises linearly over the share `warmup` of the steps, then stays, or falls to 0 along half a
-    cosine (Loshchilov and Hutter 2016, arXiv:1608.03983).
-    """
-    rising = round(warmup * steps)
-    if step < rising:
-        return (step + 1) / (rising + 1)
-    if schedule == "constant":
-        return 1.0
-    return (1 + cos(pi * (step - rising) / max(1, steps - rising))) / 2
+    row: Row
+    pace: Pace
+    model: nn.Module
 
 
 def fit(
     model: nn.Module, train: Batches, val: Batches, settings: Train, runner: Runner, threshold: float
-) -> Iterator[tuple[Row, float]]:
-    """Train `model` in place; after each epoch yield its row and the speed in training pictures a second.
+) -> Iterator[Epoch]:
+    """Train `model` in place and yield each epoch; the network scored is the average of the weights, if any.
 
+    Where several processes train together, each calls this with the same network and gets the same rows.
     Raises `Fault` that names the epoch and the step where the loss is not finite.
     """
-    optimizer, loss = make_optimizer(model, settings), LOSSES[settings.loss]
-    steps = len(train) * settings.epochs
-    schedule = LambdaLR(optimizer, lambda step: lr_factor(step, steps, settings.schedule, settings.warmup))
+    loss, updates = LOSSES[settings.loss], Updates(model, settings, len(train) * settings.epochs)
+    shared = DistributedDataParallel(model) if world() > 1 else model
 
-    def step(images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-        truth, logits = runner.masks(masks), runner.logits(model, images)
-        value = loss(logits, truth)
-        optimizer.zero_grad()
+    def step(images: Tensor, masks: Tensor) -> Step:
+        truth, logits = runner.masks(masks), runner.logits(shared, images)
+        value = loss(logits, truth, summed)
         value.backward()
-        optimizer.step()
-        schedule.step()
-        return value, confusion_counts(torch.sigmoid(logits.detach()) >= threshold, truth.bool())
+        updates.take()
+        return value.detach(), confusion_counts(torch.sigmoid(logits.detach()) >= threshold, truth.bool())
 
     for epoch in range(1, settings.epochs + 1):
-        lr, started = float(schedule.get_last_lr()[0]), time.perf_counter()
+        lr = updates.lr
         model.train()
         torch.manual_seed(_dropout_seed(settings.seed, epoch))
-        train_loss, train_dice = _train_epoch(epoch, train, step, settings.lr)
-        speed = len(train.dataset) / (time.perf_counter() - started)
-        scored = score(model, val.epoch(0), runner, threshold, loss)
+        train_loss, train_dice, pace = _train_epoch(epoch, train, step, settings.lr)
+        scored = score(updates.scored, val.epoch(0), runner, threshold, loss)
         if not isfinite(scored.loss):
             raise Fault(f"the validation loss is {scored.loss} after epoch {epoch}; {_advice(settings.lr)}")
         row = Row(
@@ -95,36 +90,51 @@ def fit(
             val_dice=float(dice(scored.counts).mean()),
             val_dice_report=report_dice(scored.soft),
         )
-        yield row, speed
+        yield Epoch(row, pace, updates.scored)
 
 
 def _train_epoch(
-    epoch: int, train: Batches, step: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], lr: float
-) -> tuple[float, float]:
+    epoch: int, train: Batches, step: Callable[[Tensor, Tensor], Step], lr: float
+) -> tuple[float, float, Pace]:
     """Take a step for each batch and return the mean loss and Dice; the bar waits for the device rarely."""
-    losses: list[Tensor] = []
-    counts: list[Tensor] = []
-    refreshed = time.perf_counter()
-    with tqdm(total=len(train.dataset), desc=f"epoch {epoch}", unit="img", leave=False, disable=None) as bar:
-        for images, masks in train.epoch(epoch):
-            value, confusion = step(images, masks)
-            losses.append(value.detach())
-            counts.append(confusion)
-            last = len(losses) == len(train)
-            if last or time.perf_counter() - refreshed > REFRESH_S:
-                mean_loss, mean_dice = _means(losses, counts)
-                if not isfinite(mean_loss):
-                    finite = torch.stack(losses).isfinite().int()
-                    where = f"epoch {epoch}, step {int(finite.argmin()) + 1} of {len(train)}"
-                    raise Fault(f"the training loss is not finite at {where}; {_advice(lr)}")
+    steps: list[Step] = []
+    started = refreshed = time.perf_counter()
+    waited = 0.0
+    quiet = True if rank() else None  # None: where there is no terminal
+    with tqdm(total=len(train.dataset), desc=f"epoch {epoch}", unit="img", leave=False, disable=quiet) as bar:
+        for (images, masks), seconds in _timed(train, epoch):
+            waited += seconds
+            steps.append(step(images, masks))
+            if time.perf_counter() - refreshed > REFRESH_S:
+                _check_finite(epoch, steps, len(train), lr)
+                mean_loss, mean_dice = _means(steps)
                 bar.set_postfix(loss=f"{mean_loss:.4f}", dice=f"{mean_dice:.4f}", refresh=False)
                 refreshed = time.perf_counter()
-            bar.update(len(images))
-    return mean_loss, mean_dice
+            bar.update(len(images) * world())
+    _check_finite(epoch, steps, len(train), lr)
+    mean_loss, mean_dice = _means(gathered(steps))
+    taken = time.perf_counter() - started
+    return mean_loss, mean_dice, Pace(len(train.dataset) / taken, waited / taken)
 
 
-def _means(losses: list[Tensor], counts: list[Tensor]) -> tuple[float, float]:
+def _timed(batches: Batches, epoch: int) -> Iterator[tuple[Pair, float]]:
+    """Yield each batch with the seconds it was waited for."""
+    asked = time.perf_counter()
+    for batch in batches.epoch(epoch):
+        yield batch, time.perf_counter() - asked
+        asked = time.perf_counter()
+
+
+def _check_finite(epoch: int, steps: list[Step], count: int, lr: float) -> None:
+    finite = torch.stack([value for value, _ in steps]).isfinite().int()
+    if not finite.all():
+        where = f"epoch {epoch}, step {int(finite.argmin()) + 1} of {count}"
+        raise Fault(f"the training loss is not finite at {where}; {_advice(lr)}")
+
+
+def _means(steps: list[Step]) -> tuple[float, float]:
     """Mean loss and mean Dice over the pictures of some steps; waits for the device."""
+    losses, counts = zip(*steps, strict=True)
     sizes = torch.tensor([len(each) for each in counts])
     mean_loss = (torch.stack(losses).cpu().double() * sizes).sum() / sizes.sum()
     return float(mean_loss), float(dice(torch.cat(counts).cpu().numpy()).mean())
@@ -135,5 +145,6 @@ def _advice(lr: float) -> str:
 
 
 def _dropout_seed(seed: int, epoch: int) -> int:
-    # Derived per epoch, so that an epoch does not depend on what was drawn before it.
-    return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+    # Derived per epoch, so that an epoch does not depend on what was drawn before it; each process drops
+    # other channels, because it sees other pictures.
+    return int(np.random.SeedSequence([seed, epoch, rank()]).generate_state(1, np.uint64)[0] >> np.uint64(1))

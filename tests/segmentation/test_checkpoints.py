@@ -13,7 +13,8 @@ from stages.segmentation.models import NAMES, build_model
 def meta(name: str, width: int = 4) -> Meta:
     return Meta(
         model=name, width=width, size=64, mean=[0.5, 0.4, 0.3], std=[0.2, 0.2, 0.2], threshold=0.5,
-        foreground=["pet", "border"], epoch=3, device="cpu", precision="bf16", params={"train": {"lr": 1e-4}},
+        foreground=["pet", "border"], epoch=3, device="cpu", processes=1,
+        precision="bf16", params={"train": {"lr": 1e-4}},
     )  # fmt: skip
 
 

@@ -1,12 +1,14 @@
+import itertools
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from conftest import DEFAULTS
 from torch import Tensor
 
 from stages.segmentation import layout
-from stages.segmentation.dataset import Batches, SegmentationDataset, augmentation
+from stages.segmentation.augmentation import Augmentation
+from stages.segmentation.dataset import Batches, EpochSampler, SegmentationDataset
 from stages.segmentation.errors import InputError
 from stages.segmentation.layout import TRAINVAL, read_list
 from stages.segmentation.pictures import read_image, read_trimap
@@ -20,7 +22,8 @@ def ids(sample: Path) -> list[str]:
 
 
 def augmented(sample: Path, ids: list[str], seed: int = 0) -> SegmentationDataset:
-    return SegmentationDataset(sample, ids, 48, FOREGROUND, augmentation(0.5, 0.5), seed)
+    changes = Augmentation(DEFAULTS.augment.model_copy(update={"affine": 0.5, "flip": 0.5}))
+    return SegmentationDataset(sample, ids, 48, FOREGROUND, changes, seed)
 
 
 def by_position(batches: Batches, epoch: int) -> list[Tensor]:
@@ -99,32 +102,35 @@ def test_the_global_random_stream_is_left_alone(sample: Path, ids: list[str]) ->
     assert torch.rand(1) == expected
 
 
-def test_affine_moves_picture_and_mask_alike() -> None:
-    transform = augmentation(affine=1.0, flip=0.5)
-    mask = np.zeros((64, 64), np.uint8)
-    mask[20:40, 10:50] = 1
-    image = np.repeat(mask[..., None] * 255, 3, axis=2)
-    for seed in range(20):
-        transform.set_random_seed(seed)
-        changed = transform(image=image, mask=mask)
-        assert ((changed["image"][..., 0] > 127) != changed["mask"]).mean() < 0.02
-        assert set(np.unique(changed["mask"])) <= {0, 1}
-
-
-def test_affine_has_the_reports_range() -> None:
-    transform = augmentation(affine=1.0, flip=0.0)
-    mask = np.zeros((201, 201), np.uint8)
-    mask[80:121, 80:121] = 1
-    areas, shifts = [], []
-    for seed in range(300):
-        transform.set_random_seed(seed)
-        changed = transform(image=np.zeros((201, 201, 3), np.uint8), mask=mask)["mask"]
-        areas.append(changed.sum() / mask.sum())
-        shifts.append(np.abs(np.mean(np.nonzero(changed), axis=1) - 100).max() / 201)
-    assert 0.62 < min(areas) < 0.72 and 1.3 < max(areas) < 1.46  # 0.8 and 1.2 in both directions
-    assert 0.08 < max(shifts) < 0.11
-
-
 def test_a_missing_file_is_named_before_any_work(sample: Path, ids: list[str]) -> None:
     with pytest.raises(InputError, match=r"nobody\.jpg: no such file"):
         SegmentationDataset(sample, [*ids, "nobody"], 48, FOREGROUND)
+
+
+def share(monkeypatch: pytest.MonkeyPatch, rank: int, world: int, sampler: EpochSampler) -> list[list[int]]:
+    """The batches of positions that one of several processes would take."""
+    monkeypatch.setattr("stages.segmentation.dataset.rank", lambda: rank)
+    monkeypatch.setattr("stages.segmentation.dataset.world", lambda: world)
+    batches = [[position for _, position in batch] for batch in sampler]
+    assert len(batches) == len(sampler)
+    return batches
+
+
+@pytest.mark.parametrize("count", [32, 29, 33, 8, 3])
+def test_processes_share_each_training_batch(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    whole = share(monkeypatch, 0, 1, EpochSampler(count, 8, shuffle_seed=0))
+    shares = [share(monkeypatch, rank, 3, EpochSampler(count, 8, shuffle_seed=0)) for rank in range(3)]
+    together = [sorted(itertools.chain(*parts)) for parts in zip(*shares, strict=True)]
+    assert all(part for each in shares for part in each)
+    if count == 33:  # one picture is left for three processes: it joins the batch before
+        whole[-2:] = [whole[-2] + whole[-1]]
+    assert together == [sorted(batch) for batch in whole]
+
+
+@pytest.mark.parametrize("count", [32, 29, 5])
+def test_processes_take_turns_at_whole_batches_when_scoring(
+    monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    whole = share(monkeypatch, 0, 1, EpochSampler(count, 8))
+    shares = [share(monkeypatch, rank, 3, EpochSampler(count, 8)) for rank in range(3)]
+    assert [batch for i in range(len(whole)) for batch in [shares[i % 3][i // 3]]] == whole

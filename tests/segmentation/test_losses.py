@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from stages.segmentation.losses import LOSSES, bce_dice, report
+from stages.segmentation.losses import LOSSES, alone, bce_dice, report
 
 
 def test_bce_dice_by_hand() -> None:
@@ -34,6 +34,21 @@ def test_where_a_perfect_answer_ends() -> None:
 def test_the_gradient_points_to_the_mask(name: str) -> None:
     masks = (torch.rand(2, 1, 8, 8) < 0.5).float()
     logits = torch.zeros(2, 1, 8, 8, requires_grad=True)
-    LOSSES[name](logits, masks).backward()
+    LOSSES[name](logits, masks, alone).backward()
     assert logits.grad is not None
     assert ((logits.grad < 0) == masks.bool()).all()
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_shares_of_a_batch_give_the_loss_of_the_whole(name: str) -> None:
+    masks, logits = (torch.rand(5, 1, 8, 8) < 0.5).float(), torch.randn(5, 1, 8, 8)
+    sums: list[torch.Tensor] = []
+
+    def keep(values: torch.Tensor) -> torch.Tensor:
+        sums.append(values)
+        return values
+
+    LOSSES[name](logits[:3], masks[:3], keep)
+    LOSSES[name](logits[3:], masks[3:], keep)
+    together = LOSSES[name](logits[:3], masks[:3], lambda _: sums[0] + sums[1])
+    assert together.item() == pytest.approx(LOSSES[name](logits, masks, alone).item(), rel=1e-6)

@@ -56,7 +56,14 @@ def test_the_report_preset_is_the_report() -> None:
     assert params.data.val_fraction == 0.1 and params.data.limit is None
     assert params.image.model_dump() == {"size": 512, "normalize": "report"}
     assert params.model.model_dump() == {"width": 64, "dropout": 0.1, "init": "he"}
-    assert params.augment.model_dump() == {"affine": 0.5, "flip": 0.0}
+    assert params.augment.model_dump() == {
+        "affine": 0.5,
+        "scale": [0.8, 1.2],
+        "shear": 0.0,
+        "border": "black",
+        "flip": 0.0,
+        "color": 0.0,
+    }
     assert params.train.model_dump(exclude={"seed"}) == {
         "lr": 1e-4,
         "epochs": 20,
@@ -66,6 +73,9 @@ def test_the_report_preset_is_the_report() -> None:
         "schedule": "constant",
         "warmup": 0.0,
         "loss": "report",
+        "clip": None,
+        "ema": 0.0,
+        "processes": 1,
         "precision": "float32",
         "monitor": "dice_report",
     }

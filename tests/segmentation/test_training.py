@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
+from conftest import DEFAULTS
 
 from stages.segmentation.dataset import Batches, SegmentationDataset
 from stages.segmentation.errors import Fault
@@ -10,23 +10,25 @@ from stages.segmentation.inference import Normalization, Runner, score
 from stages.segmentation.layout import TRAINVAL, read_list
 from stages.segmentation.losses import LOSSES
 from stages.segmentation.models import NAMES, build_model
-from stages.segmentation.params import Params, Train
-from stages.segmentation.training import Row, fit, lr_factor, make_optimizer
+from stages.segmentation.params import Train
+from stages.segmentation.training import Epoch, Row, fit
 
 RUNNER = Runner(torch.device("cpu"), "float32", Normalization([0.5] * 3, [0.25] * 3))
-DEFAULTS = Params.model_validate(
-    yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text())
-).train
 
 
 def settings(**changes: object) -> Train:
-    return DEFAULTS.model_copy(update={"epochs": 3, "batch_size": 4, **changes})
+    return DEFAULTS.train.model_copy(update={"epochs": 3, "batch_size": 4, **changes})
+
+
+def epochs(sample: Path, name: str, train: Train, images: int = 9) -> list[Epoch]:
+    dataset = SegmentationDataset(sample, read_list(sample / TRAINVAL)[:images], 64, ["pet", "border"])
+    torch.manual_seed(0)
+    model = build_model(name, width=4)
+    return list(fit(model, Batches(dataset, 4, 0), Batches(dataset, 8), train, RUNNER, 0.5))
 
 
 def rows(sample: Path, name: str, train: Train, images: int = 9) -> list[Row]:
-    dataset = SegmentationDataset(sample, read_list(sample / TRAINVAL)[:images], 64, ["pet", "border"])
-    model = build_model(name, width=4)
-    return [row for row, _ in fit(model, Batches(dataset, 4, 0), Batches(dataset, 8), train, RUNNER, 0.5)]
+    return [epoch.row for epoch in epochs(sample, name, train, images)]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -46,27 +48,6 @@ def test_a_loss_that_is_not_finite_names_epoch_and_step(sample: Path, images: in
         rows(sample, "unet", settings(lr=1e30, schedule="constant", warmup=0.0), images=images + 4)
 
 
-def test_the_learning_rate() -> None:
-    cosine = [lr_factor(step, 100, "cosine", 0.1) for step in range(100)]
-    assert cosine[:10] == pytest.approx([(i + 1) / 11 for i in range(10)])
-    assert cosine[10] == 1.0 and cosine[55] == pytest.approx(0.5) and 0 < cosine[99] < 0.001
-    assert cosine[10:] == sorted(cosine[10:], reverse=True)
-    assert [lr_factor(step, 100, "constant", 0.0) for step in (0, 50, 99)] == [1.0, 1.0, 1.0]
-    assert lr_factor(0, 1, "cosine", 0.9) > 0
-    assert lr_factor(1, 1, "cosine", 0.9) == 1.0  # asked for after the last step, and never used
-
-
-@pytest.mark.parametrize(("name", "decoupled"), [("adam", False), ("adamw", True)])
-def test_weight_decay_is_l2_or_decoupled(name: str, decoupled: bool) -> None:
-    model = torch.nn.Linear(1, 1, bias=False)
-    torch.nn.init.ones_(model.weight)
-    optimizer = make_optimizer(model, settings(optimizer=name, lr=0.01, weight_decay=0.5))
-    model.weight.grad = torch.zeros(1, 1)
-    optimizer.step()
-    # Decoupled: w - lr * decay * w. In the gradient: Adam turns any first gradient into a step of lr.
-    assert model.weight.item() == pytest.approx(1 - 0.01 * 0.5 if decoupled else 1 - 0.01, abs=1e-6)
-
-
 def test_validation_loss_weighs_pictures_alike(sample: Path) -> None:
     dataset = SegmentationDataset(sample, read_list(sample / TRAINVAL)[:9], 64, ["pet", "border"])
     model, loss = build_model("unet", width=4), LOSSES["bce_dice"]
@@ -83,3 +64,31 @@ def test_validation_loss_weighs_pictures_alike(sample: Path) -> None:
     ]
     assert single.loss == pytest.approx(sum(parts) / 9, rel=1e-5)
     assert (single.counts == score(model, Batches(dataset, 8).epoch(0), RUNNER, 0.5).counts).all()
+
+
+def test_the_average_is_what_is_scored(sample: Path) -> None:
+    dataset = SegmentationDataset(sample, read_list(sample / TRAINVAL)[:9], 64, ["pet", "border"])
+    model, loss = build_model("unet", width=4), LOSSES["bce_dice"]
+    batches = Batches(dataset, 4, 0), Batches(dataset, 8)
+    for epoch in fit(model, *batches, settings(ema=0.9, epochs=2), RUNNER, 0.5):
+        assert epoch.model is not model and not epoch.model.training
+        assert score(epoch.model, batches[1].epoch(0), RUNNER, 0.5, loss).loss == epoch.row["val_loss"]
+        assert score(model, batches[1].epoch(0), RUNNER, 0.5, loss).loss != epoch.row["val_loss"]
+
+
+def test_an_average_leaves_training_as_it_is(sample: Path) -> None:
+    plain, averaged = (rows(sample, "unet", settings(ema=ema)) for ema in (0.0, 0.9))
+    assert [row["train_loss"] for row in plain] == [row["train_loss"] for row in averaged]
+    assert [row["val_loss"] for row in plain] != [row["val_loss"] for row in averaged]
+
+
+def test_a_small_clip_slows_adamw_not_at_all_but_changes_the_weights(sample: Path) -> None:
+    # Adam divides by the size of the gradients: only their relation over time counts.
+    plain, clipped = (rows(sample, "unet", settings(clip=clip)) for clip in (None, 0.01))
+    assert plain[0]["train_loss"] != clipped[0]["train_loss"]
+    assert clipped[-1]["train_loss"] < clipped[0]["train_loss"] - 0.02
+
+
+def test_the_pace_is_measured(sample: Path) -> None:
+    for epoch in epochs(sample, "unet", settings(epochs=2)):
+        assert epoch.pace.speed > 1 and 0 < epoch.pace.waiting < 1

@@ -1,0 +1,84 @@
+"""Several processes that train one network together, as torch's own launcher `torchrun` starts them.
+
+Every process holds the whole network and takes its share of each batch. What they must agree on is
+summed or gathered here; with a single process everything below leaves its argument as it is.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+T = TypeVar("T")
+
+
+def world() -> int:
+    """How many processes train together."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """The number of this process, from 0. Process 0 alone writes files and speaks."""
+    return dist.get_rank() if world() > 1 else 0
+
+
+def launched() -> bool:
+    """Whether `torchrun` started this process."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+@contextmanager
+def joined(device: torch.device) -> Iterator[None]:
+    """Work together with the other processes that `torchrun` started, if it started this one."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield
+        return
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over all processes, and of its gradient: each process' loss depends on every addend."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        total = values.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        total = gradient.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total
+
+
+def summed(values: Tensor) -> Tensor:
+    """Return the sum of `values` over all processes, differentiable."""
+    return _Sum.apply(values) if world() > 1 else values
+
+
+def gathered(items: list[T]) -> list[T]:
+    """Return the items of all processes in the order in which they were dealt out: one each in turn.
+
+    Tensors are brought to the CPU.
+    """
+    if world() == 1:
+        return items
+    everyone: list[list[T]] = [[] for _ in range(world())]
+    dist.all_gather_object(everyone, [_on_cpu(item) for item in items])
+    longest = max(map(len, everyone))
+    return [each[turn] for turn in range(longest) for each in everyone if turn < len(each)]
+
+
+def _on_cpu(item: Any) -> Any:
+    if isinstance(item, Tensor):
+        return item.detach().cpu()
+    return tuple(map(_on_cpu, item)) if isinstance(item, tuple) else item

@@ -1,0 +1,81 @@
+"""Several processes that train one network: gloo on this machine's CPU."""
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import run_stage, set_params
+
+from stages.segmentation.checkpoints import load_checkpoint
+
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr=127.0.0.1"]
+
+
+def curve(project: Path, name: str) -> list[dict[str, float]]:
+    with (project / f"metrics/plots/train_{name}.csv").open() as file:
+        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+
+
+def prepare(project: Path) -> None:
+    # 13 pictures in batches of 5: the last step has 3, which two processes share unevenly. Dropout draws
+    # per process, so it is off; everything else is the same for one process and for two.
+    set_params(project, data__limit=13, image__size=64, model__width=4, model__dropout=0.0)
+    set_params(project, train__precision="float32", train__batch_size=5, train__lr=1e-3, train__epochs=3)
+    set_params(project, train__ema=0.9, train__clip=1.0, augment__affine=0.5)
+    assert run_stage(project, "split").returncode == 0
+
+
+@pytest.mark.parametrize("name", ["unet", "resnet"])
+@pytest.mark.parametrize("loss", ["bce_dice", "report"])
+def test_two_processes_learn_what_one_does(project: Path, name: str, loss: str) -> None:
+    prepare(project)
+    set_params(project, train__loss=loss)
+    curves, weights = [], []
+    for processes in (1, 2):
+        set_params(project, train__processes=processes)
+        finished = run_stage(project, f"train_{name}")
+        assert finished.returncode == 0 and finished.stderr == "", finished.stderr
+        assert ("2 processes" in finished.stdout) == (processes == 2)
+        assert finished.stdout.count("epoch 3/3") == 1  # one of them speaks
+        curves.append(curve(project, name))
+        network = load_checkpoint(project / f"checkpoints/{name}.pt")
+        assert network.meta["processes"] == processes
+        weights.append(network.model.state_dict())
+    for one, two in zip(*curves, strict=True):
+        assert one == pytest.approx(two, abs=1e-4)
+    changed = [float((weights[0][key] - weights[1][key]).abs().max()) for key in weights[0]]
+    assert max(changed) < 1e-2
+    assert len(list((project / f"runs/{name}").iterdir())) == 2  # one of them writes
+
+
+def test_torchrun_is_what_the_param_does(project: Path) -> None:
+    prepare(project)
+    set_params(project, train__processes=2)
+    assert run_stage(project, "train_unet").returncode == 0
+    by_param = (project / "checkpoints/unet.pt").read_bytes()
+    (project / "checkpoints/unet.pt").unlink()
+    finished = subprocess.run(
+        [*TORCHRUN, "--nproc-per-node=2", "-m", "stages.train_unet"],
+        cwd=project, capture_output=True, text=True, timeout=300, env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    assert (project / "checkpoints/unet.pt").read_bytes() == by_param
+
+
+def test_more_processes_than_pictures_a_step(project: Path) -> None:
+    set_params(project, train__processes=2, train__batch_size=1)
+    finished = run_stage(project, "train_unet")
+    assert finished.returncode == 2
+    assert all("lower train.processes" in line for line in finished.stderr.splitlines())
+    assert 1 <= len(finished.stderr.splitlines()) <= 2 and not (project / "checkpoints").exists()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_more_processes_than_gpus(project: Path) -> None:
+    set_params(project, train__processes=torch.cuda.device_count() + 1)
+    finished = run_stage(project, "train_unet")
+    assert finished.returncode == 2 and "GPUs here" in finished.stderr
