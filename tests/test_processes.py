@@ -2,6 +2,8 @@
 
 import csv
 import os
+import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +14,7 @@ from conftest import run_stage, set_params
 
 from stages.segmentation.checkpoints import load_checkpoint
 
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr=127.0.0.1"]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
 
 
 def curve(project: Path, name: str) -> list[dict[str, float]]:
@@ -59,11 +61,40 @@ def test_torchrun_is_what_the_param_does(project: Path) -> None:
     by_param = (project / "checkpoints/unet.pt").read_bytes()
     (project / "checkpoints/unet.pt").unlink()
     finished = subprocess.run(
-        [*TORCHRUN, "--nproc-per-node=2", "-m", "stages.train_unet"],
+        [*TORCHRUN, "--standalone", "--nproc-per-node=2", "-m", "stages.train_unet"],
         cwd=project, capture_output=True, text=True, timeout=300, env=os.environ | {"OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert finished.returncode == 0, finished.stderr
     assert (project / "checkpoints/unet.pt").read_bytes() == by_param
+
+
+def test_two_machines(project: Path, tmp_path: Path) -> None:
+    """Two launchers, each with a copy of the data, stand for two machines; the first one writes."""
+    prepare(project)
+    other = Path(shutil.copytree(project, tmp_path / "other", symlinks=True))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ["--nnodes=2", "--nproc-per-node=1", "--master-addr=127.0.0.1", f"--master-port={port}"]
+    launchers = [
+        subprocess.Popen(
+            [*TORCHRUN, *options, f"--node-rank={rank}", "-m", "stages.train_unet"],
+            cwd=folder, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, text=True,
+        )
+        for rank, folder in enumerate([project, other])
+    ]  # fmt: skip
+    try:
+        said = [launcher.communicate(timeout=300)[0] for launcher in launchers]
+    finally:
+        for launcher in launchers:
+            launcher.kill()
+    assert [launcher.returncode for launcher in launchers] == [0, 0]
+    assert "2 processes" in said[0] and "epoch 3/3" in said[0] and said[1] == ""
+    assert (project / "checkpoints/unet.pt").is_file() and not (other / "checkpoints").exists()
+    together = curve(project, "unet")
+    assert run_stage(project, "train_unet").returncode == 0
+    for one, two in zip(curve(project, "unet"), together, strict=True):
+        assert one == pytest.approx(two, abs=1e-4)
 
 
 def test_more_processes_than_pictures_a_step(project: Path) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from stages.segmentation.augmentation import Augmentation
-from stages.segmentation.cache import cached_bytes, caches
+from stages.segmentation.cache import caches
 from stages.segmentation.checkpoints import Meta, save_checkpoint
 from stages.segmentation.dataset import Batches, SegmentationDataset
 from stages.segmentation.devices import (
@@ -26,8 +26,15 @@ from stages.segmentation.parallel import joined, launched, rank, world
 from stages.segmentation.params import Params
 from stages.segmentation.scores import REPORT_BATCH
 from stages.segmentation.stats import choose_stats
-from stages.segmentation.tracking import log_epoch, log_pictures, open_board, write_csv
-from stages.segmentation.training import Pace, Row, fit
+from stages.segmentation.tracking import (
+    epoch_line,
+    log_epoch,
+    log_pictures,
+    open_board,
+    start_line,
+    write_csv,
+)
+from stages.segmentation.training import Row, fit
 
 THRESHOLD = 0.5  # probability from which a pixel is foreground
 SHOWN = 8  # validation pictures on TensorBoard
@@ -58,7 +65,7 @@ def _train(name: str, params: Params, device: torch.device, workers: int) -> Non
     torch.manual_seed(settings.seed)
     model = on_device(build_model(name, params.model.width, params.model.dropout, params.model.init), device)
     if writes:
-        print(f"{name}: {_start_line(train, val, runner)}", flush=True)
+        print(f"{name}: {start_line(train, val, runner)}", flush=True)
 
     rows: list[Row] = []
     best, best_score = 0, -1.0
@@ -76,7 +83,7 @@ def _train(name: str, params: Params, device: torch.device, workers: int) -> Non
                 save_checkpoint(CHECKPOINTS / f"{name}.pt", scored, _meta(name, params, runner, row["epoch"]))
             log_epoch(board, row, pace)
             log_pictures(board, row["epoch"], images, masks, predict(scored, images, runner, THRESHOLD))
-            print(f"{name}: {_line(row, settings.epochs, pace)}", flush=True)
+            print(f"{name}: {epoch_line(row, settings.epochs, pace)}", flush=True)
     if writes:
         summary = {key: rows[best][key] for key in ("val_dice", "val_dice_report", "epoch")}
         write_json(METRICS / f"train_{name}.json", summary | {"epochs": len(rows)})
@@ -129,28 +136,4 @@ def _meta(name: str, params: Params, runner: Runner, epoch: int) -> Meta:
         processes=world(),
         precision=runner.precision,
         params=used | {"data": {"foreground": params.data.foreground}},
-    )
-
-
-def _start_line(train: Batches, val: Batches, runner: Runner) -> str:
-    size, counts = train.dataset.size, (len(train.dataset), len(val.dataset))
-    wanted = cached_bytes(sum(counts), size)
-    anew = (
-        ""
-        if train.dataset.cache
-        else (
-            f"; decoded anew in each epoch, as machine.cache_bytes or shared memory is below {wanted:,} bytes"
-        )
-    )
-    together = f", {world()} processes" if world() > 1 else ""
-    sizes = f"{counts[0]} pictures train, {counts[1]} validate"
-    return f"{sizes}; on {runner.device.type}{together} in {runner.precision}{anew}"
-
-
-def _line(row: Row, epochs: int, pace: Pace) -> str:
-    return (
-        f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  "
-        f"loss {row['train_loss']:.4f}  dice {row['train_dice']:.4f}  "
-        f"val loss {row['val_loss']:.4f}  val dice {row['val_dice']:.4f}  "
-        f"{pace.speed:.0f} pictures/s, {pace.waiting:.1%} waiting for them"
     )

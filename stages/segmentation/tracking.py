@@ -1,4 +1,4 @@
-"""What a person can follow while a network trains: a CSV of the epochs, and TensorBoard."""
+"""What a person can follow while a network trains: the console, a CSV of the epochs, and TensorBoard."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -8,8 +8,33 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from stages.segmentation.cache import cached_bytes
+from stages.segmentation.dataset import Batches
 from stages.segmentation.files import write_bytes
+from stages.segmentation.inference import Runner
+from stages.segmentation.parallel import world
 from stages.segmentation.training import Pace, Row
+
+
+def start_line(train: Batches, val: Batches, runner: Runner) -> str:
+    """What a run says of itself before the first epoch."""
+    count, val_count, size = len(train.dataset), len(val.dataset), train.dataset.size
+    where = runner.device.type + (f", {world()} processes" if world() > 1 else "")
+    line = f"{count} pictures train, {val_count} validate; on {where} in {runner.precision}"
+    if train.dataset.cache:
+        return line
+    wanted = cached_bytes(count + val_count, size)
+    return f"{line}; decoded anew in each epoch, for want of {wanted:,} bytes (machine.cache_bytes, /dev/shm)"
+
+
+def epoch_line(row: Row, epochs: int, pace: Pace) -> str:
+    """One epoch of `epochs` on the console."""
+    return (
+        f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  "
+        f"loss {row['train_loss']:.4f}  dice {row['train_dice']:.4f}  "
+        f"val loss {row['val_loss']:.4f}  val dice {row['val_dice']:.4f}  "
+        f"{pace.speed:.0f} pictures/s, {pace.waiting:.1%} waiting for them"
+    )
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:

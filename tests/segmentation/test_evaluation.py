@@ -3,12 +3,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import DEFAULTS
 
 from stages.segmentation import scores
-from stages.segmentation.dataset import SegmentationDataset
-from stages.segmentation.evaluation import difference, intervals, mean_mask, report, score_constant
-from stages.segmentation.inference import Scored
+from stages.segmentation.checkpoints import Meta, Network
+from stages.segmentation.dataset import Batches, SegmentationDataset
+from stages.segmentation.devices import choose_device, choose_precision
+from stages.segmentation.evaluation import (
+    difference,
+    intervals,
+    mean_mask,
+    report,
+    runner_for,
+    score_constant,
+)
+from stages.segmentation.inference import Normalization, Runner, Scored, score
 from stages.segmentation.layout import TEST, TRAINVAL, read_list
+from stages.segmentation.models import NAMES, build_model
+from stages.segmentation.training import fit
 
 FOREGROUND = ["pet", "border"]
 
@@ -78,3 +90,33 @@ def test_counts_of_a_whole_test_set_do_not_overflow() -> None:
     masks = torch.ones(2, 4096, 4096, dtype=torch.bool)
     counts = scores.confusion_counts(masks, masks).numpy()
     assert scores.dice(np.repeat(counts, 2000, axis=0).sum(axis=0)) == 1
+
+
+@pytest.mark.parametrize(("trained", "expected"), [("float32", "float32"), ("bf16", None)])
+def test_a_network_is_scored_as_it_was_trained(trained: str, expected: str | None) -> None:
+    meta = Meta(
+        model="unet", width=4, size=64, mean=[0.5] * 3, std=[0.2] * 3, threshold=0.5, foreground=FOREGROUND,
+        epoch=1, device="cpu", processes=1, precision=trained, params={},
+    )  # fmt: skip
+    found = runner_for(Network(build_model("unet", 4), meta)).precision
+    assert found == (expected or choose_precision("auto", choose_device()))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_bfloat16_scores_as_float32_does(sample: Path, name: str) -> None:
+    ids = read_list(sample / TRAINVAL)
+    train, test = (
+        SegmentationDataset(sample, part, 64, FOREGROUND) for part in (ids[:150], read_list(sample / TEST))
+    )
+    normalization = Normalization([0.5] * 3, [0.25] * 3)
+    exact, fast = (Runner(torch.device("cpu"), each, normalization) for each in ("float32", "bf16"))
+    model = build_model(name, width=8).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    settings = DEFAULTS.train.model_copy(update={"epochs": 5})
+    for _ in fit(model, Batches(train, 8, 0), Batches(test, 8), settings, exact, 0.5):
+        pass
+    rows = [
+        report({name: score(model, Batches(test, 8).epoch(0), runner, 0.5)}, 100)[name]
+        for runner in (exact, fast)
+    ]
+    assert rows[0]["dice"] > 0.6
+    assert rows[1] == pytest.approx(rows[0], abs=1e-3)

@@ -1,0 +1,182 @@
+"""Training speed: the report's plain loop against this engine, end to end, side by side.
+
+    python -m benchmarks.train_step [--raw data/raw] [--size 128] [--width 64] [--batch 8]
+                                    [--pictures 64] [--rounds 3] [--networks unet resnet]
+
+Both train with the report's augmentation on the first pictures of the dataset in --raw. The plain loop
+is in float32 and NCHW, decodes in the main process, and asks for loss and Dice (`.item()`) at each step.
+The engine is `training.fit`, from its second epoch on: the first one fills the cache. They take turns,
+each time in a process of their own, so that neither profits from the other's memory.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch.utils.data import DataLoader
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.device import matrix_rate, peak_memory, synchronize
+from stages.segmentation.augmentation import Augmentation
+from stages.segmentation.cache import PictureCache
+from stages.segmentation.dataset import Batches, SegmentationDataset
+from stages.segmentation.devices import (
+    choose_device,
+    choose_precision,
+    loader_workers,
+    on_device,
+    prepare_cpu,
+)
+from stages.segmentation.inference import Normalization, Runner
+from stages.segmentation.layout import TRAINVAL, read_list
+from stages.segmentation.losses import report
+from stages.segmentation.models import NAMES, build_model
+from stages.segmentation.params import Params, load_params
+from stages.segmentation.scores import soft_dice
+from stages.segmentation.stats import REPORT
+from stages.segmentation.training import fit
+
+ROOT = Path(__file__).parents[1]
+GOALS = {("cpu", "unet"): 2.5, ("cpu", "resnet"): 1.8, ("cuda", "unet"): 4.0, ("cuda", "resnet"): 4.0}
+NORMALIZATION = Normalization(*REPORT)
+
+
+def plain_loop(name: str, pictures: SegmentationDataset, width: int, batch: int) -> tuple[float, float]:
+    """Train as the report does and return pictures a second, and the share of time spent on pictures."""
+    device = choose_device()
+    model = build_model(name, width).to(device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, weight_decay=2e-4)
+    mean, std = (torch.tensor(each).view(3, 1, 1) for each in NORMALIZATION)
+    loader = DataLoader(pictures, batch, sampler=[(1, position) for position in range(len(pictures))])
+
+    def step(images: torch.Tensor, masks: torch.Tensor) -> None:
+        images, truth = ((images.float() / 255 - mean) / std).to(device), masks.float().to(device)
+        logits = model(images)
+        loss = report(logits, truth)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        loss.item()
+        probabilities = torch.sigmoid(logits)
+        soft_dice((probabilities * truth).sum(), probabilities.sum(), truth.sum()).item()
+
+    step(*next(iter(loader)))  # warms up
+    started = asked = time.perf_counter()
+    waited = 0.0
+    for images, masks in loader:
+        waited += time.perf_counter() - asked
+        step(images, masks)
+        asked = time.perf_counter()
+    synchronize(device)
+    taken = time.perf_counter() - started
+    return len(pictures) / taken, waited / taken
+
+
+def engine(
+    name: str, pictures: SegmentationDataset, width: int, batch: int, params: Params
+) -> tuple[float, float]:
+    """Train with this project's engine, likewise."""
+    prepare_cpu()
+    device = choose_device()
+    runner = Runner(device, choose_precision("auto", device), NORMALIZATION)
+    workers = loader_workers(device)
+    pictures.cache = PictureCache(len(pictures), pictures.size, shared=workers > 0)
+    val = SegmentationDataset(pictures.raw, pictures.ids[:1], pictures.size, pictures.foreground)
+    settings = params.train.model_copy(update={"epochs": 3, "lr": 1e-4, "batch_size": batch})
+    model = on_device(build_model(name, width), device)
+    train = Batches(pictures, batch, shuffle_seed=0, workers=workers)
+    _, *warm = [epoch.pace for epoch in fit(model, train, Batches(val, 1), settings, runner, 0.5)]
+    return statistics.mean(pace.speed for pace in warm), statistics.mean(pace.waiting for pace in warm)
+
+
+def measure(way: str, name: str, arguments: argparse.Namespace) -> dict[str, float]:
+    """What one way gives in this process: speed, waiting, FLOP/s as a share of a matrix product's, memory."""
+    params, device = load_params(ROOT / "params.yaml"), choose_device()
+    ids = read_list(arguments.raw / TRAINVAL)[: arguments.pictures]
+    changes = Augmentation(load_params(ROOT / "presets/report.yaml").augment)
+    pictures = SegmentationDataset(arguments.raw, ids, arguments.size, ["pet", "border"], changes)
+    if way == "plain":
+        speed, waiting = plain_loop(name, pictures, arguments.width, arguments.batch)
+    else:
+        speed, waiting = engine(name, pictures, arguments.width, arguments.batch, params)
+    peak = peak_memory(device)  # before the matrices below
+    precision = "float32" if way == "plain" else choose_precision("auto", device)
+    rate = matrix_rate(device, torch.bfloat16 if precision == "bf16" else torch.float32)
+    share = speed * training_flop(name, arguments.width, arguments.size) / rate
+    return {"speed": speed, "waiting": waiting, "share": share, "rate": rate, "peak": peak}
+
+
+def training_flop(name: str, width: int, size: int) -> int:
+    """Floating-point operations of a training step, for each picture."""
+    model, batch = build_model(name, width), 2
+    with FlopCounterMode(display=False) as counter:
+        model(torch.rand(batch, 3, size, size)).sum().backward()
+    return counter.get_total_flops() // batch
+
+
+def in_a_process(way: str, name: str, arguments: argparse.Namespace) -> dict[str, float]:
+    """Measure one way in a process of its own."""
+    given = [f"--{key}={getattr(arguments, key)}" for key in ("raw", "size", "width", "batch", "pictures")]
+    command = [sys.executable, "-m", "benchmarks.train_step", *given, "--measure", way, name]
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+
+def rows(way: str, name: str, results: list[dict[str, float]]) -> str:
+    """A line of the table: medians, and the range of the speed."""
+    speeds = [each["speed"] for each in results]
+    middle: Callable[[str], float] = lambda key: statistics.median(each[key] for each in results)  # noqa: E731
+    return (
+        f"{name:<7} {way:<7} {middle('speed'):8.2f}  {f'{min(speeds):.2f} to {max(speeds):.2f}':<16}"
+        f" {middle('waiting'):7.1%} {middle('share'):8.1%} {middle('rate') / 1e12:8.2f}"
+        f" {middle('peak') / 2**30:9.2f}"
+    )
+
+
+def main() -> None:
+    """Print the table and the verdicts."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--raw", type=Path, default=ROOT / "data/raw")
+    parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--pictures", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--networks", nargs="+", choices=NAMES, default=NAMES)
+    parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if not (arguments.raw / TRAINVAL).is_file():
+        parser.error(f"{arguments.raw} holds no dataset; run `dvc repro download` first")
+    if arguments.measure:
+        way, name = arguments.measure
+        print(json.dumps(measure(way, name, arguments)))
+        return
+    device = choose_device().type
+    print(
+        f"{arguments.size}x{arguments.size}, width {arguments.width}, batch {arguments.batch}, {device},"
+        f" {arguments.pictures} pictures an epoch, median of {arguments.rounds} rounds"
+    )
+    print(
+        "network way     pictures/s (range)        waiting  of matmul  TFLOP/s  peak GiB",
+    )
+    for name in arguments.networks:
+        results: dict[str, list[dict[str, float]]] = {"plain": [], "engine": []}
+        for _ in range(arguments.rounds):
+            for way, found in results.items():
+                found.append(in_a_process(way, name, arguments))
+        for way, found in results.items():
+            print(rows(way, name, found), flush=True)
+        plain, here = (statistics.median(each["speed"] for each in found) for found in results.values())
+        goal = GOALS.get((device, name), 1.0)
+        print(f"{name:<7} {here / plain:.2f} times (goal: {goal}): {'yes' if here / plain >= goal else 'NO'}")
+
+
+if __name__ == "__main__":
+    main()

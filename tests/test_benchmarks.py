@@ -1,0 +1,32 @@
+"""The benchmarks run as their docstrings say; what they measure is not judged here."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+
+def run(*command: str) -> list[str]:
+    finished = subprocess.run(
+        [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout.splitlines()
+
+
+def test_stats(sample: Path) -> None:
+    *_, ratio, gap = run("benchmarks.stats", str(sample / "images"), "--rounds=1")
+    assert "times as fast" in ratio and gap.endswith("yes")
+
+
+def test_train_step(sample: Path) -> None:
+    options = ["--size=64", "--width=2", "--batch=4", "--pictures=8", "--rounds=1"]
+    _, header, plain, engine, verdict = run(
+        "benchmarks.train_step", f"--raw={sample}", *options, "--networks", "resnet"
+    )
+    assert header.split()[:3] == ["network", "way", "pictures/s"]
+    speeds = [float(line.split()[2]) for line in (plain, engine)]
+    assert min(speeds) > 1 and plain.startswith("resnet  plain") and engine.startswith("resnet  engine")
+    assert float(verdict.split()[1]) == pytest.approx(speeds[1] / speeds[0], rel=0.02)
