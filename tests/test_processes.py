@@ -24,9 +24,10 @@ def curve(project: Path, name: str) -> list[dict[str, float]]:
 
 def prepare(project: Path) -> None:
     # 13 pictures in batches of 5: the last step has 3, which two processes share unevenly. Dropout draws
-    # per process, so it is off; everything else is the same for one process and for two.
-    set_params(project, data__limit=13, image__size=64, model__width=4, model__dropout=0.0)
-    set_params(project, train__precision="float32", train__batch_size=5, train__lr=1e-3, train__epochs=3)
+    # per process, so it is off; everything else is the same for one process and for two, up to rounding.
+    # Adam turns the rounding of a gradient near zero into a step of the learning rate, so that is small.
+    set_params(project, data__limit=13, image__size=128, model__width=4, model__dropout=0.0)
+    set_params(project, train__precision="float32", train__batch_size=5, train__lr=1e-4, train__epochs=3)
     set_params(project, train__ema=0.9, train__clip=1.0, augment__affine=0.5)
     assert run_stage(project, "split").returncode == 0
 
@@ -90,7 +91,7 @@ def test_two_machines(project: Path, tmp_path: Path) -> None:
             launcher.kill()
     assert [launcher.returncode for launcher in launchers] == [0, 0]
     assert "2 processes" in said[0] and "epoch 3/3" in said[0] and said[1] == ""
-    assert (project / "checkpoints/unet.pt").is_file() and not (other / "checkpoints").exists()
+    assert (project / "checkpoints/unet.pt").is_file() and not (other / "checkpoints/unet.pt").exists()
     together = curve(project, "unet")
     assert run_stage(project, "train_unet").returncode == 0
     for one, two in zip(curve(project, "unet"), together, strict=True):
@@ -102,7 +103,7 @@ def test_more_processes_than_pictures_a_step(project: Path) -> None:
     finished = run_stage(project, "train_unet")
     assert finished.returncode == 2
     assert all("lower train.processes" in line for line in finished.stderr.splitlines())
-    assert 1 <= len(finished.stderr.splitlines()) <= 2 and not (project / "checkpoints").exists()
+    assert 1 <= len(finished.stderr.splitlines()) <= 2 and not (project / "checkpoints/unet.pt").exists()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -18,8 +18,21 @@ NAMES = ("unet", "resnet")
 
 def _conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> list[nn.Module]:
     """Convolution without a bias (the normalisation has one) and batch normalisation."""
-    convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
-    return [convolution, BatchNorm(outputs)]
+    kind = Pointwise if kernel == 1 else nn.Conv2d
+    return [kind(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False), BatchNorm(outputs)]
+
+
+class Pointwise(nn.Conv2d):
+    """A 1x1 convolution with a stride, which takes every `stride`-th pixel first and then has none.
+
+    With the stride left to it, oneDNN writes past its workspace in the gradient of the weights where
+    there are fewer than 16 channels, channels last: github.com/uxlfoundation/oneDNN/issues/6035.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Map `(N, C, H, W)` to `(N, outputs, H / stride, W / stride)`."""
+        down, across = self.stride
+        return F.conv2d(input[..., ::down, ::across], self.weight, self.bias)
 
 
 def _relu() -> nn.Module:

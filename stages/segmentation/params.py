@@ -124,6 +124,7 @@ class Train(Group):
     optimizer: Literal["adam", "adamw"]
     schedule: Literal["constant", "cosine"]
     warmup: Annotated[Real, Field(ge=0, lt=1)]
+    small_first: Share
     loss: Literal["bce_dice", "report"]
     clip: Annotated[Real | None, Field(gt=0)]
     ema: Annotated[Real, Field(ge=0, lt=1)]

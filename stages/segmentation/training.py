@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from math import isfinite
 from typing import NamedTuple, TypedDict
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
@@ -66,7 +68,9 @@ def fit(
     loss, updates = LOSSES[settings.loss], Updates(model, settings, len(train) * settings.epochs)
     shared = DistributedDataParallel(model) if world() > 1 else model
 
-    def step(images: Tensor, masks: Tensor) -> Step:
+    def step(images: Tensor, masks: Tensor, small: bool) -> Step:
+        if small:
+            images, masks = (halved(each.to(runner.device, non_blocking=True)) for each in (images, masks))
         truth, logits = runner.masks(masks), runner.logits(shared, images)
         value = loss(logits, truth, summed)
         value.backward()
@@ -77,7 +81,8 @@ def fit(
         lr = updates.lr
         model.train()
         torch.manual_seed(_dropout_seed(settings.seed, epoch))
-        train_loss, train_dice, pace = _train_epoch(epoch, train, step, settings.lr)
+        small = epoch <= settings.small_first * settings.epochs
+        train_loss, train_dice, pace = _train_epoch(epoch, train, partial(step, small=small), settings.lr)
         scored = score(updates.scored, val.epoch(0), runner, threshold, loss)
         if not isfinite(scored.loss):
             raise Fault(f"the validation loss is {scored.loss} after epoch {epoch}; {_advice(settings.lr)}")
@@ -91,6 +96,15 @@ def fit(
             val_dice_report=report_dice(scored.soft),
         )
         yield Epoch(row, pace, updates.scored)
+
+
+def halved(pixels: Tensor) -> Tensor:
+    """Return uint8 pictures or masks `(N, C, H, W)` at half their size, each pixel the rounded mean of four.
+
+    Small pictures first: what is coarse is learnt in a quarter of the time. Howard 2018, "Now anyone can
+    train Imagenet in 18 minutes" (fast.ai).
+    """
+    return F.avg_pool2d(pixels.float(), 2).round().to(torch.uint8)
 
 
 def _train_epoch(

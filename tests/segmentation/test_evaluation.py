@@ -119,4 +119,5 @@ def test_bfloat16_scores_as_float32_does(sample: Path, name: str) -> None:
         for runner in (exact, fast)
     ]
     assert rows[0]["dice"] > 0.6
-    assert rows[1] == pytest.approx(rows[0], abs=1e-3)
+    for key in ("dice", "iou", "dice_dataset", "iou_dataset", "dice_report"):
+        assert rows[1][key] == pytest.approx(rows[0][key], abs=1e-3), key

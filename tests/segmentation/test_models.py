@@ -1,8 +1,12 @@
+import subprocess
+import sys
+
 import pytest
 import torch
+from conftest import ROOT
 from torch import nn
 
-from stages.segmentation.models import NAMES, UNet, build_model
+from stages.segmentation.models import NAMES, Pointwise, UNet, build_model
 
 PARAMETERS = {"unet": 31_037_633, "resnet": 48_194_369}  # the report's
 
@@ -30,6 +34,31 @@ def test_a_last_batch_of_one_picture_trains(name: str, size: int) -> None:
     model(torch.randn(1, 3, size, size)).mean().backward()
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     assert gradients and all(torch.isfinite(gradient).all() for gradient in gradients)
+
+
+def test_the_pointwise_convolution_is_a_convolution() -> None:
+    mine = Pointwise(3, 5, 1, stride=2, bias=False)
+    theirs = nn.Conv2d(3, 5, 1, stride=2, bias=False)
+    theirs.load_state_dict(mine.state_dict())
+    for size in (8, 7):
+        images = torch.randn(2, 3, size, size)
+        torch.testing.assert_close(mine(images), theirs(images))
+
+
+@pytest.mark.parametrize("batch", [3, 5, 7])
+def test_narrow_networks_train_without_breaking_memory(batch: int) -> None:
+    # In a process of its own, because what would break is the allocator.
+    code = f"""
+import torch
+from stages.segmentation.models import build_model
+torch.set_num_threads(2)
+model = build_model("resnet", 4).to(memory_format=torch.channels_last)
+images = torch.rand({batch}, 3, 128, 128).contiguous(memory_format=torch.channels_last)
+for _ in range(6):
+    model(images).sum().backward()
+"""
+    finished = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
 
 
 @pytest.mark.parametrize("name", NAMES)

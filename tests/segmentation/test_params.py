@@ -73,6 +73,7 @@ def test_the_report_preset_is_the_report() -> None:
         "schedule": "constant",
         "warmup": 0.0,
         "loss": "report",
+        "small_first": 0.0,
         "clip": None,
         "ema": 0.0,
         "processes": 1,

@@ -11,7 +11,7 @@ from stages.segmentation.layout import TRAINVAL, read_list
 from stages.segmentation.losses import LOSSES
 from stages.segmentation.models import NAMES, build_model
 from stages.segmentation.params import Train
-from stages.segmentation.training import Epoch, Row, fit
+from stages.segmentation.training import Epoch, Row, fit, halved
 
 RUNNER = Runner(torch.device("cpu"), "float32", Normalization([0.5] * 3, [0.25] * 3))
 
@@ -87,6 +87,25 @@ def test_a_small_clip_slows_adamw_not_at_all_but_changes_the_weights(sample: Pat
     plain, clipped = (rows(sample, "unet", settings(clip=clip)) for clip in (None, 0.01))
     assert plain[0]["train_loss"] != clipped[0]["train_loss"]
     assert clipped[-1]["train_loss"] < clipped[0]["train_loss"] - 0.02
+
+
+def test_small_pictures_first(sample: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    logits = Runner.logits
+
+    def spy(runner: Runner, model: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
+        sizes.append(images.shape[-1] if model.training else -images.shape[-1])
+        return logits(runner, model, images)
+
+    monkeypatch.setattr(Runner, "logits", spy)
+    rows(sample, "unet", settings(epochs=4, small_first=0.5))
+    step, validation = [32] * 3, [-64] * 2  # 9 pictures: three steps of 4, two batches of 8
+    assert sizes == (step + validation) * 2 + ([64] * 3 + validation) * 2
+
+
+def test_halved() -> None:
+    pixels = torch.tensor([[0, 3, 250, 255, 9], [2, 4, 252, 254, 9]], dtype=torch.uint8)[None, None]
+    assert halved(pixels).tolist() == [[[[2, 253]]]]  # means of 2.25 and 252.75; the odd column is left out
 
 
 def test_the_pace_is_measured(sample: Path) -> None:
