@@ -1,6 +1,7 @@
 """Several processes that train one network: gloo on this machine's CPU."""
 
 import csv
+import json
 import os
 import shutil
 import socket
@@ -12,6 +13,7 @@ import pytest
 import torch
 from conftest import run_stage, set_params
 
+from stages.segmentation import layout
 from stages.segmentation.checkpoints import load_checkpoint
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
@@ -96,6 +98,19 @@ def test_two_machines(project: Path, tmp_path: Path) -> None:
     assert run_stage(project, "train_unet").returncode == 0
     for one, two in zip(curve(project, "unet"), together, strict=True):
         assert one == pytest.approx(two, abs=1e-4)
+
+
+def test_one_process_fails(project: Path) -> None:
+    """The picture that cannot be read is one process' share: it says so, and the other one ends as well."""
+    prepare(project)
+    set_params(project, train__processes=2)
+    split = json.loads((project / layout.SPLIT).read_text())
+    layout.image_path(project / layout.RAW, split["train"][5]).write_text("hello")
+    finished = run_stage(project, "train_unet")
+    assert finished.returncode in (1, 2)
+    lines = finished.stderr.splitlines()
+    assert len(lines) <= 2 and any("does not decode as a picture" in line for line in lines)
+    assert all(line.startswith("train_unet: error: ") for line in lines)
 
 
 def test_more_processes_than_pictures_a_step(project: Path) -> None:

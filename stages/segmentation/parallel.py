@@ -13,6 +13,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from stages.segmentation.errors import Fault
+
 T = TypeVar("T")
 
 
@@ -33,13 +35,20 @@ def launched() -> bool:
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[None]:
-    """Work together with the other processes that `torchrun` started, if it started this one."""
+    """Work together with the other processes that `torchrun` started, if it started this one.
+
+    Raises `Fault` where one of them has ended.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield
+    except RuntimeError as error:
+        if "Connection" in str(error):  # gloo's "closed by peer", "reset by peer"
+            raise Fault("another of the processes that train together has ended; see what it says") from None
+        raise
     finally:
         dist.destroy_process_group()
 

@@ -120,7 +120,8 @@ def _train_epoch(
             waited += seconds
             steps.append(step(images, masks))
             if time.perf_counter() - refreshed > REFRESH_S:
-                _check_finite(epoch, steps, len(train), lr)
+                if world() == 1:  # several processes have to give up at the same step
+                    _check_finite(epoch, steps, len(train), lr)
                 mean_loss, mean_dice = _means(steps)
                 bar.set_postfix(loss=f"{mean_loss:.4f}", dice=f"{mean_dice:.4f}", refresh=False)
                 refreshed = time.perf_counter()
