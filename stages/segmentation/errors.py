@@ -34,5 +34,6 @@ def run(main: Callable[[], None]) -> None:
         status, message = 130, "interrupted"
     else:
         return
-    print(f"{name}: error: {' '.join(message.split())}", file=sys.stderr)
+    # One write, where print makes two: processes that fail together must not break each other's lines.
+    sys.stderr.write(f"{name}: error: {' '.join(message.split())}\n")
     sys.exit(status)
