@@ -40,7 +40,7 @@ from stages.segmentation.models import NAMES, build_model
 from stages.segmentation.params import Params, load_params
 from stages.segmentation.scores import soft_dice
 from stages.segmentation.stats import REPORT
-from stages.segmentation.training import fit
+from stages.segmentation.training import Training
 
 ROOT = Path(__file__).parents[1]
 GOALS = {("cpu", "unet"): 2.5, ("cpu", "resnet"): 1.8, ("cuda", "unet"): 4.0, ("cuda", "resnet"): 4.0}
@@ -91,7 +91,9 @@ def engine(
     settings = params.train.model_copy(update={"epochs": 3, "lr": 1e-4, "batch_size": batch})
     model = on_device(build_model(name, width), device)
     train = Batches(pictures, batch, shuffle_seed=0, workers=workers)
-    _, *warm = [epoch.pace for epoch in fit(model, train, Batches(val, 1), settings, runner, 0.5)]
+    _, *warm = [
+        epoch.pace for epoch in Training(model, train, Batches(val, 1), settings, runner, 0.5).epochs()
+    ]
     return statistics.mean(pace.speed for pace in warm), statistics.mean(pace.waiting for pace in warm)
 
 

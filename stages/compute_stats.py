@@ -2,7 +2,7 @@
 
 from stages.segmentation.errors import run
 from stages.segmentation.files import read_json, write_json
-from stages.segmentation.layout import RAW, SPLIT, STATS, image_path
+from stages.segmentation.layout import RAW, SPLIT, STATS, Split, image_path
 from stages.segmentation.params import load_params
 from stages.segmentation.stats import compute_stats
 
@@ -10,7 +10,7 @@ from stages.segmentation.stats import compute_stats
 def main() -> None:
     """Read data/raw/ and data/split.json, write data/stats.json."""
     load_params()  # uses none, but a wrong file stops every stage
-    split = read_json(SPLIT, "split")
+    split = read_json(SPLIT, "split", Split)
     stats = compute_stats([image_path(RAW, each) for each in split["train"]])
     write_json(STATS, stats)
     mean, std = (" ".join(f"{value:.4f}" for value in stats[key]) for key in ("mean", "std"))

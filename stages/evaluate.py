@@ -1,14 +1,14 @@
 """Stage: score both networks and the trivial baselines on the test pictures, and draw examples."""
 
+from stages.segmentation.errors import InputError, run
 from stages.segmentation.cache import caches
 from stages.segmentation.checkpoints import Network, load_checkpoint
 from stages.segmentation.dataset import SegmentationDataset
 from stages.segmentation.devices import choose_device, loader_workers, prepare_cpu
-from stages.segmentation.errors import InputError, run
 from stages.segmentation.evaluation import compare, predict_mask
 from stages.segmentation.files import read_json, rebuilt_folder, write_bytes, write_json
 from stages.segmentation.inference import Scored
-from stages.segmentation.layout import CHECKPOINTS, METRICS, PLOTS, RAW, SPLIT, image_path
+from stages.segmentation.layout import CHECKPOINTS, METRICS, PLOTS, RAW, SPLIT, Split, image_path
 from stages.segmentation.overlays import Example, extremes, sheet
 from stages.segmentation.params import load_params
 from stages.segmentation.pictures import open_rgb
@@ -18,11 +18,11 @@ from stages.segmentation.tables import TITLES, results_table
 
 def main() -> None:
     """Read checkpoints, split and pictures, write metrics/test.json and metrics/plots/overlays/."""
-    params, split = load_params(), read_json(SPLIT, "split")
+    params, split = load_params(), read_json(SPLIT, "split", Split)
     networks = {name: load_checkpoint(CHECKPOINTS / f"{name}.pt") for name in ("unet", "resnet")}
     first, second = (network.meta for network in networks.values())
-    size, foreground = first["size"], first["foreground"]
-    if (size, foreground) != (second["size"], second["foreground"]):
+    size, foreground = first.size, first.foreground
+    if (size, foreground) != (second.size, second.foreground):
         raise InputError(f"{CHECKPOINTS}: trained for different sizes or foregrounds; run `dvc repro`")
     shared = loader_workers(choose_device()) > 0
     (cache,) = caches([len(split["test"])], size, params.machine.cache_bytes, shared)

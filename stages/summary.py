@@ -8,7 +8,7 @@ from stages.segmentation.tables import EXPLANATION, results_table
 
 def main() -> None:
     """Read metrics/test.json."""
-    print(results_table(read_json(METRICS / "test.json", "evaluate")))
+    print(results_table(read_json(METRICS / "test.json", "evaluate", dict)))
     print(f"\n{EXPLANATION}\n")
     for path in sorted((PLOTS / "overlays").glob("*.png")):
         print(f"pictures: {path}")

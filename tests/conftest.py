@@ -1,7 +1,7 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,59 @@ TINY = {
     "train.epochs": 2,
     "evaluate.bootstrap": 100,
 }
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--faults", type=Path, help="write the table of faults into this Markdown file")
+
+
+class Faults:
+    """How often each kind of fault was tried in this run, by the tests' own `fault` marks and rounds."""
+
+    def __init__(self) -> None:
+        self.tried: dict[str, list[int]] = {}  # the rounds of each test
+        self.failed: dict[str, int] = {}
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        for item in items:
+            if mark := item.get_closest_marker("fault"):
+                item.user_properties.append(("fault", mark.args[0]))
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        properties = dict(report.user_properties)
+        if "fault" in properties and report.when == "call" and not report.skipped:
+            self.tried.setdefault(str(properties["fault"]), []).append(int(str(properties.get("rounds", 1))))
+            self.failed[str(properties["fault"])] = report.failed + self.failed.get(
+                str(properties["fault"]), 0
+            )
+
+    def table(self) -> str:
+        rows = ["| fault | tests | times | failed |", "|---|---|---|---|"]
+        for kind, rounds in sorted(self.tried.items()):
+            rows.append(f"| {kind} | {len(rounds)} | {sum(rounds)} | {self.failed[kind]} |")
+        total = sum(map(sum, self.tried.values()))
+        rows.append(
+            f"| **together** | {sum(map(len, self.tried.values()))} | {total} | {sum(self.failed.values())} |"
+        )
+        return "\n".join(rows)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Faults(), "faults")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    faults, path = config.pluginmanager.get_plugin("faults"), config.getoption("--faults", None)
+    if path and faults:
+        before, _, rest = path.read_text().partition("<!-- faults -->")
+        _, _, after = rest.partition("<!-- /faults -->")
+        path.write_text(f"{before}<!-- faults -->\n{faults.table()}\n<!-- /faults -->{after}")
+
+
+@pytest.fixture
+def rounds(record_property: Callable[[str, object], None]) -> Callable[[int], None]:
+    """Say how often a test tries its fault, where that is not once."""
+    return lambda count: record_property("rounds", count)
 
 
 def set_params(project: Path, **values: Any) -> None:
@@ -54,6 +107,21 @@ def make_project(folder: Path) -> Path:
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "start"]):
         subprocess.run([*git, *command], cwd=folder, check=True)
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_states(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Training states of the tests never meet those of the person who runs them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("states")))
+        yield
+
+
+@pytest.fixture
+def states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of this test's training states, empty at first."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "states"))
+    return tmp_path / "states/binary-segmentation-pipeline"
 
 
 @pytest.fixture(scope="session")

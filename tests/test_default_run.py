@@ -36,13 +36,11 @@ def gap_of_precisions(project: Path, name: str) -> float:
     """The largest difference of any test score of a trained network between float32 and bfloat16."""
     network = load_checkpoint(project / f"checkpoints/{name}.pt")
     ids = json.loads((project / layout.SPLIT).read_text())["test"]
-    pictures = SegmentationDataset(
-        project / layout.RAW, ids, network.meta["size"], network.meta["foreground"]
-    )
-    normalization = Normalization(network.meta["mean"], network.meta["std"])
+    pictures = SegmentationDataset(project / layout.RAW, ids, network.meta.size, network.meta.foreground)
+    normalization = Normalization(network.meta.mean, network.meta.std)
     rows = []
     for precision in ("float32", "bf16"):
         runner = Runner(torch.device("cpu"), precision, normalization)
-        scored = score(network.model, Batches(pictures, 8).epoch(0), runner, network.meta["threshold"])
+        scored = score(network.model, Batches(pictures, 8).epoch(0), runner, network.meta.threshold)
         rows.append(report({name: scored}, 100)[name])
     return max(abs(rows[0][key] - rows[1][key]) for key in rows[0])

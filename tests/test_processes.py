@@ -48,7 +48,7 @@ def test_two_processes_learn_what_one_does(project: Path, name: str, loss: str) 
         assert finished.stdout.count("epoch 3/3") == 1  # one of them speaks
         curves.append(curve(project, name))
         network = load_checkpoint(project / f"checkpoints/{name}.pt")
-        assert network.meta["processes"] == processes
+        assert network.meta.processes == processes
         weights.append(network.model.state_dict())
     for one, two in zip(*curves, strict=True):
         assert one == pytest.approx(two, abs=1e-4)

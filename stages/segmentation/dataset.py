@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from stages.segmentation.cache import Picture, PictureCache
 from stages.segmentation.errors import InputError
+from stages.segmentation.cache import Picture, PictureCache
+from stages.segmentation.interruption import ignore
 from stages.segmentation.layout import image_path, trimap_path
 from stages.segmentation.parallel import rank, world
 from stages.segmentation.pictures import foreground_mask, read_image, read_trimap
@@ -87,7 +88,8 @@ class EpochSampler(Sampler[list[Key]]):
     """
 
     def __init__(self, count: int, batch_size: int, shuffle_seed: int | None = None) -> None:
-        self.count, self.batch_size, self.shuffle_seed, self.epoch = count, batch_size, shuffle_seed, 0
+        self.count, self.batch_size, self.shuffle_seed = count, batch_size, shuffle_seed
+        self.epoch, self.skipped = 0, 0
 
     def __len__(self) -> int:
         return len(self._shares(np.arange(self.count)))
@@ -96,7 +98,8 @@ class EpochSampler(Sampler[list[Key]]):
         order = np.arange(self.count)
         if self.shuffle_seed is not None:
             np.random.default_rng([self.shuffle_seed, self.epoch]).shuffle(order)
-        return iter([[(self.epoch, int(position)) for position in share] for share in self._shares(order)])
+        shares = self._shares(order)[self.skipped :]
+        return iter([[(self.epoch, int(position)) for position in share] for share in shares])
 
     def _shares(self, order: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         starts = list(range(0, self.count, self.batch_size))
@@ -120,6 +123,7 @@ class Batches:
             batch_sampler=self.sampler,
             num_workers=workers,
             persistent_workers=workers > 0,
+            worker_init_fn=ignore,  # a signal to all of them is for the process that trains
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator(),  # the global stream is left to dropout alone
         )
@@ -127,7 +131,7 @@ class Batches:
     def __len__(self) -> int:
         return len(self.loader)
 
-    def epoch(self, epoch: int) -> Iterator[Pair]:
-        """Yield the batches of one epoch; a number below that of the last one repeats it exactly."""
-        self.sampler.epoch = epoch
+    def epoch(self, epoch: int, skipped: int = 0) -> Iterator[Pair]:
+        """Yield the batches of one epoch, but the first `skipped`; the same number gives the same again."""
+        self.sampler.epoch, self.sampler.skipped = epoch, skipped
         return iter(self.loader)

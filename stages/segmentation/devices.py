@@ -5,7 +5,7 @@ import ctypes
 import os
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from stages.segmentation.parallel import world
 
@@ -63,6 +63,19 @@ def autocast(device: torch.device, precision: str) -> contextlib.AbstractContext
     if precision == "float32":
         return contextlib.nullcontext()
     return torch.autocast(device.type, torch.bfloat16)
+
+
+def random_state(device: torch.device) -> Tensor:
+    """The state of the stream that dropout draws from on this device."""
+    return torch.get_rng_state() if device.type == "cpu" else torch.get_device_module(device).get_rng_state()
+
+
+def set_random_state(device: torch.device, state: Tensor) -> None:
+    """Draw from where `random_state` was taken."""
+    if device.type == "cpu":
+        torch.set_rng_state(state)
+    else:
+        torch.get_device_module(device).set_rng_state(state)
 
 
 def loader_workers(device: torch.device) -> int:

@@ -43,13 +43,13 @@ def score_network(network: Network, pictures: SegmentationDataset) -> Scored:
     runner = runner_for(network)
     model = on_device(network.model, runner.device)
     batches = Batches(pictures, REPORT_BATCH, workers=loader_workers(runner.device))
-    return score(model, batches.epoch(0), runner, network.meta["threshold"])
+    return score(model, batches.epoch(0), runner, network.meta.threshold)
 
 
 def predict_mask(network: Network, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the mask `(H, W)`, 0 or 1, that a scored network predicts for a picture `(H, W, 3)`, uint8."""
     pictures = torch.from_numpy(image).permute(2, 0, 1)[None]
-    return predict(network.model, pictures, runner_for(network), network.meta["threshold"])[0, 0].numpy()
+    return predict(network.model, pictures, runner_for(network), network.meta.threshold)[0, 0].numpy()
 
 
 def runner_for(network: Network) -> Runner:
@@ -58,8 +58,8 @@ def runner_for(network: Network) -> Runner:
     A network trained in bfloat16 falls back to float32 where the device has no bfloat16.
     """
     meta, device = network.meta, choose_device()
-    precision = "float32" if meta["precision"] == "float32" else choose_precision("auto", device)
-    return Runner(device, precision, Normalization(meta["mean"], meta["std"]))
+    precision = "float32" if meta.precision == "float32" else choose_precision("auto", device)
+    return Runner(device, precision, Normalization(meta.mean, meta.std))
 
 
 def mean_mask(pictures: SegmentationDataset) -> NDArray[np.uint8]:

@@ -1,13 +1,17 @@
-"""One training run, from params and data to checkpoint, curves and metrics: the work of both train stages."""
+"""One training run, from params and data to its outputs: the work of both train stages."""
 
+import hashlib
+import sys
 from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
 
+from stages.segmentation.errors import InputError
 from stages.segmentation.augmentation import Augmentation
 from stages.segmentation.cache import caches
-from stages.segmentation.checkpoints import Meta, save_checkpoint
 from stages.segmentation.dataset import Batches, SegmentationDataset
 from stages.segmentation.devices import (
     choose_device,
@@ -16,28 +20,20 @@ from stages.segmentation.devices import (
     on_device,
     prepare_cpu,
 )
-from stages.segmentation.errors import InputError
-from stages.segmentation.files import read_json, write_json
-from stages.segmentation.inference import Normalization, Runner, predict
+from stages.segmentation.files import read_json
+from stages.segmentation.inference import Normalization, Runner
+from stages.segmentation.interruption import Asked, Interrupted, deferred
 from stages.segmentation.launch import launch
-from stages.segmentation.layout import CHECKPOINTS, METRICS, PLOTS, RAW, RUNS, SPLIT, STATS
+from stages.segmentation.layout import RAW, SPLIT, STATS, Split, Stats
 from stages.segmentation.models import build_model
-from stages.segmentation.parallel import joined, launched, rank, world
+from stages.segmentation.outputs import THRESHOLD, Outputs, used_params
+from stages.segmentation.parallel import joined, launched, of_the_first, rank, world
 from stages.segmentation.params import Params
 from stages.segmentation.scores import REPORT_BATCH
+from stages.segmentation.states import States
 from stages.segmentation.stats import choose_stats
-from stages.segmentation.tracking import (
-    epoch_line,
-    log_epoch,
-    log_pictures,
-    open_board,
-    start_line,
-    write_csv,
-)
-from stages.segmentation.training import Row, fit
-
-THRESHOLD = 0.5  # probability from which a pixel is foreground
-SHOWN = 8  # validation pictures on TensorBoard
+from stages.segmentation.tracking import start_line
+from stages.segmentation.training import Stopped, Training
 
 
 def train_network(name: str, params: Params, workers: int | None = None) -> None:
@@ -57,41 +53,75 @@ def train_network(name: str, params: Params, workers: int | None = None) -> None
 
 
 def _train(name: str, params: Params, device: torch.device, workers: int) -> None:
-    settings, writes = params.train, rank() == 0
-    normalization = Normalization(*choose_stats(params.image.normalize, read_json(STATS, "compute_stats")))
+    settings, first = params.train, rank() == 0
+    normalization = Normalization(
+        *choose_stats(params.image.normalize, read_json(STATS, "compute_stats", Stats))
+    )
     runner = Runner(device, choose_precision(settings.precision, device), normalization)
     train, val = _batches(params, workers)
-    images, masks = _evenly_spaced_pictures(val.dataset)
-    torch.manual_seed(settings.seed)
-    model = on_device(build_model(name, params.model.width, params.model.dropout, params.model.init), device)
-    if writes:
-        print(f"{name}: {start_line(train, val, runner)}", flush=True)
+    states = States(name, _inputs(params, runner))
+    with deferred(insistent=not launched()) as asked, states.held() if first else nullcontext():
+        torch.manual_seed(settings.seed)
+        model = build_model(name, params.model.width, params.model.dropout, params.model.init)
+        training = Training(on_device(model, device), train, val, settings, runner, THRESHOLD)
+        if first:
+            print(f"{name}: {start_line(train, val, runner)}", flush=True)
+        saved = of_the_first(states.load() if first else None)
+        if saved:
+            training.load_state_dict(saved["training"])
+        outputs = Outputs(name, params, runner, val.dataset) if first else None
+        if saved and outputs:
+            print(f"{name}: goes on {training.reached}", flush=True)
+            outputs.restore(training.rows, saved["checkpoint"].numpy().tobytes())
+        _follow(training, asked, outputs, states)
+        if outputs:
+            outputs.finish(training.rows)
+            states.discard()
 
-    rows: list[Row] = []
-    best, best_score = 0, -1.0
-    with open_board(RUNS / name) if writes else nullcontext() as board:
-        for row, pace, scored in fit(model, train, val, settings, runner, THRESHOLD):
-            rows.append(row)
-            score = row["val_dice"] if settings.monitor == "dice" else row["val_dice_report"]
-            better = score > best_score
-            if better:
-                best, best_score = len(rows) - 1, score
-            if board is None:
-                continue
-            write_csv(PLOTS / f"train_{name}.csv", rows)
-            if better:
-                save_checkpoint(CHECKPOINTS / f"{name}.pt", scored, _meta(name, params, runner, row["epoch"]))
-            log_epoch(board, row, pace)
-            log_pictures(board, row["epoch"], images, masks, predict(scored, images, runner, THRESHOLD))
-            print(f"{name}: {epoch_line(row, settings.epochs, pace)}", flush=True)
-    if writes:
-        summary = {key: rows[best][key] for key in ("val_dice", "val_dice_report", "epoch")}
-        write_json(METRICS / f"train_{name}.json", summary | {"epochs": len(rows)})
+
+def _follow(training: Training, asked: Asked, outputs: Outputs | None, states: States) -> None:
+    """Train to the end; process 0 writes each epoch's outputs, then the state that goes with them."""
+
+    def save() -> None:
+        state = training.state_dict()
+        if outputs:
+            checkpoint = torch.from_numpy(np.frombuffer(outputs.checkpoint, np.uint8).copy())
+            states.save({"training": state, "checkpoint": checkpoint}, len(training.rows))
+
+    try:
+        for epoch in training.epochs(lambda: asked.signum):
+            if outputs:
+                outputs.add(training.rows, epoch)
+            save()
+    except Stopped as stop:
+        save()
+        raise Interrupted(stop.args[0], f"{training.reached}; the same command goes on from there") from None
+
+
+def _inputs(params: Params, runner: Runner) -> dict[str, Any]:
+    """All that decides what a training learns, by name; for what is in a file, its hash."""
+    values = {
+        f"{group}.{key}": value
+        for group, leaves in used_params(params).items()
+        for key, value in leaves.items()
+    }
+    files = {str(path): path for path in (SPLIT, STATS)}
+    for module, content in sys.modules.items():
+        if module.startswith("stages.segmentation.") and content.__file__:
+            files[module.replace(".", "/") + ".py"] = Path(content.__file__)
+    hashes = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in sorted(files.items())}
+    machine = {
+        "torch": torch.__version__,
+        "device": runner.device.type,
+        "precision": runner.precision,
+        "processes": world(),
+    }
+    return values | machine | hashes
 
 
 def _batches(params: Params, workers: int) -> tuple[Batches, Batches]:
     """The training pictures, shuffled and changed at random, and the validation pictures as they are."""
-    split, seed = read_json(SPLIT, "split"), params.train.seed
+    split, seed = read_json(SPLIT, "split", Split), params.train.seed
     size, foreground, batch_size = params.image.size, params.data.foreground, params.train.batch_size
     if min(batch_size, len(split["train"])) < world():
         raise InputError(
@@ -111,29 +141,4 @@ def _batches(params: Params, workers: int) -> tuple[Batches, Batches]:
     return (
         Batches(train, batch_size, shuffle_seed=seed, workers=workers),
         Batches(val, REPORT_BATCH, workers=workers),
-    )
-
-
-def _evenly_spaced_pictures(dataset: SegmentationDataset) -> tuple[Tensor, Tensor]:
-    """At most `SHOWN` pictures `(N, 3, H, W)` and their masks `(N, 1, H, W)`, the same in every epoch."""
-    count = min(SHOWN, len(dataset))
-    pairs = [dataset[0, i * len(dataset) // count] for i in range(count)]
-    return torch.stack([image for image, _ in pairs]), torch.stack([mask for _, mask in pairs])
-
-
-def _meta(name: str, params: Params, runner: Runner, epoch: int) -> Meta:
-    used = {group: getattr(params, group).model_dump() for group in ("image", "model", "augment", "train")}
-    return Meta(
-        model=name,
-        width=params.model.width,
-        size=params.image.size,
-        mean=runner.normalization.mean,
-        std=runner.normalization.std,
-        threshold=THRESHOLD,
-        foreground=params.data.foreground,
-        epoch=epoch,
-        device=runner.device.type,
-        processes=world(),
-        precision=runner.precision,
-        params=used | {"data": {"foreground": params.data.foreground}},
     )

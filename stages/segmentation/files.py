@@ -5,33 +5,50 @@ writing through the link would corrupt the cached object. Everything is written 
 destination, synced to disk and renamed over it.
 """
 
+import glob
 import json
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, TypeVar
 
-from stages.segmentation.errors import InputError
+from pydantic import TypeAdapter, ValidationError
+
+from stages.segmentation.errors import Fault, InputError, reason
+
+T = TypeVar("T")
 
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Replace the file at `path` by `data`, atomically; missing parent folders are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.tmp")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())  # mkstemp makes private files
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with replaced(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[IO[bytes]]:
+    """Yield a file that takes the place of the one at `path` when the block ends without an error.
+
+    On an error, what was at `path` before stays as it was; `Fault` where it cannot be written.
+    """
+    with _fault(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path))
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.chmod(0o666 & ~_umask())  # mkstemp makes private files
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -43,22 +60,52 @@ def write_json(path: Path, value: Any) -> None:
 def rebuilt_folder(path: Path) -> Iterator[Path]:
     """Yield an empty folder that takes the place of `path` when the block ends without an error.
 
-    On an error, what was at `path` before stays as it was.
+    On an error, what was at `path` before stays as it was; `Fault` where the folder cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.tmp"))
-    new.chmod(0o777 & ~_umask())
+    with _fault(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = Path(tempfile.mkdtemp(dir=path.parent, prefix=_prefix(path)))
+        try:
+            new.chmod(0o777 & ~_umask())
+            yield new
+            os.sync()  # one call for the thousands of small files of a dataset
+            old = Path(tempfile.mkdtemp(dir=path.parent, prefix=_prefix(path)))
+            if path.exists():
+                path.rename(old / path.name)
+            new.rename(path)
+            shutil.rmtree(old)
+        except BaseException:
+            shutil.rmtree(new, ignore_errors=True)
+            raise
+
+
+@contextmanager
+def _fault(path: Path) -> Iterator[None]:
+    """Say of a system error, which may name a temporary file or none, what could not be written."""
     try:
-        yield new
-        os.sync()  # one call for the thousands of small files of a dataset
-        old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.tmp"))
-        if path.exists():
-            path.rename(old / path.name)
-        new.rename(path)
-        shutil.rmtree(old)
-    except BaseException:
-        shutil.rmtree(new, ignore_errors=True)
-        raise
+        yield
+    except OSError as error:
+        raise Fault(f"{path} could not be written ({reason(error)}); what was there is as it was") from error
+
+
+def _prefix(path: Path) -> str:
+    """Begin the name of a temporary file beside `path`; those of processes that were killed are removed."""
+    start = f".{path.name}.tmp-{socket.gethostname()}-"
+    for left in path.parent.glob(f"{glob.escape(start)}*"):
+        pid = left.name.removeprefix(start).split("-")[0]
+        if pid.isdigit() and not _alive(int(pid)):
+            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+    return f"{start}{os.getpid()}-"
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
 
 
 def _umask() -> int:
@@ -67,11 +114,14 @@ def _umask() -> int:
     return mask
 
 
-def read_json(path: Path, stage: str) -> Any:
-    """Read the JSON that `stage` wrote; raises `InputError` where it is missing or broken."""
+def read_json(path: Path, stage: str, kind: type[T]) -> T:
+    """Read the JSON that `stage` wrote; raises `InputError` where it is missing or not of the `kind`."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return TypeAdapter(kind).validate_json(path.read_bytes(), strict=True)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run `python -m stages.{stage}` first") from None
-    except ValueError as error:
-        raise InputError(f"{path}: not JSON ({error}); run `python -m stages.{stage}` again") from None
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(map(str, problem["loc"]))
+        what = f"{where}: {problem['msg']}" if where else problem["msg"]
+        raise InputError(f"{path}: damaged ({what}); run `python -m stages.{stage}` again") from None

@@ -25,7 +25,7 @@ def launch(module: str, processes: int) -> None:
 
     # Otherwise torchrun sets it to 1, and says so.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    logging.disable()
     options = ["--standalone", "--local-addr=127.0.0.1", f"--nproc-per-node={processes}"]
     try:
         run(get_args_parser().parse_args([*options, "-m", module]))

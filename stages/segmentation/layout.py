@@ -1,4 +1,4 @@
-"""Where everything lies: the layout of a dataset, and the outputs of the stages.
+"""Where everything lies and what it holds: the layout of a dataset, and the outputs of the stages.
 
 Every source leaves its data in the layout of Oxford-IIIT Pet:
 
@@ -13,6 +13,9 @@ Source: https://www.robots.ox.ac.uk/~vgg/data/pets/ (README of annotations.tar.g
 
 import re
 from pathlib import Path
+
+from pydantic import FiniteFloat
+from typing_extensions import TypedDict  # typing's own is not enough for pydantic before Python 3.12
 
 from stages.segmentation.errors import InputError
 
@@ -34,6 +37,32 @@ PLOTS = METRICS / "plots"
 RUNS = Path("runs")  # TensorBoard; what differs from run to run goes here, never into an output
 
 _NUMBERS = re.compile(r"(\s+\d+){3}\s*$")  # class, species and breed; an id may hold spaces
+
+
+class Dropped(TypedDict):
+    """A listed picture that cannot be used."""
+
+    id: str
+    reason: str
+
+
+class Split(TypedDict):
+    """The content of `data/split.json`; `sha256` covers every kept picture and trimap."""
+
+    train: list[str]
+    val: list[str]
+    test: list[str]
+    dropped: list[Dropped]
+    sha256: str
+
+
+class Stats(TypedDict):
+    """The content of `data/stats.json`: per channel, in [0, 1]."""
+
+    mean: list[FiniteFloat]
+    std: list[FiniteFloat]
+    images: int
+    pixels: int
 
 
 def image_path(raw: Path, picture_id: str) -> Path:

@@ -2,6 +2,7 @@
 
 from copy import deepcopy
 from math import cos, pi
+from typing import Any
 
 import torch
 from torch import nn
@@ -80,3 +81,20 @@ class Updates:
         if self.average:
             self.average.update()
         self.optimizer.zero_grad()
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the coming updates depend on, but for the weights."""
+        average = {"weights": self.scored.state_dict(), "steps": self.average.steps} if self.average else None
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "average": average,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state_dict()`."""
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        if self.average:
+            self.average.model.load_state_dict(state["average"]["weights"])
+            self.average.steps = state["average"]["steps"]

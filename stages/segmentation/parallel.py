@@ -42,7 +42,7 @@ def joined(device: torch.device) -> Iterator[None]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     try:
         yield
     except RuntimeError as error:
@@ -74,6 +74,33 @@ def summed(values: Tensor) -> Tensor:
     return _Sum.apply(values) if world() > 1 else values
 
 
+def agreed(number: int) -> int:
+    """Return the largest `number` of all processes; costs no wait for a GPU."""
+    if world() == 1:
+        return number
+    largest = torch.tensor(number)
+    dist.all_reduce(largest, dist.ReduceOp.MAX)
+    return int(largest)
+
+
+def of_the_first(item: T | None) -> T:
+    """Return what process 0 has, in all of them; the others' `item` is not looked at."""
+    if world() > 1:
+        items = [item]
+        dist.broadcast_object_list(items)
+        (item,) = items
+    return item  # type: ignore[return-value]
+
+
+def of_each(item: T) -> list[T]:
+    """Return what each process has, in their order. Tensors are brought to the CPU."""
+    if world() == 1:
+        return [on_cpu(item)]
+    everyone: list[T] = [item for _ in range(world())]
+    dist.all_gather_object(everyone, on_cpu(item))
+    return everyone
+
+
 def gathered(items: list[T]) -> list[T]:
     """Return the items of all processes in the order in which they were dealt out: one each in turn.
 
@@ -81,13 +108,15 @@ def gathered(items: list[T]) -> list[T]:
     """
     if world() == 1:
         return items
-    everyone: list[list[T]] = [[] for _ in range(world())]
-    dist.all_gather_object(everyone, [_on_cpu(item) for item in items])
+    everyone = of_each(items)
     longest = max(map(len, everyone))
     return [each[turn] for turn in range(longest) for each in everyone if turn < len(each)]
 
 
-def _on_cpu(item: Any) -> Any:
+def on_cpu(item: Any) -> Any:
+    """Bring the tensors in nested lists, tuples and mappings to the CPU."""
     if isinstance(item, Tensor):
         return item.detach().cpu()
-    return tuple(map(_on_cpu, item)) if isinstance(item, tuple) else item
+    if isinstance(item, dict):
+        return {key: on_cpu(value) for key, value in item.items()}
+    return type(item)(map(on_cpu, item)) if isinstance(item, (list, tuple)) else item

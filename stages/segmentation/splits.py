@@ -7,30 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
-from typing import TypedDict
 
 from stages.segmentation.errors import InputError
-from stages.segmentation.layout import TEST, TRAINVAL, image_path, read_list, trimap_path
+from stages.segmentation.layout import TEST, TRAINVAL, Dropped, Split, image_path, read_list, trimap_path
 from stages.segmentation.pictures import open_rgb, read_trimap
 
 NAMED = 5  # how many unusable pictures an error names
-
-
-class Dropped(TypedDict):
-    """A listed picture that cannot be used."""
-
-    id: str
-    reason: str
-
-
-class Split(TypedDict):
-    """The content of `data/split.json`; `sha256` covers every kept picture and trimap."""
-
-    train: list[str]
-    val: list[str]
-    test: list[str]
-    dropped: list[Dropped]
-    sha256: str
 
 
 def evenly_spaced(count: int, share: float) -> list[bool]:

@@ -6,27 +6,18 @@ from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from math import sqrt
 from pathlib import Path
-from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stages.segmentation.errors import InputError
+from stages.segmentation.layout import Stats
 from stages.segmentation.pictures import open_rgb
 
 # Per channel, red, green, blue, in [0, 1].
 REPORT = ([0.481, 0.449, 0.396], [0.269, 0.265, 0.273])  # the report's own measurement
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])  # torchvision.models, "Transforms"
 NONE = ([0.0, 0.0, 0.0], [1.0, 1.0, 1.0])
-
-
-class Stats(TypedDict):
-    """The content of `data/stats.json`: per channel, in [0, 1]."""
-
-    mean: list[float]
-    std: list[float]
-    images: int
-    pixels: int
 
 
 def compute_stats(paths: Sequence[Path], workers: int | None = None) -> Stats:

@@ -48,16 +48,17 @@ def open_board(folder: Path) -> SummaryWriter:
     return SummaryWriter(folder / datetime.now().strftime("%Y-%m-%d_%H-%M-%S"))
 
 
-def log_epoch(board: SummaryWriter, row: Row, pace: Pace) -> None:
-    """Log one epoch's scalars."""
+def log_epoch(board: SummaryWriter, row: Row, pace: Pace | None = None) -> None:
+    """Log one epoch's scalars; the pace is that of this run, so an earlier run's epochs have none."""
     epoch = row["epoch"]
     for part in ("train", "val"):
         board.add_scalar(f"loss/{part}", row[f"{part}_loss"], epoch)  # type: ignore[literal-required]
         board.add_scalar(f"dice/{part}", row[f"{part}_dice"], epoch)  # type: ignore[literal-required]
     board.add_scalar("dice_report/val", row["val_dice_report"], epoch)
     board.add_scalar("lr", row["lr"], epoch)
-    board.add_scalar("pictures_per_second/train", pace.speed, epoch)
-    board.add_scalar("share_of_time_waiting_for_pictures/train", pace.waiting, epoch)
+    if pace:
+        board.add_scalar("pictures_per_second/train", pace.speed, epoch)
+        board.add_scalar("share_of_time_waiting_for_pictures/train", pace.waiting, epoch)
 
 
 def log_pictures(board: SummaryWriter, epoch: int, images: Tensor, masks: Tensor, predicted: Tensor) -> None:

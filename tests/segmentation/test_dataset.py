@@ -6,10 +6,10 @@ import torch
 from conftest import DEFAULTS
 from torch import Tensor
 
+from stages.segmentation.errors import InputError
 from stages.segmentation import layout
 from stages.segmentation.augmentation import Augmentation
 from stages.segmentation.dataset import Batches, EpochSampler, SegmentationDataset
-from stages.segmentation.errors import InputError
 from stages.segmentation.layout import TRAINVAL, read_list
 from stages.segmentation.pictures import read_image, read_trimap
 

@@ -20,7 +20,7 @@ from stages.segmentation.evaluation import (
 from stages.segmentation.inference import Normalization, Runner, Scored, score
 from stages.segmentation.layout import TEST, TRAINVAL, read_list
 from stages.segmentation.models import NAMES, build_model
-from stages.segmentation.training import fit
+from stages.segmentation.training import Training
 
 FOREGROUND = ["pet", "border"]
 
@@ -95,7 +95,7 @@ def test_counts_of_a_whole_test_set_do_not_overflow() -> None:
 @pytest.mark.parametrize(("trained", "expected"), [("float32", "float32"), ("bf16", None)])
 def test_a_network_is_scored_as_it_was_trained(trained: str, expected: str | None) -> None:
     meta = Meta(
-        model="unet", width=4, size=64, mean=[0.5] * 3, std=[0.2] * 3, threshold=0.5, foreground=FOREGROUND,
+        model="unet", width=4, size=64, mean=[0.5] * 3, std=[0.2] * 3, threshold=0.5, foreground=["pet"],
         epoch=1, device="cpu", processes=1, precision=trained, params={},
     )  # fmt: skip
     found = runner_for(Network(build_model("unet", 4), meta)).precision
@@ -112,7 +112,7 @@ def test_bfloat16_scores_as_float32_does(sample: Path, name: str) -> None:
     exact, fast = (Runner(torch.device("cpu"), each, normalization) for each in ("float32", "bf16"))
     model = build_model(name, width=8).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     settings = DEFAULTS.train.model_copy(update={"epochs": 5})
-    for _ in fit(model, Batches(train, 8, 0), Batches(test, 8), settings, exact, 0.5):
+    for _ in Training(model, Batches(train, 8, 0), Batches(test, 8), settings, exact, 0.5).epochs():
         pass
     rows = [
         report({name: score(model, Batches(test, 8).epoch(0), runner, 0.5)}, 100)[name]

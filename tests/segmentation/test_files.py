@@ -26,7 +26,7 @@ def test_a_value_that_is_not_json_leaves_the_old_file(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", {"x": 1.5})
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "a.json", {"x": float("nan")})
-    assert read_json(tmp_path / "a.json", "split") == {"x": 1.5}
+    assert read_json(tmp_path / "a.json", "split", dict) == {"x": 1.5}
     assert len(list(tmp_path.iterdir())) == 1
 
 
@@ -55,4 +55,4 @@ def test_missing_or_broken_json_names_the_stage(tmp_path: Path, content: bytes |
     if content is not None:
         (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(InputError, match=r"a\.json.*python -m stages\.split"):
-        read_json(tmp_path / "a.json", "split")
+        read_json(tmp_path / "a.json", "split", dict)

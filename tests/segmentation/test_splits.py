@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages.segmentation import layout
 from stages.segmentation.errors import InputError
+from stages.segmentation import layout
 from stages.segmentation.splits import evenly_spaced, split_dataset
 
 TRAINVAL, TEST = [f"a_{i}" for i in range(25)], [f"b_{i}" for i in range(5)]

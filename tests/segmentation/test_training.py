@@ -4,14 +4,14 @@ import pytest
 import torch
 from conftest import DEFAULTS
 
-from stages.segmentation.dataset import Batches, SegmentationDataset
 from stages.segmentation.errors import Fault
+from stages.segmentation.dataset import Batches, SegmentationDataset
 from stages.segmentation.inference import Normalization, Runner, score
 from stages.segmentation.layout import TRAINVAL, read_list
 from stages.segmentation.losses import LOSSES
 from stages.segmentation.models import NAMES, build_model
 from stages.segmentation.params import Train
-from stages.segmentation.training import Epoch, Row, fit, halved
+from stages.segmentation.training import Epoch, Row, Training, halved
 
 RUNNER = Runner(torch.device("cpu"), "float32", Normalization([0.5] * 3, [0.25] * 3))
 
@@ -24,7 +24,7 @@ def epochs(sample: Path, name: str, train: Train, images: int = 9) -> list[Epoch
     dataset = SegmentationDataset(sample, read_list(sample / TRAINVAL)[:images], 64, ["pet", "border"])
     torch.manual_seed(0)
     model = build_model(name, width=4)
-    return list(fit(model, Batches(dataset, 4, 0), Batches(dataset, 8), train, RUNNER, 0.5))
+    return list(Training(model, Batches(dataset, 4, 0), Batches(dataset, 8), train, RUNNER, 0.5).epochs())
 
 
 def rows(sample: Path, name: str, train: Train, images: int = 9) -> list[Row]:
@@ -70,7 +70,7 @@ def test_the_average_is_what_is_scored(sample: Path) -> None:
     dataset = SegmentationDataset(sample, read_list(sample / TRAINVAL)[:9], 64, ["pet", "border"])
     model, loss = build_model("unet", width=4), LOSSES["bce_dice"]
     batches = Batches(dataset, 4, 0), Batches(dataset, 8)
-    for epoch in fit(model, *batches, settings(ema=0.9, epochs=2), RUNNER, 0.5):
+    for epoch in Training(model, *batches, settings(ema=0.9, epochs=2), RUNNER, 0.5).epochs():
         assert epoch.model is not model and not epoch.model.training
         assert score(epoch.model, batches[1].epoch(0), RUNNER, 0.5, loss).loss == epoch.row["val_loss"]
         assert score(model, batches[1].epoch(0), RUNNER, 0.5, loss).loss != epoch.row["val_loss"]

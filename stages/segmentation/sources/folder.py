@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from stages.segmentation import layout
 from stages.segmentation.errors import InputError
+from stages.segmentation import layout
 from stages.segmentation.pictures import read_labels
 
 LOSSY = {"JPEG", "MPO", "WEBP"}  # formats, by content, whose noise would count as foreground

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-from stages.segmentation import layout
 from stages.segmentation.errors import InputError
+from stages.segmentation import layout
 from stages.segmentation.sources.fetch import fetch
 from stages.segmentation.sources.unpack import unpack
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages.segmentation import layout
 from stages.segmentation.errors import InputError
+from stages.segmentation import layout
 from stages.segmentation.pictures import read_trimap
 from stages.segmentation.sources.folder import write_folder
 from stages.segmentation.splits import split_dataset

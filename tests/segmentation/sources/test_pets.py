@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from stages.segmentation import layout
 from stages.segmentation.errors import InputError
+from stages.segmentation import layout
 from stages.segmentation.sources.pets import default_cache, write_pets
 
 REAL = Path(__file__).parents[4] / "shared/data/pets-original-100"
