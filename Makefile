@@ -7,7 +7,7 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 
 PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help setup run test test-all lint clean
+.PHONY: help setup run test test-all reliability lint clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*##/ { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -31,6 +31,9 @@ test: setup  ## the fast tests
 
 test-all: setup  ## all tests, the slow ones too
 	python -m pytest
+
+reliability: setup  ## all tests; writes what they tried into docs/reliability.md
+	python -m pytest --faults=docs/reliability.md
 
 lint: setup  ## ruff and mypy
 	ruff check .

@@ -4,7 +4,7 @@ from stages.segmentation.errors import InputError, run
 from stages.segmentation.cache import caches
 from stages.segmentation.checkpoints import Network, load_checkpoint
 from stages.segmentation.dataset import SegmentationDataset
-from stages.segmentation.devices import choose_device, loader_workers, prepare_cpu
+from stages.segmentation.devices import choose_device, enough_memory, loader_workers, prepare_cpu
 from stages.segmentation.evaluation import compare, predict_mask
 from stages.segmentation.files import read_json, rebuilt_folder, write_bytes, write_json
 from stages.segmentation.inference import Scored
@@ -12,7 +12,7 @@ from stages.segmentation.layout import CHECKPOINTS, METRICS, PLOTS, RAW, SPLIT, 
 from stages.segmentation.overlays import Example, extremes, sheet
 from stages.segmentation.params import load_params
 from stages.segmentation.pictures import open_rgb
-from stages.segmentation.scores import dice
+from stages.segmentation.scores import REPORT_BATCH, dice
 from stages.segmentation.tables import TITLES, results_table
 
 
@@ -29,7 +29,9 @@ def main() -> None:
     test = SegmentationDataset(RAW, split["test"], size, foreground, cache=cache)
     train = SegmentationDataset(RAW, split["train"], size, foreground)
     prepare_cpu()
-    metrics, scored = compare(networks, test, train, params.evaluate.bootstrap)
+    more = "close what else runs here, or train with a lower image.size or model.width"
+    with enough_memory(REPORT_BATCH, size, more):
+        metrics, scored = compare(networks, test, train, params.evaluate.bootstrap)
     with rebuilt_folder(PLOTS / "overlays") as folder:
         for name, network in networks.items():
             rows = examples(network, test, scored[name])

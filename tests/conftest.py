@@ -1,3 +1,5 @@
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +16,8 @@ from stages.segmentation.sources.sample import write_sample
 
 ROOT = Path(__file__).parents[1]
 DEFAULTS = load_params(ROOT / "params.yaml")
+
+TRAINING = ["train_unet", "train_resnet", "evaluate"]
 
 # A run that takes seconds: what is tested is the plumbing, not the scores.
 TINY = {
@@ -144,6 +148,37 @@ def run_stage(project: Path, stage: str, **options: Any) -> subprocess.Completed
         [sys.executable, "-m", f"stages.{stage}"],
         cwd=project, capture_output=True, text=True, timeout=300, **options,
     )  # fmt: skip
+
+
+def dvc(project: Path, *arguments: str, status: int = 0) -> str:
+    """Run a `dvc` command as typed and return what it printed."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    finished = subprocess.run(
+        ["dvc", *arguments],
+        cwd=project, env={**os.environ, "PATH": path}, timeout=600,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    assert finished.returncode == status, finished.stdout
+    return finished.stdout
+
+
+def ran(output: str) -> list[str]:
+    """The stages that a `dvc repro` ran, by what it printed."""
+    return re.findall(r"Running stage '(\w+)'", output)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project after its first `dvc repro`, committed; not to be changed."""
+    project = make_project(tmp_path_factory.mktemp("finished"))
+    (project / "dvc.lock").unlink(missing_ok=True)
+    output = dvc(project, "repro")
+    assert ran(output) == ["download", "split", "compute_stats", *TRAINING]
+    subprocess.run(
+        ["git", "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-qam", "run"],
+        cwd=project, check=True,
+    )  # fmt: skip
+    return project
 
 
 @pytest.fixture(scope="session")

@@ -2,38 +2,17 @@
 
 import hashlib
 import json
-import os
-import re
 import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from conftest import make_project, run_stage, set_params
+from conftest import TRAINING, dvc, ran, run_stage, set_params
 from PIL import Image
 
 from stages.segmentation import layout
 
 OUTPUTS = ["data/split.json", "checkpoints/unet.pt", "metrics/test.json", "metrics/plots/train_unet.csv"]
-TRAINING = ["train_unet", "train_resnet", "evaluate"]
-
-
-def dvc(project: Path, *arguments: str, status: int = 0) -> str:
-    """Run a `dvc` command as typed and return what it printed."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    finished = subprocess.run(
-        ["dvc", *arguments],
-        cwd=project, env={**os.environ, "PATH": path}, timeout=600,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    assert finished.returncode == status, finished.stdout
-    return finished.stdout
-
-
-def ran(output: str) -> list[str]:
-    return re.findall(r"Running stage '(\w+)'", output)
 
 
 def md5(path: Path) -> str:
@@ -44,20 +23,6 @@ def cached(project: Path) -> dict[Path, str]:
     """The md5 of every object in DVC's cache."""
     files = [path for path in (project / ".dvc/cache/files/md5").glob("*/*") if path.is_file()]
     return {path: md5(path) for path in files}
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project after its first `dvc repro`, committed; not to be changed."""
-    project = make_project(tmp_path_factory.mktemp("finished"))
-    (project / "dvc.lock").unlink(missing_ok=True)
-    output = dvc(project, "repro")
-    assert ran(output) == ["download", "split", "compute_stats", *TRAINING]
-    subprocess.run(
-        ["git", "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-qam", "run"],
-        cwd=project, check=True,
-    )  # fmt: skip
-    return project
 
 
 @pytest.fixture

@@ -23,8 +23,8 @@ run(main)
         ("InputError('a\\nb')", 2, "train_unet: error: a b"),
         ("Fault('full')", 1, "train_unet: error: full"),
         ("OSError(28, 'Disk full', 'x.pt')", 1, "train_unet: error: x.pt: Disk full"),
-        ("Interrupted(2)", 130, "train_unet: stopped by SIGINT before anything was changed"),
-        ("Interrupted(15, 'in epoch 2')", 143, "train_unet: stopped by SIGTERM in epoch 2"),
+        ("Interrupted(2)", 130, "train_unet: stopped by SIGINT; run it again"),
+        ("Interrupted(15, ' in epoch 2')", 143, "train_unet: stopped by SIGTERM in epoch 2"),
     ],
 )  # fmt: skip
 def test_what_a_user_can_meet_is_one_line(error: str, status: int, line: str) -> None:
@@ -57,5 +57,5 @@ def test_a_signal_at_any_time_is_one_line(project: Path, stage: str, signum: sig
         if process.returncode == 0 or (process.returncode, stderr) == (-signum, ""):  # it was done
             break
         assert process.returncode == 128 + signum, stderr
-        assert stderr.startswith(f"{stage}: stopped by {signum.name} ") and len(stderr.splitlines()) == 1
+        assert stderr.startswith(f"{stage}: stopped by {signum.name}") and len(stderr.splitlines()) == 1
     assert sorted(project.glob("data/*")) == before

@@ -195,11 +195,6 @@ def test_a_damaged_state_is_set_aside(project: Path, states: Path) -> None:
     assert outputs(project) == expected and left(states) == [".damaged"]
 
 
-def change_code(project: Path) -> None:
-    path = project / "stages/segmentation/losses.py"
-    path.write_text(path.read_text() + "# changed\n")
-
-
 @pytest.mark.fault("a state of other params, another split, other stats or other code")
 def test_a_change_starts_afresh_and_says_why(project: Path, states: Path, rounds: Rounds) -> None:
     set_params(project, train__epochs=4)
@@ -209,7 +204,9 @@ def test_a_change_starts_afresh_and_says_why(project: Path, states: Path, rounds
         (lambda: edit(project / "data/split.json", '"sha256": "', '"sha256": "0'), "another data/split.json"),
         (lambda: edit(project / "data/stats.json", "0.", "0.0"), "another data/stats.json"),
         (
-            lambda: edit(project / "stages/segmentation/losses.py", "import", "import torch\nimport"),
+            lambda: edit(
+                project / "stages/segmentation/losses.py", "import torch\n", "import torch  # again\n"
+            ),
             "another stages/segmentation/losses.py",
         ),
     ]

@@ -3,11 +3,17 @@
 import contextlib
 import ctypes
 import os
+import re
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
+from stages.segmentation.errors import Fault
 from stages.segmentation.parallel import world
+
+# As torch's allocator, oneDNN and OpenCV put it.
+_NO_MEMORY = re.compile("can't allocate|not enough memory|insufficient memory|out of memory|bad_alloc", re.I)
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc, malloc.h
 
@@ -63,6 +69,21 @@ def autocast(device: torch.device, precision: str) -> contextlib.AbstractContext
     if precision == "float32":
         return contextlib.nullcontext()
     return torch.autocast(device.type, torch.bfloat16)
+
+
+@contextlib.contextmanager
+def enough_memory(pictures: int, size: int, remedy: str) -> Iterator[None]:
+    """Turn "out of memory", of whichever device and library, into a `Fault` that says what to do.
+
+    `pictures` of `size` x `size` pixels is what a step takes.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and not _NO_MEMORY.search(str(error)):
+            raise
+        step = f"{pictures} pictures of {size}x{size} pixels a step"
+        raise Fault(f"out of memory with {step}; {remedy}") from None
 
 
 def random_state(device: torch.device) -> Tensor:

@@ -16,6 +16,7 @@ from stages.segmentation.dataset import Batches, SegmentationDataset
 from stages.segmentation.devices import (
     choose_device,
     choose_precision,
+    enough_memory,
     loader_workers,
     on_device,
     prepare_cpu,
@@ -48,7 +49,8 @@ def train_network(name: str, params: Params, workers: int | None = None) -> None
         return
     prepare_cpu()
     device = choose_device()
-    with joined(device):
+    lower = "lower train.batch_size, image.size or model.width"
+    with joined(device), enough_memory(params.train.batch_size, params.image.size, lower):
         _train(name, params, device, loader_workers(device) if workers is None else workers)
 
 
@@ -95,7 +97,7 @@ def _follow(training: Training, asked: Asked, outputs: Outputs | None, states: S
             save()
     except Stopped as stop:
         save()
-        raise Interrupted(stop.args[0], f"{training.reached}; the same command goes on from there") from None
+        raise Interrupted(stop.args[0], f" {training.reached}; the same command goes on from there") from None
 
 
 def _inputs(params: Params, runner: Runner) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def replaced(path: Path) -> Iterator[IO[bytes]]:
 
     On an error, what was at `path` before stays as it was; `Fault` where it cannot be written.
     """
-    with _fault(path):
+    with fault(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path))
         temporary = Path(name)
@@ -62,7 +62,7 @@ def rebuilt_folder(path: Path) -> Iterator[Path]:
 
     On an error, what was at `path` before stays as it was; `Fault` where the folder cannot be written.
     """
-    with _fault(path):
+    with fault(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         new = Path(tempfile.mkdtemp(dir=path.parent, prefix=_prefix(path)))
         try:
@@ -80,7 +80,7 @@ def rebuilt_folder(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _fault(path: Path) -> Iterator[None]:
+def fault(path: Path) -> Iterator[None]:
     """Say of a system error, which may name a temporary file or none, what could not be written."""
     try:
         yield

@@ -26,8 +26,8 @@ Handler = Callable[[int, FrameType | None], None]
 class Interrupted(BaseException):
     """A signal ended the run; exit status 128 + its number. No error, so no `except Exception` takes it."""
 
-    def __init__(self, signum: int, where: str = "before anything was changed") -> None:
-        super().__init__(f"stopped by {signal.Signals(signum).name} {where}")
+    def __init__(self, signum: int, where: str = "; run it again") -> None:
+        super().__init__(f"stopped by {signal.Signals(signum).name}{where}")
         self.signum = signum
 
     def say(self, name: str) -> int:

@@ -82,13 +82,18 @@ def read_list(path: Path) -> list[str]:
     could lead out of the dataset's folder.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()  # Windows' editors begin with a mark
     except FileNotFoundError:
         raise InputError(f"{path}: no such list; run `python -m stages.download` first") from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: not a text file in UTF-8") from None
     ids = [_NUMBERS.sub("", line).strip() for line in lines if line.strip() and not line.startswith("#")]
     for picture_id in ids:
-        if not picture_id.isprintable() or "/" in picture_id or "\\" in picture_id or picture_id[0] == ".":
+        if not is_plain(picture_id):
             raise InputError(f"{path}: {picture_id!r} is not a plain picture id")
     return ids
+
+
+def is_plain(picture_id: str) -> bool:
+    """Whether an id is a visible file's name that leads nowhere else and fits on a line of a list."""
+    return picture_id.isprintable() and not set(picture_id) & set("/\\") and picture_id[:1] not in ("", ".")

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from stages.segmentation.checkpoints import Meta, checkpoint_bytes
 from stages.segmentation.dataset import SegmentationDataset
-from stages.segmentation.files import write_bytes, write_json
+from stages.segmentation.files import fault, write_bytes, write_json
 from stages.segmentation.inference import Runner, predict
 from stages.segmentation.layout import CHECKPOINTS, METRICS, PLOTS, RUNS
 from stages.segmentation.parallel import world
@@ -27,7 +27,9 @@ class Outputs:
         self.name, self.params, self.runner = name, params, runner
         self.checkpoint = b""
         self._curve = PLOTS / f"train_{name}.csv"
-        self._board = open_board(RUNS / name)
+        self._runs = RUNS / name
+        with fault(self._runs):
+            self._board = open_board(self._runs)
         self._images, self._masks = _evenly_spaced_pictures(val)
 
     def restore(self, rows: Sequence[Row], checkpoint: bytes) -> None:
@@ -36,8 +38,9 @@ class Outputs:
         if rows:
             write_csv(self._curve, rows)
             self._write_checkpoint()
-        for row in rows:
-            log_epoch(self._board, row)
+        with fault(self._runs):
+            for row in rows:
+                log_epoch(self._board, row)
 
     def add(self, rows: Sequence[Row], epoch: Epoch) -> None:
         """Take in an epoch, the last one of `rows`."""
@@ -47,8 +50,9 @@ class Outputs:
             self.checkpoint = checkpoint_bytes(epoch.model, self._meta(number))
             self._write_checkpoint()
         predicted = predict(epoch.model, self._images, self.runner, THRESHOLD)
-        log_epoch(self._board, epoch.row, epoch.pace)
-        log_pictures(self._board, number, self._images, self._masks, predicted)
+        with fault(self._runs):
+            log_epoch(self._board, epoch.row, epoch.pace)
+            log_pictures(self._board, number, self._images, self._masks, predicted)
         print(f"{self.name}: {epoch_line(epoch.row, self.params.train.epochs, epoch.pace)}", flush=True)
 
     def finish(self, rows: Sequence[Row]) -> None:

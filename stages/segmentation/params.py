@@ -6,6 +6,7 @@ The whole file is validated by every stage; which leaves a stage *uses* is decla
 
 import difflib
 import re
+import reprlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,9 +16,13 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from stages.segmentation.errors import InputError
 
 PARAMS = Path("params.yaml")
+NAMED = 8  # problems that an error names
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
+
+_REPR = reprlib.Repr()  # aliases let a short YAML file hold a billion words
+_REPR.maxlevel, _REPR.maxstring, _REPR.maxother, _REPR.maxlong = 3, 60, 60, 60
 
 _COMPARISONS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
@@ -166,18 +171,22 @@ def load_params(path: Path = PARAMS) -> Params:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run from the folder that holds it") from None
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
-        raise InputError(f"{path}: not readable as YAML: {error}") from None
+    except OSError:
+        raise
+    except Exception as error:  # besides its own errors PyYAML lets through those of the values' constructors
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path}: not readable as YAML: {reason[:300]}") from None
     try:
         return Params.model_validate(values)
     except ValidationError as error:
         problems = [_describe(problem) for problem in error.errors()]
-        raise InputError(f"{path}: {'; '.join(problems)}") from None
+        more = f"; and {len(problems) - NAMED} more" if len(problems) > NAMED else ""
+        raise InputError(f"{path}: {'; '.join(problems[:NAMED])}{more}") from None
 
 
 def _describe(problem: Any) -> str:
     """One clause for one pydantic error: the key, its value, what is allowed."""
-    keys = [str(part) for part in problem["loc"]]
+    keys = [_short(part) if not str(part).isprintable() else str(part)[:60] for part in problem["loc"]]
     name = ".".join(keys) or "the file"
     if problem["type"] == "missing":
         return f"{name} is missing"
@@ -213,5 +222,8 @@ def _limits(keys: list[str]) -> str:
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = _REPR.repr(value)
+    except ValueError:  # an integer of thousands of digits
+        text = f"a {type(value).__name__} too long to be shown"
     return text if len(text) <= 60 else text[:57] + "..."

@@ -1,36 +1,51 @@
-"""Reading pictures and trimaps from disk."""
+"""Reading pictures and trimaps from disk, whatever somebody has put there."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from stages.segmentation.errors import InputError
 from stages.segmentation.layout import BACKGROUND, BORDER, PET
 
 PART_VALUES = {"pet": PET, "background": BACKGROUND, "border": BORDER}
 
-# What Pillow raises for broken files: besides its own errors, those of the formats' parsers.
-_BROKEN = (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError)
+# Pillow would hand an EPS file to Ghostscript, which runs it as a program.
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "JPEG2000", "PPM", "TGA")
+
+# Above Image.MAX_IMAGE_PIXELS Pillow warns, above twice as many it refuses; a picture is used or named.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
+@contextmanager
+def _opened(path: Path, what: str) -> Iterator[Image.Image]:
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            yield image
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except InputError:
+        raise
+    except Exception as error:  # a broken file can fail in any of the formats' parsers
+        raise InputError(f"{path}: does not decode as {what} ({error or type(error).__name__})") from None
 
 
 def open_rgb(path: Path) -> Image.Image:
-    """Decode a picture, whatever format its content has, to RGB.
+    """Decode a picture, whatever format its content has, to RGB; of an animation, the first frame.
 
     EXIF orientation is not applied: a mask belongs to the pixels as they are stored.
     Raises `InputError` where the file is missing, does not decode or has more than 8 bits a channel.
     """
-    try:
-        with Image.open(path) as image:
-            if image.mode.startswith(("I", "F")):  # converting these would clip almost all to white
-                raise InputError(f"{path}: has more than 8 bits a channel; save it with 8")
-            return image.convert("RGB")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except _BROKEN as error:
-        raise InputError(f"{path}: does not decode as a picture ({error})") from None
+    with _opened(path, "a picture") as image:
+        if image.mode.startswith(("I", "F")):  # converting these would clip almost all to white
+            raise InputError(f"{path}: has more than 8 bits a channel; save it with 8")
+        if "transparency" in image.info:  # Pillow warns without this step
+            return image.convert("RGBA").convert("RGB")
+        return image.convert("RGB")
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
@@ -44,13 +59,8 @@ def read_labels(path: Path) -> NDArray[np.generic]:
     The shape is `(H, W)` for one channel, `(H, W, C)` otherwise.
     Raises `InputError` where the file is missing or does not decode.
     """
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except _BROKEN as error:
-        raise InputError(f"{path}: does not decode as a mask ({error})") from None
+    with _opened(path, "a mask") as image:
+        return np.asarray(image)
 
 
 def read_trimap(path: Path) -> NDArray[np.uint8]:

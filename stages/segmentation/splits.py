@@ -36,7 +36,9 @@ def check_pair(raw: Path, picture_id: str) -> tuple[str | None, str]:
     except InputError as error:
         return str(error), ""
     if (width, height) != (mask_width, mask_height):
-        return f"{picture} is {width}x{height}, {trimap} is {mask_width}x{mask_height}", ""
+        turned = (width, height) == (mask_height, mask_width)
+        hint = "; save the picture upright, for an EXIF rotation is not applied" if turned else ""
+        return f"{picture} is {width}x{height}, {trimap} is {mask_width}x{mask_height}{hint}", ""
     hashes = [hashlib.sha256(file.read_bytes()).hexdigest() for file in (picture, trimap)]
     return None, " ".join(hashes)
 

@@ -1,5 +1,6 @@
 """What a person can follow while a network trains: the console, a CSV of the epochs, and TensorBoard."""
 
+import threading
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -45,7 +46,14 @@ def write_csv(path: Path, rows: Sequence[Row]) -> None:
 
 def open_board(folder: Path) -> SummaryWriter:
     """Start a TensorBoard run in a new folder, named by the time, under `folder`."""
+    threading.excepthook = _left_to_the_main_thread
     return SummaryWriter(folder / datetime.now().strftime("%Y-%m-%d_%H-%M-%S"))
+
+
+def _left_to_the_main_thread(error: threading.ExceptHookArgs) -> None:
+    # The thread that writes the log prints what its next call in the main thread raises too.
+    if not issubclass(error.exc_type, OSError):
+        threading.__excepthook__(error)
 
 
 def log_epoch(board: SummaryWriter, row: Row, pace: Pace | None = None) -> None:

@@ -115,6 +115,7 @@ REASONS = {
 }
 
 
+@pytest.mark.fault("a picture or mask that is broken or hostile")
 @pytest.mark.parametrize("how", REASONS)
 def test_what_is_unusable_is_dropped_by_name(raw: Path, how: str) -> None:
     spoil(raw, how)
@@ -126,6 +127,7 @@ def test_what_is_unusable_is_dropped_by_name(raw: Path, how: str) -> None:
     assert "1 of 30 listed pictures are unusable, more than data.max_dropped = 0.03" in str(caught.value)
 
 
+@pytest.mark.fault("a list that leads out, repeats, or comes from Windows")
 @pytest.mark.parametrize("name", ["../a_1", "/etc/passwd", "..", "x/../../y", "..\\a", "a\0b", ".hidden"])
 def test_a_list_cannot_lead_out(raw: Path, name: str) -> None:
     write_lists(raw, [*TRAINVAL, name], TEST)
@@ -133,6 +135,7 @@ def test_a_list_cannot_lead_out(raw: Path, name: str) -> None:
         split_dataset(raw, 0.1, None, 1)
 
 
+@pytest.mark.fault("a list that leads out, repeats, or comes from Windows")
 def test_a_picture_cannot_train_and_test(raw: Path) -> None:
     write_lists(raw, TRAINVAL, [*TEST, "a_3"])
     with pytest.raises(InputError, match="a_3 is listed twice"):
@@ -157,3 +160,28 @@ def test_ids_with_spaces_and_lists_without_numbers(raw: Path) -> None:
         shutil.copy(path(raw, "b_0"), path(raw, "my dog 7"))
     (raw / layout.TEST).write_text("my dog 7 1 1 1\nb_1\nb_2 \n")
     assert split_dataset(raw, 0.1, None, 0)["test"] == ["my dog 7", "b_1", "b_2"]
+
+
+@pytest.mark.fault("a list that leads out, repeats, or comes from Windows")
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_lists_from_windows(raw: Path, mark: bytes) -> None:
+    expected = split_dataset(raw, 0.1, None, 0)
+    for path in (raw / layout.TRAINVAL, raw / layout.TEST):
+        path.write_bytes(mark + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert split_dataset(raw, 0.1, None, 0) == expected
+
+
+@pytest.mark.fault("a list that leads out, repeats, or comes from Windows")
+@pytest.mark.parametrize("data", ["a_1\n".encode("utf-16"), b"caf\xe9\n", b"\x89PNG\r\n\x1a\n\0\xff"])
+def test_a_list_that_is_no_text(raw: Path, data: bytes) -> None:
+    (raw / layout.TRAINVAL).write_bytes(data)
+    with pytest.raises(
+        InputError, match=r"trainval\.txt: (not a text file in UTF-8|.*is not a plain picture id)"
+    ):
+        split_dataset(raw, 0.1, None, 1)
+
+
+@pytest.mark.fault("a list that leads out, repeats, or comes from Windows")
+def test_a_name_that_is_too_long_is_dropped(raw: Path) -> None:
+    write_lists(raw, [*TRAINVAL, "x" * 5000], TEST)
+    assert [each["id"] for each in split_dataset(raw, 0.1, None, 0.1)["dropped"]] == ["x" * 5000]

@@ -27,7 +27,8 @@ class Patience(NamedTuple):
     """How long to put up with a bad network; times in seconds."""
 
     connect: float = 10.0
-    read: float = 60.0  # without a single byte
+    read: float = 60.0  # without a single byte, or with fewer than `slowest` a second
+    slowest: int = 1000
     tries: int = 5  # in a row that brought nothing
     total: int = 500  # transfers of one file, each of which broke off after it had brought something
     backoff: float = 1.0  # doubled after each try that brought nothing
@@ -40,6 +41,10 @@ _CHUNK = 1 << 18
 
 class _Broken(Exception):
     """A transfer stopped before its end; asking again may help."""
+
+
+class _Slow(_Broken):
+    """A transfer that would take for ever."""
 
 
 def fetch(url: str, md5: str, cache: Path, patience: Patience = PATIENCE) -> Path:
@@ -121,8 +126,8 @@ def _fetch_whole(url: str, part: Path, patience: Patience) -> bool:
                 reason = f"{_root_cause(error)}; check the address or the network, then run again"
                 raise InputError(f"{url}: {reason}") from error
             except _Broken as error:
-                problem = str(error)
-            fruitless = 0 if _size(part) > longest else fruitless + 1
+                problem, slow = str(error), isinstance(error, _Slow)
+            fruitless = 0 if _size(part) > longest and not slow else fruitless + 1
             longest = max(longest, _size(part))
             if fruitless >= patience.tries:
                 break
@@ -157,10 +162,10 @@ def _fetch_piece(session: requests.Session, url: str, part: Path, patience: Pati
         if response.status_code == 416 and size:
             return True  # nothing is missing, or what is there is wrong: its md5 will tell
         if response.status_code == 200:
-            _save(response, part, 0, response.raw.length_remaining)
+            _save(response, part, 0, response.raw.length_remaining, patience)
             return False
         if response.status_code == 206:
-            _save(response, part, size, _piece_total(response, part, size))
+            _save(response, part, size, _piece_total(response, part, size), patience)
             return True
         status = f"{response.status_code} {response.reason}"
         raise InputError(f"{url}: the server answers {status}; check the address, or try again later")
@@ -175,10 +180,11 @@ def _piece_total(response: requests.Response, part: Path, start: int) -> int | N
     return None if match[2] == "*" else int(match[2])
 
 
-def _save(response: requests.Response, part: Path, size: int, total: int | None) -> None:
+def _save(response: requests.Response, part: Path, size: int, total: int | None, patience: Patience) -> None:
     name = Path(urlsplit(response.url).path).name
     pause = 0.1 if sys.stderr.isatty() else 5.0  # a log keeps every line
     bar = tqdm(total=total, initial=size, desc=name, unit="B", unit_scale=True, mininterval=pause)
+    looked, had = time.monotonic(), size
     with bar, part.open("ab" if size else "wb") as file:
         try:
             # read1, because read would throw away what came before the connection broke
@@ -186,6 +192,10 @@ def _save(response: requests.Response, part: Path, size: int, total: int | None)
                 file.write(piece)
                 size += len(piece)
                 bar.update(len(piece))
+                if (seconds := time.monotonic() - looked) > patience.read:
+                    if size - had < patience.slowest * seconds:
+                        raise _Slow(f"brought only {size - had} bytes in {seconds:.0f} s")
+                    looked, had = time.monotonic(), size
             file.flush()
             os.fsync(file.fileno())
         except urllib3.exceptions.HTTPError as error:

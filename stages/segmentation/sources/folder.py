@@ -83,6 +83,8 @@ def _files(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for file in sorted(folder.iterdir()):
         if file.is_file() and not file.name.startswith("."):
+            if not layout.is_plain(file.stem):
+                raise InputError(f"{folder}: {file.name!r} cannot stand in a list; rename it")
             if file.stem in found:
                 raise InputError(f"{folder}: {found[file.stem].name} and {file.name} differ by suffix only")
             found[file.stem] = file

@@ -12,22 +12,43 @@ _DAMAGE = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, ValueError)
 _CLASHES = (FileExistsError, IsADirectoryError, NotADirectoryError)
 
 
-def unpack(archive: Path, destination: Path) -> None:
+MAX_BYTES = 20_000_000_000  # that an archive may unpack to: Oxford-IIIT Pet has 1 GB
+MAX_MEMBERS = 1_000_000
+MAX_HEADER = 1_000_000  # bytes of one member's name and attributes, which are read into memory
+
+_HEADERS = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME)
+
+
+class _Member(tarfile.TarInfo):
+    def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type in (*_HEADERS, tarfile.GNUTYPE_LONGLINK) and self.size > MAX_HEADER:
+            raise tarfile.ReadError(f"a header of {self.size:,} bytes")
+        return super()._proc_member(tar)  # type: ignore[misc]
+
+
+def unpack(archive: Path, destination: Path, max_bytes: int = MAX_BYTES) -> None:
     """Unpack the tar `archive`, compressed or not, into the existing folder `destination`.
 
     macOS companions (`._*`) are left out. The archive is read once, so what came before an error has
     been unpacked by then: the caller discards `destination`.
 
-    Raises InputError for an archive that is damaged or none, and for a member that is not a file or
-    folder inside `destination`; Fault where it cannot be read or written.
+    Raises InputError for an archive that is damaged or none, that claims more than `max_bytes` in all, and
+    for a member that is not a file or folder inside `destination`; Fault where it cannot be read or written.
     Source of the rules: PEP 706, whose `data` filter stays on behind the stricter check made here.
     """
     if not hasattr(tarfile, "data_filter"):
         raise Fault("this Python cannot unpack archives safely; use Python 3.11.4 or newer")
     try:
-        with tarfile.open(archive) as tar:
-            for member in tar:
+        total = 0
+        with tarfile.open(archive, tarinfo=_Member) as tar:
+            for count, member in enumerate(tar):
                 _check(archive, member)
+                total += member.size
+                if total > max_bytes or count >= MAX_MEMBERS:
+                    claim = f"{total:,} bytes in {count + 1:,} members"
+                    raise InputError(
+                        f"{archive}: claims {claim} and more, which is too much; use another archive"
+                    )
                 if not PurePosixPath(member.name).name.startswith("._"):
                     # No attributes: modes as the user's umask has them, whatever the archive says.
                     tar.extract(member, destination, set_attrs=False, filter="data")

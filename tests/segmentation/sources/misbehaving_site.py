@@ -22,6 +22,7 @@ class Site(ThreadingHTTPServer):
         self.served = 0  # bytes of bodies
         self.headers: dict[str, str] = {}  # for each response
         self.ended = threading.Event()
+        self.draw = random.Random(0)  # where "drop anywhere" drops
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -56,7 +57,10 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Connection", "close")  # or a client may ask again on the closing connection
         self.end_headers()
-        sent = body[: len(body) // 2] if "drop" in way or "stall" in way else body
+        if way == "drip":
+            return self.drip(body)
+        until = self.server.draw.randrange(len(body) + 1) if way == "drop anywhere" else len(body) // 2
+        sent = body[:until] if "drop" in way or "stall" in way else body
         if way == "nothing":
             return
         self.wfile.write(b"%x\r\n%b\r\n" % (len(sent), sent) if chunked else sent)
@@ -66,6 +70,16 @@ class Handler(BaseHTTPRequestHandler):
             self.server.served += len(sent)
         if way == "stall":
             self.server.ended.wait(30)
+
+    def drip(self, body: bytes) -> None:
+        for position in range(len(body)):
+            try:
+                self.wfile.write(body[position : position + 1])
+            except OSError:  # the client has had enough
+                return
+            self.server.served += 1
+            if self.server.ended.wait(0.05):
+                return
 
     def log_message(self, *_: object) -> None:
         pass

@@ -3,7 +3,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,8 @@ from misbehaving_site import BODY, Site
 
 from stages.segmentation.errors import Fault, InputError
 from stages.segmentation.sources.fetch import Patience, fetch
+
+pytestmark = pytest.mark.fault("a download: dropped, refused, stalled, lied to")
 
 MD5 = hashlib.md5(BODY).hexdigest()
 QUICK = Patience(connect=2.0, read=0.5, tries=3, total=8, backoff=0.01)
@@ -74,6 +76,27 @@ def test_resumes_a_broken_transfer(site: Site, tmp_path: Path, how: str) -> None
     assert fetched(site, tmp_path) == BODY
     assert len(site.ranges) == 3
     assert site.served < 1.1 * len(BODY)
+
+
+def test_drops_at_random_places(site: Site, tmp_path: Path, rounds: Callable[[int], None]) -> None:
+    drops = 40
+    for round_ in range(drops // 5):
+        site.plan, site.served = ["drop anywhere"] * 5, 0
+        assert fetched(site, tmp_path / str(round_)) == BODY
+        assert site.served < 1.1 * len(BODY)
+    rounds(drops)
+
+
+def test_a_drip_is_given_up_in_time(site: Site, tmp_path: Path) -> None:
+    """A byte now and then is never silence long enough; 2 MB would take a day."""
+    site.plan = ["drip"] * 100
+    start = time.monotonic()
+    with pytest.raises(
+        InputError, match=r"brought only \d+ bytes in \d+ s, again and again; check the network"
+    ):
+        fetched(site, tmp_path)
+    assert time.monotonic() - start < QUICK.tries * (QUICK.read + 1)
+    assert len(site.ranges) == QUICK.tries
 
 
 def test_progress_resets_the_count_of_tries(site: Site, tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import os
 import shutil
 from pathlib import Path
 
@@ -147,4 +148,12 @@ def test_what_is_unusable_is_named_by_the_split(own: Path, how: str) -> None:
 def test_a_folder_that_cannot_be_used(own: Path, spoil, message: str) -> None:  # type: ignore[no-untyped-def]
     spoil(own)
     with pytest.raises(InputError, match=message):
+        written(own)
+
+
+@pytest.mark.fault("a list that leads out, repeats, or comes from Windows")
+@pytest.mark.parametrize("name", [b"line\nbreak.jpg", b"\xff.jpg", b"back\\slash.jpg"])
+def test_a_file_name_that_no_list_can_hold(own: Path, name: bytes) -> None:
+    shutil.copy(own / "images/photo 0.jpg", os.fsdecode(bytes(own / "images") + b"/" + name))
+    with pytest.raises(InputError, match="cannot stand in a list; rename it"):
         written(own)

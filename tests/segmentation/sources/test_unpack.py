@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stages.segmentation.errors import Fault, InputError
-from stages.segmentation.sources.unpack import unpack
+from stages.segmentation.sources.unpack import MAX_BYTES, unpack
 
 
 def entry(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", mode: int = 0o644) -> tarfile.TarInfo:
@@ -84,6 +84,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.fault("an archive that is hostile or broken")
 @pytest.mark.parametrize("bad", HOSTILE.values(), ids=HOSTILE.keys())
 def test_hostile_members(tmp_path: Path, destination: Path, bad: tarfile.TarInfo) -> None:
     archive = write(tmp_path / "a.tar.gz", entry("first"), bad)
@@ -95,6 +96,7 @@ def test_hostile_members(tmp_path: Path, destination: Path, bad: tarfile.TarInfo
     assert not Path("/tmp/binary-segmentation-escaped").exists()
 
 
+@pytest.mark.fault("an archive that is hostile or broken")
 def test_writing_through_a_link(tmp_path: Path, destination: Path) -> None:
     archive = write(tmp_path / "a", entry("evil", tarfile.SYMTYPE, ".."), entry("evil/b"))
     with pytest.raises(InputError, match="'evil' is a link"):
@@ -109,6 +111,7 @@ def test_names_that_clash(tmp_path: Path, destination: Path, second: str) -> Non
         unpack(write(tmp_path / "a", *entries), destination)
 
 
+@pytest.mark.fault("an archive that is hostile or broken")
 @pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
 def test_truncated_anywhere(tmp_path: Path, destination: Path, mode: str) -> None:
     whole = write(
@@ -123,6 +126,7 @@ def test_truncated_anywhere(tmp_path: Path, destination: Path, mode: str) -> Non
     assert escaped(destination) == []
 
 
+@pytest.mark.fault("an archive that is hostile or broken")
 def test_damaged_header_is_not_the_end(tmp_path: Path, destination: Path) -> None:
     data = bytearray(write(tmp_path / "a", entry("b"), entry("c"), entry("d"), mode="w").read_bytes())
     data[1024] ^= 1  # the header of c
@@ -131,6 +135,7 @@ def test_damaged_header_is_not_the_end(tmp_path: Path, destination: Path) -> Non
         unpack(tmp_path / "a", destination)
 
 
+@pytest.mark.fault("an archive that is hostile or broken")
 def test_wrong_checksum(tmp_path: Path, destination: Path) -> None:
     data = bytearray(write(tmp_path / "a", entry("b")).read_bytes())
     data[-5] ^= 1
@@ -139,6 +144,7 @@ def test_wrong_checksum(tmp_path: Path, destination: Path) -> None:
         unpack(tmp_path / "a", destination)
 
 
+@pytest.mark.fault("an archive that is hostile or broken")
 @pytest.mark.parametrize("data", [b"", b"<html>sorry</html>", gzip.compress(b"no tar"), b"PK\3\4" * 1000])
 def test_not_an_archive(tmp_path: Path, destination: Path, data: bytes) -> None:
     (tmp_path / "a").write_bytes(data)
@@ -148,6 +154,56 @@ def test_not_an_archive(tmp_path: Path, destination: Path, data: bytes) -> None:
     assert unpacked(destination) == []
 
 
+@pytest.mark.fault("an archive that is hostile or broken")
 def test_no_archive_at_all(tmp_path: Path, destination: Path) -> None:
     with pytest.raises(Fault, match=rf"{tmp_path}/a: No such file"):
         unpack(tmp_path / "a", destination)
+
+
+def claiming(path: Path, kind: bytes, size: int) -> Path:
+    """An archive of an empty file and a header that claims `size` bytes, of which there are few."""
+    info = entry("claim", kind)
+    info.size = size
+    headers = entry("first").tobuf() + info.tobuf(tarfile.GNU_FORMAT)
+    path.write_bytes(gzip.compress(headers + bytes(10_000)))
+    return path
+
+
+@pytest.mark.fault("an archive that is hostile or broken")
+@pytest.mark.parametrize("size", [MAX_BYTES + 1, 2**62])
+def test_a_huge_claim(tmp_path: Path, destination: Path, size: int) -> None:
+    with pytest.raises(InputError, match=r"claims [\d,]+ bytes in 2 members and more, which is too much"):
+        unpack(claiming(tmp_path / "a", tarfile.REGTYPE, size), destination)
+    assert unpacked(destination) == ["first"]
+
+
+@pytest.mark.fault("an archive that is hostile or broken")
+@pytest.mark.parametrize(
+    "kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK]
+)
+def test_a_huge_header(tmp_path: Path, destination: Path, kind: bytes) -> None:
+    with pytest.raises(
+        InputError, match=r"damaged, or not a tar archive \(a header of 8,589,934,592 bytes\)"
+    ):
+        unpack(claiming(tmp_path / "a", kind, 2**33), destination)
+
+
+@pytest.mark.fault("an archive that is hostile or broken")
+def test_small_files_that_are_too_much_together(tmp_path: Path, destination: Path) -> None:
+    archive = write(tmp_path / "a", *(entry(str(i)) for i in range(100)), content=bytes(1000))
+    unpack(archive, destination, max_bytes=100_000)
+    with pytest.raises(InputError, match=r"claims 100,000 bytes in 100 members and more"):
+        unpack(archive, destination, max_bytes=99_999)
+
+
+@pytest.mark.fault("an archive that is hostile or broken")
+def test_a_sparse_file_counts_with_its_holes(tmp_path: Path, destination: Path) -> None:
+    info = entry("hole", tarfile.GNUTYPE_SPARSE)
+    block = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    block[483:495] = b"%011o " % (2**40 // 1024)  # the real size
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block[:512])
+    (tmp_path / "a").write_bytes(bytes(block) + bytes(10_240))
+    with pytest.raises(InputError):
+        unpack(tmp_path / "a", destination, max_bytes=2**20)
+    assert sum(path.stat().st_size for path in destination.rglob("*")) == 0

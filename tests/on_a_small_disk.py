@@ -1,0 +1,39 @@
+"""Run a command while one folder lies on a disk of its own, with little room; say what became of it.
+
+Arguments: FOLDER ROOM COMMAND... To be started under `unshare -rm`, so that nobody else sees the disk.
+"""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+PAGE = 4096
+
+
+def md5s(folder: Path) -> dict[str, str]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): hashlib.md5(path.read_bytes()).hexdigest() for path in files}
+
+
+def main() -> None:
+    folder, room, command = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
+    with tempfile.TemporaryDirectory() as name:
+        content = Path(shutil.copytree(folder, Path(name) / "content"))
+        files = [path.stat().st_size for path in content.rglob("*") if path.is_file()]
+        size = (max(1, sum(-(-each // PAGE) for each in files)) + room // PAGE) * PAGE
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", folder], check=True)
+        shutil.copytree(content, folder, dirs_exist_ok=True)
+        if not files:
+            (folder / "filler").write_bytes(b"x" * PAGE)
+    before = md5s(folder)
+    finished = subprocess.run(command, capture_output=True, text=True)
+    status, stderr = finished.returncode, finished.stderr
+    print(json.dumps({"status": status, "stderr": stderr, "before": before, "after": md5s(folder)}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""A full disk and folders that cannot be written: one line, exit status 1, and what was there is intact."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import run_stage
+from on_a_small_disk import md5s
+
+STAGES = ["download", "split", "compute_stats", "train_unet", "train_resnet", "evaluate"]
+READ_ONLY = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && shift && exec "$@"'
+
+# Each stage, a folder it writes to, and how much of a disk it needs there beside what is there.
+NEEDS = {
+    ("download", "data"): 3_000_000,
+    ("split", "data"): 4096,
+    ("compute_stats", "data"): 4096,
+    ("train_unet", "metrics/plots"): 4096,
+    ("train_unet", "checkpoints"): 40_000,
+    ("train_resnet", "checkpoints"): 40_000,
+    ("train_resnet", "metrics"): 4096,
+    ("evaluate", "metrics/plots"): 200_000,
+    ("evaluate", "metrics"): 200_000,
+}
+
+
+def mounts_work() -> bool:
+    """Whether this user may mount file systems of their own, in a namespace that ends with the process."""
+    if shutil.which("unshare") is None:
+        return False
+    command = ["unshare", "-rm", "mount", "-t", "tmpfs", "none", "/mnt"]
+    return subprocess.run(command, capture_output=True).returncode == 0
+
+
+needs_mounts = pytest.mark.skipif(not mounts_work(), reason="needs unshare and mount")
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory, prepared: Path) -> Path:
+    """A project in which every stage has run; not to be changed."""
+    project = Path(shutil.copytree(prepared, tmp_path_factory.mktemp("done") / "project", symlinks=True))
+    for stage in STAGES[3:]:
+        assert run_stage(project, stage).returncode == 0
+    return project
+
+
+@pytest.fixture
+def project(done: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(done, tmp_path / "project", symlinks=True))
+
+
+def assert_one_line(status: int, stderr: str, stage: str, *named: str) -> None:
+    assert status == 1, stderr
+    assert len(stderr.splitlines()) == 1 and stderr.startswith(f"{stage}: error: "), stderr
+    assert all(each in stderr for each in named), stderr
+
+
+def read_only(project: Path, stage: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = ["unshare", "-rm", "sh", "-c", READ_ONLY, "sh", str(folder)]
+    return subprocess.run(
+        [*command, sys.executable, "-m", f"stages.{stage}"],
+        cwd=project, capture_output=True, text=True, timeout=300, env=os.environ,
+    )  # fmt: skip
+
+
+@needs_mounts
+@pytest.mark.fault("a folder that cannot be written")
+@pytest.mark.parametrize(("stage", "folder"), [*NEEDS, ("train_unet", "runs")])
+def test_a_read_only_folder(project: Path, stage: str, folder: str) -> None:
+    before = md5s(project / folder)
+    finished = read_only(project, stage, project / folder)
+    assert_one_line(finished.returncode, finished.stderr, stage, "Read-only file system", folder)
+    assert md5s(project / folder) == before
+
+
+@needs_mounts
+@pytest.mark.fault("a folder that cannot be written")
+def test_a_read_only_home(project: Path, states: Path) -> None:
+    states.mkdir(parents=True)
+    finished = read_only(project, "train_unet", states)
+    assert_one_line(
+        finished.returncode, finished.stderr, "train_unet", "Read-only", str(states), "set XDG_STATE_HOME"
+    )
+
+
+def small_disk(project: Path, stage: str, folder: Path, room: int) -> dict[str, Any]:
+    script = [sys.executable, str(Path(__file__).parent / "on_a_small_disk.py")]
+    finished = subprocess.run(
+        ["unshare", "-rm", *script, str(folder), str(room), sys.executable, "-m", f"stages.{stage}"],
+        cwd=project, capture_output=True, text=True, timeout=300, env=os.environ,
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    found: dict[str, Any] = json.loads(finished.stdout)
+    return found
+
+
+def assert_intact(found: dict[str, Any], stage: str) -> None:
+    """Nothing is half there: each file is the old one, or a whole new one (of a finished epoch)."""
+    assert set(found["after"]) == set(found["before"])
+    changed = {name for name in found["before"] if found["after"][name] != found["before"][name]}
+    assert changed <= {f"plots/{stage}.csv"}
+
+
+@needs_mounts
+@pytest.mark.fault("a full disk")
+@pytest.mark.parametrize(("stage", "folder"), NEEDS)
+def test_a_full_disk(project: Path, stage: str, folder: str, rounds: Callable[[int], None]) -> None:
+    need = NEEDS[stage, folder]
+    rooms = [room for room in (0, need // 3, need - 4096) if room == 0 or room >= 4096]
+    for room in rooms:
+        found = small_disk(project, stage, project / folder, room)
+        assert_one_line(found["status"], found["stderr"], stage, "No space left on device", folder)
+        assert_intact(found, stage)
+    rounds(len(rooms))
+
+
+@needs_mounts
+@pytest.mark.fault("a full disk")
+def test_no_room_for_the_state(project: Path, states: Path) -> None:
+    states.mkdir(parents=True)
+    found = small_disk(project, "train_unet", states, 100_000)
+    assert_one_line(found["status"], found["stderr"], "train_unet", "No space left on device", ".state")
+    assert found["after"] == found["before"]
+
+
+@needs_mounts
+@pytest.mark.fault("a full disk")
+def test_no_room_for_the_log(project: Path) -> None:
+    found = small_disk(project, "train_unet", project / "runs", 8192)
+    assert_one_line(found["status"], found["stderr"], "train_unet", "No space left on device", "runs")

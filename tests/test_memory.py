@@ -1,0 +1,49 @@
+"""Out of memory: the stage says with what, and what to lower; nothing is lost."""
+
+import json
+import resource
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import run_stage, set_params
+
+GIB = 2**30
+
+
+def limit() -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (6 * GIB, 6 * GIB))
+
+
+@pytest.mark.fault("out of memory")
+@pytest.mark.parametrize("name", ["unet", "resnet"])
+def test_training_without_enough_memory(project: Path, states: Path, name: str) -> None:
+    set_params(project, image__size=2048, model__width=64, train__batch_size=16)
+    finished = run_stage(project, f"train_{name}", preexec_fn=limit)
+    assert finished.returncode == 1, finished.stderr[-500:]
+    assert finished.stderr == (
+        f"train_{name}: error: out of memory with 16 pictures of 2048x2048 pixels a step; lower"
+        " train.batch_size, image.size or model.width\n"
+    )
+
+
+@pytest.mark.fault("out of memory")
+def test_evaluation_without_enough_memory(project: Path) -> None:
+    set_params(project, train__epochs=1)
+    for name in ("unet", "resnet"):
+        assert run_stage(project, f"train_{name}").returncode == 0
+    set_checkpoint_size(project, 4096)
+    finished = run_stage(project, "evaluate", preexec_fn=limit)
+    assert finished.returncode == 1, finished.stderr[-500:]
+    assert finished.stderr.startswith(
+        "evaluate: error: out of memory with 8 pictures of 4096x4096 pixels a step"
+    )
+    assert len(finished.stderr.splitlines()) == 1
+
+
+def set_checkpoint_size(project: Path, size: int) -> None:
+    """Let both checkpoints claim that they were trained on larger pictures."""
+    for path in (project / "checkpoints").glob("*.pt"):
+        content = torch.load(path, weights_only=True)
+        content["meta"] = json.dumps(json.loads(content["meta"]) | {"size": size})
+        torch.save(content, path)

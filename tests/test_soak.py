@@ -1,0 +1,115 @@
+"""One `dvc repro` that is killed again and again, and in the end has the outputs of one that never was."""
+
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from conftest import make_project, set_params
+
+ROUNDS = int(os.environ.get("SOAK_ROUNDS", "30"))
+OUTPUTS = [
+    "data/split.json",
+    "data/stats.json",
+    *[
+        f"{part}"
+        for name in ("unet", "resnet")
+        for part in (f"checkpoints/{name}.pt", f"metrics/train_{name}.json")
+    ],
+    "metrics/plots/train_unet.csv",
+    "metrics/plots/train_resnet.csv",
+    "metrics/plots/overlays/unet.png",
+    "metrics/plots/overlays/resnet.png",
+    "metrics/test.json",
+    "dvc.lock",
+]
+EPOCHS = max(300, 22 * ROUNDS)  # so that the rounds end before the training does
+
+
+def repro(project: Path) -> subprocess.Popen[bytes]:
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    with (project.parent / "log.txt").open("ab") as log:
+        return subprocess.Popen(
+            ["dvc", "repro"], cwd=project, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
+
+
+def md5s(project: Path) -> dict[str, str]:
+    return {path: hashlib.md5((project / path).read_bytes()).hexdigest() for path in OUTPUTS}
+
+
+def stages_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """The processes under `dvc repro`, the stage's own last."""
+    try:
+        return psutil.Process(process.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def kill_all(process: subprocess.Popen[bytes]) -> None:
+    os.killpg(process.pid, signal.SIGKILL)
+
+
+def kill_dvc(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+
+
+def kill_stage(process: subprocess.Popen[bytes]) -> None:
+    for child in stages_of(process):
+        child.kill()
+
+
+def terminate_stage(process: subprocess.Popen[bytes]) -> None:
+    for child in stages_of(process):
+        child.terminate()
+
+
+def interrupt_all(process: subprocess.Popen[bytes]) -> None:
+    os.killpg(process.pid, signal.SIGINT)  # what Ctrl-C does
+
+
+WAYS = [kill_all, kill_dvc, kill_stage, terminate_stage, interrupt_all]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    project = make_project(tmp_path_factory.mktemp("uninterrupted") / "project")
+    set_params(project, train__epochs=EPOCHS, train__ema=0.9, augment__affine=0.5)
+    (project / "dvc.lock").unlink(missing_ok=True)
+    assert repro(project).wait(timeout=900) == 0
+    return project
+
+
+@pytest.mark.slow
+@pytest.mark.fault("the soak: `dvc repro` or its stage killed or interrupted at random, 1 to 20 s apart")
+def test_soak(uninterrupted: Path, tmp_path: Path, states: Path, rounds: Callable[[int], None]) -> None:
+    project = make_project(tmp_path / "project")
+    set_params(project, train__epochs=EPOCHS, train__ema=0.9, augment__affine=0.5)
+    (project / "dvc.lock").unlink(missing_ok=True)
+    draw, struck = random.Random(0), 0
+    for number in range(ROUNDS):
+        process = repro(project)
+        try:
+            process.wait(draw.uniform(1, 20))
+            break  # it came to its end; the rest has nothing to be done to
+        except subprocess.TimeoutExpired:
+            WAYS[number % len(WAYS)](process)
+            struck += 1
+            process.wait(timeout=120)
+    deadline = time.monotonic() + 900
+    while (process := repro(project)).wait(timeout=900) != 0:  # an orphan may be finishing its last step
+        assert time.monotonic() < deadline, (tmp_path / "log.txt").read_text()[-3000:]
+    log = (tmp_path / "log.txt").read_text()
+    assert struck >= min(3, ROUNDS) and "goes on after epoch" in log
+    assert "Traceback" not in log
+    assert md5s(project) == md5s(uninterrupted)
+    assert list(states.glob("*.state")) == [] and list(states.glob("*.damaged")) == []
+    assert [path for path in project.glob("**/.*.tmp*") if ".dvc" not in path.parts] == []
+    rounds(struck)

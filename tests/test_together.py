@@ -1,0 +1,174 @@
+"""Several runs at once, runs in the queue, and the same run on another machine, all under the real DVC."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+from conftest import TRAINING, dvc, ran, set_params
+
+GIT = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost"]
+
+
+@pytest.fixture
+def project(finished: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished, tmp_path / "project", symlinks=True))
+
+
+def start(project: Path, *arguments: str) -> subprocess.Popen[str]:
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    return subprocess.Popen(
+        ["dvc", *arguments], cwd=project, env=environment, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+@pytest.mark.fault("two `dvc repro -s` at once")
+def test_both_networks_train_side_by_side(project: Path, states: Path) -> None:
+    set_params(project, train__seed=5)
+    both = [start(project, "repro", "-s", stage) for stage in ("train_unet", "train_resnet")]
+    said = [process.communicate(timeout=300)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert ran("".join(said)) == TRAINING[:2] or ran("".join(said)) == TRAINING[1::-1]
+    assert ran(dvc(project, "repro")) == ["evaluate"]
+    assert list(states.iterdir()) == []
+
+
+@pytest.mark.fault("kill -9 under `dvc repro`, the same command again")
+@pytest.mark.parametrize(
+    "command", [["repro"], ["exp", "run", "-S", "train.epochs=30"]], ids=["repro", "exp run"]
+)
+def test_killed_under_dvc(project: Path, states: Path, command: list[str]) -> None:
+    set_params(project, train__epochs=30)
+    process = start(project, *command)
+    wait_for(lambda: list(states.glob("unet-*.state")) != [], lambda: "no state")
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    output = dvc(project, *command)
+    assert "unet: goes on after epoch" in output
+    assert list(states.glob("*")) == []
+    by_resuming = (project / "metrics/test.json").read_bytes()
+    dvc(project, "repro", "--force", "--no-run-cache", "-s", "train_unet")
+    assert ran(dvc(project, "repro")) == []  # the same bytes: nothing after it has to run
+    assert (project / "metrics/test.json").read_bytes() == by_resuming
+
+
+def wait_for(condition: Callable[[], bool], say: Callable[[], str], seconds: float = 300) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, say()
+        time.sleep(0.2)
+
+
+def status(project: Path) -> str:
+    return dvc(project, "queue", "status")
+
+
+@pytest.fixture
+def queue(project: Path) -> Iterator[Path]:
+    yield project
+    dvc(project, "queue", "stop", "--kill")
+    wait_for(lambda: "0 active, 0 idle" in status(project), lambda: status(project), 60)
+
+
+def start_queue(project: Path, workers: int = 1) -> None:
+    # Without a pipe: the workers inherit it, and whoever reads it would wait for their end.
+    process = subprocess.Popen(
+        [Path(sys.executable).parent / "dvc", "queue", "start", "-j", str(workers)],
+        cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        env=os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
+    )  # fmt: skip
+    assert process.wait(timeout=60) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.fault("two queue workers at once")
+def test_two_queue_workers(queue: Path, states: Path) -> None:
+    for seed in (11, 12, 13):
+        dvc(queue, "exp", "run", "--queue", "-S", f"train.seed={seed}", "--name", f"seed-{seed}")
+    start_queue(queue, workers=2)
+    wait_for(lambda: status(queue).count("Success") == 3, lambda: status(queue))
+    table = dvc(queue, "exp", "show", "--only-changed", "--md")
+    assert all(f"seed-{seed}" in table for seed in (11, 12, 13))
+    assert list(states.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.fault("kill -9 of a queued task, then killed, removed and queued again as the README says")
+def test_a_queued_task_goes_on(queue: Path, states: Path) -> None:
+    command = ["exp", "run", "--queue", "-S", "train.epochs=150", "--name", "long"]
+    dvc(queue, *command)
+    start_queue(queue)
+    wait_for(lambda: list(states.glob("unet-*.state")) != [], lambda: status(queue))
+    holder = json.loads(next(states.glob("unet-*.lock")).read_text())
+    task = psutil.Process(holder["pid"])
+    for process in [task, *task.parents()[:1]]:  # the training and the DVC that runs it
+        process.kill()
+    wait_for(lambda: not psutil.pid_exists(holder["pid"]), lambda: "the training lives on")
+    if "Running" in status(queue):
+        dvc(queue, "queue", "kill", "--force", "long")
+    dvc(queue, "queue", "remove", "long")
+    dvc(queue, *command)
+    start_queue(queue)
+    wait_for(lambda: "Success" in status(queue), lambda: status(queue))
+    assert "unet: goes on after epoch" in dvc(queue, "queue", "logs", "long")
+
+
+@pytest.fixture
+def clone(project: Path, tmp_path: Path) -> Path:
+    """A clone elsewhere, after a push to a remote; a folder stands for it."""
+    dvc(project, "remote", "add", "-d", "storage", str(tmp_path / "remote"))
+    subprocess.run([*GIT, "commit", "-qam", "remote"], cwd=project, check=True)
+    dvc(project, "push")
+    subprocess.run(["git", "clone", "-q", str(project), str(tmp_path / "clone")], check=True)
+    return tmp_path / "clone"
+
+
+@pytest.mark.fault("a remote: push, clone elsewhere, pull, a corrupted object")
+def test_there_and_back(project: Path, clone: Path) -> None:
+    dvc(clone, "pull")
+    assert ran(dvc(clone, "repro")) == []
+    for arguments in (["metrics", "show", "--json"], ["metrics", "diff", "--json"]):
+        assert json.loads(dvc(clone, *arguments)) == json.loads(dvc(project, *arguments))
+
+
+def objects(folder: Path, project: Path) -> Path:
+    """Where a store keeps the checkpoint of U-Net."""
+    (out,) = yaml.safe_load((project / "dvc.lock").read_text())["stages"]["train_unet"]["outs"][:1]
+    return folder / "files/md5" / out["md5"][:2] / out["md5"][2:]
+
+
+def corrupt(path: Path) -> None:
+    path.chmod(0o644)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.unlink()
+    path.write_bytes(data)
+
+
+@pytest.mark.fault("a remote: push, clone elsewhere, pull, a corrupted object")
+def test_a_corrupted_object(project: Path, clone: Path, tmp_path: Path) -> None:
+    corrupt(objects(tmp_path / "remote", clone))
+    refused = dvc(clone, "pull", status=1)
+    assert "Missing cache files" in refused and "checkpoints/unet.pt" in refused
+    assert not (clone / "checkpoints/unet.pt").exists()  # what is corrupted is never taken
+    dvc(project, "push")  # from a machine that has it
+    dvc(clone, "pull")
+    assert ran(dvc(clone, "repro")) == []
+
+
+@pytest.mark.fault("a remote: push, clone elsewhere, pull, a corrupted object")
+def test_a_corrupted_object_without_a_remote(project: Path) -> None:
+    expected = (project / "checkpoints/unet.pt").read_bytes()
+    corrupt(objects(project / ".dvc/cache", project))
+    (project / "checkpoints/unet.pt").unlink()
+    assert ran(dvc(project, "repro")) == ["train_unet"]
+    assert (project / "checkpoints/unet.pt").read_bytes() == expected
