@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from stages.segmentation.stats import compute_stats
+from segmentation.pixel_stats import compute_stats
 
 
 def report_way(paths: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:

@@ -23,24 +23,24 @@ from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.device import matrix_rate, peak_memory, synchronize
-from stages.segmentation.augmentation import Augmentation
-from stages.segmentation.cache import PictureCache
-from stages.segmentation.dataset import Batches, SegmentationDataset
-from stages.segmentation.devices import (
+from segmentation.common.dataset_layout import TRAINVAL, read_list
+from segmentation.inference.dataset_pass import Normalization, Runner
+from segmentation.loading.cache import PictureCache
+from segmentation.loading.dataset import Batches, SegmentationDataset
+from segmentation.models.build import NAMES, build_model
+from segmentation.params import Params, load_params
+from segmentation.pixel_stats import REPORT
+from segmentation.runtime.devices import (
     choose_device,
     choose_precision,
     loader_workers,
     on_device,
     prepare_cpu,
 )
-from stages.segmentation.inference import Normalization, Runner
-from stages.segmentation.layout import TRAINVAL, read_list
-from stages.segmentation.losses import report
-from stages.segmentation.models import NAMES, build_model
-from stages.segmentation.params import Params, load_params
-from stages.segmentation.scores import soft_dice
-from stages.segmentation.stats import REPORT
-from stages.segmentation.training import Training
+from segmentation.scoring.scores import soft_dice
+from segmentation.training.augmentation import Augmentation
+from segmentation.training.loop import Training
+from segmentation.training.losses import report
 
 ROOT = Path(__file__).parents[1]
 GOALS = {("cpu", "unet"): 2.5, ("cpu", "resnet"): 1.8, ("cuda", "unet"): 4.0, ("cuda", "resnet"): 4.0}

@@ -1,10 +1,10 @@
 """Stage: mean and standard deviation of the training pictures' pixels."""
 
-from stages.segmentation.errors import run
-from stages.segmentation.files import read_json, write_json
-from stages.segmentation.layout import RAW, SPLIT, STATS, Split, image_path
-from stages.segmentation.params import load_params
-from stages.segmentation.stats import compute_stats
+from segmentation.common.errors import run
+from segmentation.common.dataset_layout import RAW, SPLIT, STATS, Split, image_path
+from segmentation.common.files import read_json, write_json
+from segmentation.params import load_params
+from segmentation.pixel_stats import compute_stats
 
 
 def main() -> None:

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from stages.segmentation.errors import run
-from stages.segmentation.files import rebuilt_folder
-from stages.segmentation.layout import RAW
-from stages.segmentation.params import load_params
-from stages.segmentation.sources.folder import write_folder
-from stages.segmentation.sources.pets import default_cache, write_pets
-from stages.segmentation.sources.sample import write_sample
+from segmentation.common.errors import run
+from segmentation.common.dataset_layout import RAW
+from segmentation.common.files import rebuilt_folder
+from segmentation.params import load_params
+from segmentation.sources.folder import write_folder
+from segmentation.sources.oxford_pets import default_cache, write_pets
+from segmentation.sources.sample.generator import write_sample
 
 
 def main() -> None:

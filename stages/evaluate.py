@@ -1,19 +1,19 @@
 """Stage: score both networks and the trivial baselines on the test pictures, and draw examples."""
 
-from stages.segmentation.errors import InputError, run
-from stages.segmentation.cache import caches
-from stages.segmentation.checkpoints import Network, load_checkpoint
-from stages.segmentation.dataset import SegmentationDataset
-from stages.segmentation.devices import choose_device, enough_memory, loader_workers, prepare_cpu
-from stages.segmentation.evaluation import compare, predict_mask
-from stages.segmentation.files import read_json, rebuilt_folder, write_bytes, write_json
-from stages.segmentation.inference import Scored
-from stages.segmentation.layout import CHECKPOINTS, METRICS, PLOTS, RAW, SPLIT, Split, image_path
-from stages.segmentation.overlays import Example, extremes, sheet
-from stages.segmentation.params import load_params
-from stages.segmentation.pictures import open_rgb
-from stages.segmentation.scores import REPORT_BATCH, dice
-from stages.segmentation.tables import TITLES, results_table
+from segmentation.common.errors import InputError, run
+from segmentation.common.dataset_layout import CHECKPOINTS, METRICS, PLOTS, RAW, SPLIT, Split, image_path
+from segmentation.common.files import read_json, rebuilt_folder, write_bytes, write_json
+from segmentation.common.image_io import open_rgb
+from segmentation.evaluation.compare import compare, predict_mask
+from segmentation.evaluation.overlays import Example, extremes, sheet
+from segmentation.evaluation.tables import TITLES, results_table
+from segmentation.inference.dataset_pass import Scored
+from segmentation.loading.cache import caches
+from segmentation.loading.dataset import SegmentationDataset
+from segmentation.models.checkpoints import Network, load_checkpoint
+from segmentation.params import load_params
+from segmentation.runtime.devices import choose_device, enough_memory, loader_workers, prepare_cpu
+from segmentation.scoring.scores import REPORT_BATCH, dice
 
 
 def main() -> None:

@@ -2,11 +2,11 @@
 
 import sys
 
-from stages.segmentation.errors import run
-from stages.segmentation.files import write_json
-from stages.segmentation.layout import RAW, SPLIT
-from stages.segmentation.params import load_params
-from stages.segmentation.splits import split_dataset
+from segmentation.common.errors import run
+from segmentation.common.dataset_layout import RAW, SPLIT
+from segmentation.common.files import write_json
+from segmentation.params import load_params
+from segmentation.splitting import split_dataset
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
 """Stage: train U-Net on the training pictures, keep the best epoch by the validation score."""
 
-from stages.segmentation.errors import run
-from stages.segmentation.experiment import train_network
-from stages.segmentation.params import load_params
+from segmentation.common.errors import run
+from segmentation.params import load_params
+from segmentation.training.run import train_network
 
 
 def main() -> None:

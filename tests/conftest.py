@@ -11,8 +11,8 @@ import pytest
 import torch
 import yaml
 
-from stages.segmentation.params import load_params
-from stages.segmentation.sources.sample import write_sample
+from segmentation.params import load_params
+from segmentation.sources.sample.generator import write_sample
 
 ROOT = Path(__file__).parents[1]
 DEFAULTS = load_params(ROOT / "params.yaml")
@@ -150,12 +150,16 @@ def run_stage(project: Path, stage: str, **options: Any) -> subprocess.Completed
     )  # fmt: skip
 
 
+def dvc_environment() -> dict[str, str]:
+    """The environment in which `dvc`, and the `python` of its stages, are those of this interpreter."""
+    return os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
 def dvc(project: Path, *arguments: str, status: int = 0) -> str:
     """Run a `dvc` command as typed and return what it printed."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     finished = subprocess.run(
         ["dvc", *arguments],
-        cwd=project, env={**os.environ, "PATH": path}, timeout=600,
+        cwd=project, env=dvc_environment(), timeout=600,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     assert finished.returncode == status, finished.stdout

@@ -12,18 +12,18 @@ from pathlib import Path
 
 # The function at whose n-th call the signal comes, and what is done before it.
 MOMENTS = {
-    "a step": "optimization.Updates.take",
-    "a validation": "inference.soft_sums",
-    "a write": "files.os.fsync",
-    "the summary": "outputs.write_json",
+    "a step": "training.optimizer.Updates.take",
+    "a validation": "inference.dataset_pass.soft_sums",
+    "a write": "common.files.os.fsync",
+    "the summary": "training.outputs.write_json",
 }
 
 SCRIPT = """
 import importlib, os, runpy, sys
 stage, moment, call, signum = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 importlib.import_module(f"stages.{stage}")
-module, *names = moment.split(".")
-owner = importlib.import_module(f"stages.segmentation.{module}")
+room, module, *names = moment.split(".")
+owner = importlib.import_module(f"segmentation.{room}.{module}")
 for name in names[:-1]:
     owner = getattr(owner, name)
 original, calls = getattr(owner, names[-1]), 0

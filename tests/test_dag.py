@@ -10,8 +10,8 @@ import pytest
 import yaml
 from conftest import make_project, set_params
 
-from stages.segmentation.errors import InputError
-from stages.segmentation import params
+from segmentation.common.errors import InputError
+from segmentation import params
 
 ROOT = Path(__file__).parents[1]
 STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -45,12 +45,12 @@ def closure(path: Path) -> set[Path]:
 
 
 def test_init_files_are_empty() -> None:
-    assert [path for path in ROOT.glob("stages/**/__init__.py") if path.read_text()] == []
+    assert [path for path in ROOT.glob("s*/**/__init__.py") if path.read_text()] == []
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_deps_are_the_import_closure(stage: str) -> None:
-    declared = {dep for dep in STAGES[stage]["deps"] if dep.startswith("stages/")}
+    declared = {dep for dep in STAGES[stage]["deps"] if dep.startswith(("stages/", "segmentation/"))}
     imported = {str(path.relative_to(ROOT)) for path in closure(ROOT / "stages" / f"{stage}.py")}
     assert declared == imported
 
@@ -117,7 +117,7 @@ def test_the_committed_lock_fits_the_code() -> None:
     for stage, locked in lock.items():
         recorded = {dep["path"]: dep["md5"] for dep in locked["deps"]}
         for dep in STAGES[stage]["deps"]:
-            if dep.startswith("stages/"):
+            if dep.startswith(("stages/", "segmentation/")):
                 stale += [f"{stage}: {dep}"] * (recorded.get(dep) != md5(ROOT / dep))
         for name in STAGES[stage].get("params", []):
             value = values

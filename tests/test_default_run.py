@@ -8,11 +8,11 @@ import torch
 import yaml
 from conftest import ROOT, make_project, run_stage, set_params
 
-from stages.segmentation import layout
-from stages.segmentation.checkpoints import load_checkpoint
-from stages.segmentation.dataset import Batches, SegmentationDataset
-from stages.segmentation.evaluation import report
-from stages.segmentation.inference import Normalization, Runner, score
+from segmentation.common import dataset_layout as layout
+from segmentation.evaluation.compare import report
+from segmentation.inference.dataset_pass import Normalization, Runner, score
+from segmentation.loading.dataset import Batches, SegmentationDataset
+from segmentation.models.checkpoints import load_checkpoint
 
 
 @pytest.mark.slow

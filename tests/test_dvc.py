@@ -10,7 +10,7 @@ import pytest
 from conftest import TRAINING, dvc, ran, run_stage, set_params
 from PIL import Image
 
-from stages.segmentation import layout
+from segmentation.common import dataset_layout as layout
 
 OUTPUTS = ["data/split.json", "checkpoints/unet.pt", "metrics/test.json", "metrics/plots/train_unet.csv"]
 
@@ -70,18 +70,18 @@ def test_what_is_the_same_again_is_not_run_on(project: Path) -> None:
 @pytest.mark.parametrize(
     ("module", "expected"),
     [
-        ("scores", {"train_unet", "train_resnet", "evaluate"}),
-        ("overlays", {"evaluate"}),
-        ("training", {"train_unet", "train_resnet"}),
-        ("stats", {"compute_stats", "train_unet", "train_resnet"}),
-        ("splits", {"split"}),
-        ("sources/painting", {"download"}),
+        ("scoring/scores", {"train_unet", "train_resnet", "evaluate"}),
+        ("evaluation/overlays", {"evaluate"}),
+        ("training/loop", {"train_unet", "train_resnet"}),
+        ("pixel_stats", {"compute_stats", "train_unet", "train_resnet"}),
+        ("splitting", {"split"}),
+        ("sources/sample/painting", {"download"}),
     ],
 )
 def test_a_change_of_code_changes_the_stages_that_import_it(
     project: Path, module: str, expected: set[str]
 ) -> None:
-    file = project / f"stages/segmentation/{module}.py"
+    file = project / f"segmentation/{module}.py"
     file.write_text(file.read_text() + "\n# changed\n")
     assert set(json.loads(dvc(project, "status", "--json"))) == expected
 

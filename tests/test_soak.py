@@ -5,14 +5,13 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
-from conftest import make_project, set_params
+from conftest import dvc_environment, make_project, set_params
 
 ROUNDS = int(os.environ.get("SOAK_ROUNDS", "30"))
 OUTPUTS = [
@@ -34,10 +33,14 @@ EPOCHS = max(300, 22 * ROUNDS)  # so that the rounds end before the training doe
 
 
 def repro(project: Path) -> subprocess.Popen[bytes]:
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     with (project.parent / "log.txt").open("ab") as log:
         return subprocess.Popen(
-            ["dvc", "repro"], cwd=project, env=environment, stdout=log, stderr=log, start_new_session=True
+            ["dvc", "repro"],
+            cwd=project,
+            env=dvc_environment(),
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
 
 

@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
-from conftest import TRAINING, dvc, ran, set_params
+from conftest import TRAINING, dvc, dvc_environment, ran, set_params
 
 GIT = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost"]
 
@@ -24,9 +23,8 @@ def project(finished: Path, tmp_path: Path) -> Path:
 
 
 def start(project: Path, *arguments: str) -> subprocess.Popen[str]:
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     return subprocess.Popen(
-        ["dvc", *arguments], cwd=project, env=environment, start_new_session=True,
+        ["dvc", *arguments], cwd=project, env=dvc_environment(), start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
 
@@ -82,9 +80,9 @@ def queue(project: Path) -> Iterator[Path]:
 def start_queue(project: Path, workers: int = 1) -> None:
     # Without a pipe: the workers inherit it, and whoever reads it would wait for their end.
     process = subprocess.Popen(
-        [Path(sys.executable).parent / "dvc", "queue", "start", "-j", str(workers)],
+        ["dvc", "queue", "start", "-j", str(workers)],
         cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        env=os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
+        env=dvc_environment(),
     )  # fmt: skip
     assert process.wait(timeout=60) == 0
 

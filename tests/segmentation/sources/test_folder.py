@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages.segmentation.errors import InputError
-from stages.segmentation import layout
-from stages.segmentation.pictures import read_trimap
-from stages.segmentation.sources.folder import write_folder
-from stages.segmentation.splits import split_dataset
+from segmentation.common.errors import InputError
+from segmentation.common import dataset_layout as layout
+from segmentation.common.image_io import read_trimap
+from segmentation.sources.folder import write_folder
+from segmentation.splitting import split_dataset
 
 COUNT = 20
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from stages.segmentation.errors import Fault, InputError
-from stages.segmentation.sources.unpack import MAX_BYTES, unpack
+from segmentation.common.errors import Fault, InputError
+from segmentation.sources.unpack import MAX_BYTES, unpack
 
 
 def entry(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", mode: int = 0o644) -> tarfile.TarInfo:

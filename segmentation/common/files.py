@@ -1,0 +1,127 @@
+"""Writing outputs so that a reader only ever sees the old file or the new one.
+
+Nothing is written *through* an existing file: DVC may have linked it to its cache, and
+writing through the link would corrupt the cached object. Everything is written beside its
+destination, synced to disk and renamed over it.
+"""
+
+import glob
+import json
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from segmentation.common.errors import Fault, InputError, reason
+
+T = TypeVar("T")
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Replace the file at `path` by `data`, atomically; missing parent folders are made."""
+    with replaced(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[IO[bytes]]:
+    """Yield a file that takes the place of the one at `path` when the block ends without an error.
+
+    On an error, what was at `path` before stays as it was; `Fault` where it cannot be written.
+    """
+    with fault(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path))
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.chmod(0o666 & ~_umask())  # mkstemp makes private files
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON; NaN and infinity are refused, for other readers' sake."""
+    write_bytes(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
+
+
+@contextmanager
+def rebuilt_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder that takes the place of `path` when the block ends without an error.
+
+    On an error, what was at `path` before stays as it was; `Fault` where the folder cannot be written.
+    """
+    with fault(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = Path(tempfile.mkdtemp(dir=path.parent, prefix=_prefix(path)))
+        try:
+            new.chmod(0o777 & ~_umask())
+            yield new
+            os.sync()  # one call for the thousands of small files of a dataset
+            old = Path(tempfile.mkdtemp(dir=path.parent, prefix=_prefix(path)))
+            if path.exists():
+                path.rename(old / path.name)
+            new.rename(path)
+            shutil.rmtree(old)
+        except BaseException:
+            shutil.rmtree(new, ignore_errors=True)
+            raise
+
+
+@contextmanager
+def fault(path: Path) -> Iterator[None]:
+    """Say of a system error, which may name a temporary file or none, what could not be written."""
+    try:
+        yield
+    except OSError as error:
+        raise Fault(f"{path} could not be written ({reason(error)}); what was there is as it was") from error
+
+
+def _prefix(path: Path) -> str:
+    """Begin the name of a temporary file beside `path`; those of processes that were killed are removed."""
+    start = f".{path.name}.tmp-{socket.gethostname()}-"
+    for left in path.parent.glob(f"{glob.escape(start)}*"):
+        pid = left.name.removeprefix(start).split("-")[0]
+        if pid.isdigit() and not _alive(int(pid)):
+            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+    return f"{start}{os.getpid()}-"
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def read_json(path: Path, stage: str, kind: type[T]) -> T:
+    """Read the JSON that `stage` wrote; raises `InputError` where it is missing or not of the `kind`."""
+    try:
+        return TypeAdapter(kind).validate_json(path.read_bytes(), strict=True)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run `python -m stages.{stage}` first") from None
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(map(str, problem["loc"]))
+        what = f"{where}: {problem['msg']}" if where else problem["msg"]
+        raise InputError(f"{path}: damaged ({what}); run `python -m stages.{stage}` again") from None

@@ -1,0 +1,82 @@
+"""Reading pictures and trimaps from disk, whatever somebody has put there."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from segmentation.common.errors import InputError
+from segmentation.common.dataset_layout import BACKGROUND, BORDER, PET
+
+PART_VALUES = {"pet": PET, "background": BACKGROUND, "border": BORDER}
+
+# Pillow would hand an EPS file to Ghostscript, which runs it as a program.
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "JPEG2000", "PPM", "TGA")
+
+# Above Image.MAX_IMAGE_PIXELS Pillow warns, above twice as many it refuses; a picture is used or named.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
+@contextmanager
+def _opened(path: Path, what: str) -> Iterator[Image.Image]:
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            yield image
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except InputError:
+        raise
+    except Exception as error:  # a broken file can fail in any of the formats' parsers
+        raise InputError(f"{path}: does not decode as {what} ({error or type(error).__name__})") from None
+
+
+def open_rgb(path: Path) -> Image.Image:
+    """Decode a picture, whatever format its content has, to RGB; of an animation, the first frame.
+
+    EXIF orientation is not applied: a mask belongs to the pixels as they are stored.
+    Raises `InputError` where the file is missing, does not decode or has more than 8 bits a channel.
+    """
+    with _opened(path, "a picture") as image:
+        if image.mode.startswith(("I", "F")):  # converting these would clip almost all to white
+            raise InputError(f"{path}: has more than 8 bits a channel; save it with 8")
+        if "transparency" in image.info:  # Pillow warns without this step
+            return image.convert("RGBA").convert("RGB")
+        return image.convert("RGB")
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """Return a picture as an `(H, W, 3)` array, RGB; errors as in `open_rgb`."""
+    return np.asarray(open_rgb(path))
+
+
+def read_labels(path: Path) -> NDArray[np.generic]:
+    """Return a label image as the array of values that are stored: palette indices, not colours.
+
+    The shape is `(H, W)` for one channel, `(H, W, C)` otherwise.
+    Raises `InputError` where the file is missing or does not decode.
+    """
+    with _opened(path, "a mask") as image:
+        return np.asarray(image)
+
+
+def read_trimap(path: Path) -> NDArray[np.uint8]:
+    """Return a trimap as an `(H, W)` array of 1 (pet), 2 (background) and 3 (border).
+
+    Raises `InputError` where the file is missing, does not decode or holds anything else.
+    """
+    labels = read_labels(path)
+    if labels.ndim != 2 or labels.dtype != np.uint8:
+        raise InputError(f"{path}: a trimap has one channel of 8 bits, not {labels.shape} {labels.dtype}")
+    values = np.flatnonzero(np.bincount(labels.ravel(), minlength=256))
+    if not set(values) <= set(PART_VALUES.values()):
+        raise InputError(f"{path}: a trimap holds 1, 2 and 3 only, not {', '.join(map(str, values[:8]))}")
+    return labels.astype(np.uint8, copy=False)
+
+
+def foreground_mask(trimap: NDArray[np.uint8], foreground: Sequence[str]) -> NDArray[np.uint8]:
+    """Return an `(H, W)` mask, 1 where the trimap shows one of the parts named in `foreground`."""
+    return np.isin(trimap, [PART_VALUES[part] for part in foreground]).astype(np.uint8)

@@ -1,0 +1,114 @@
+"""Checkpoints: plain tensors and one JSON string, the same bytes for the same content.
+
+A checkpoint may come from anywhere. It is read without running anything it holds, and before memory is
+taken for what it claims to be.
+"""
+
+import io
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from segmentation.common.errors import InputError
+from segmentation.models.build import build_model
+from segmentation.params import Image, Model, Part
+
+VERSION = 1  # of the format; raised when an older program could no longer read it
+
+Channels = Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=3, max_length=3)]
+
+
+class Meta(BaseModel):
+    """All that inference needs beside the weights, and where they come from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    model: Annotated[str, Field(pattern="^(unet|resnet)$")]
+    width: Annotated[int, *Model.model_fields["width"].metadata]
+    size: Annotated[int, *Image.model_fields["size"].metadata]  # side in pixels of the training pictures
+    mean: Channels  # red, green, blue, in [0, 1]
+    std: Channels
+    threshold: Annotated[float, Field(gt=0, lt=1)]  # probability from which a pixel is foreground
+    foreground: Annotated[Sequence[Part], Field(min_length=1)]
+    epoch: int  # whose weights these are
+    device: str
+    processes: int  # that trained together
+    precision: Annotated[str, Field(pattern="^(float32|bf16)$")]
+    params: dict[str, Any]  # those the training used
+
+
+class Network(NamedTuple):
+    """A trained network and what its checkpoint says of it."""
+
+    model: nn.Module
+    meta: Meta
+
+
+def checkpoint_bytes(model: nn.Module, meta: Meta) -> bytes:
+    """Return the checkpoint file of a network.
+
+    The bytes depend on the content alone: `torch.save` to a file would put its name into them, and a
+    tensor its memory format; a view would drag the whole of its base along.
+    """
+    weights = _fresh(model.state_dict())
+    buffer = io.BytesIO()
+    torch.save({"version": VERSION, "meta": meta.model_dump_json(), "weights": weights}, buffer)
+    return buffer.getvalue()
+
+
+def load_checkpoint(path: Path) -> Network:
+    """Return a trained network, in evaluation mode on the CPU.
+
+    Raises `InputError` where the file is missing, or is not a checkpoint that this program can read.
+    """
+    try:
+        content = _read(path)
+        if isinstance(content["version"], int) and content["version"] > VERSION:
+            raise InputError(
+                f"{path}: a checkpoint of a newer version of this program (format {content['version']}, known"
+                f" here: {VERSION}); update the program, or train again"
+            )
+        meta = Meta.model_validate_json(content["meta"])
+        with torch.device("meta"):  # no memory yet
+            model = build_model(meta.model, meta.width, dropout=0.0)
+        model.load_state_dict(_checked(content["weights"], model.state_dict()), assign=True)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such checkpoint; train the network first: `dvc repro`") from None
+    except InputError:
+        raise
+    except Exception as error:  # a foreign file can fail in any of torch's readers
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:120]
+        raise InputError(f"{path}: not a checkpoint of this program ({reason}); train again") from None
+    return Network(model.eval(), meta)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    with zipfile.ZipFile(path) as parts:  # as torch.save writes: a compressed part could unpack to anything
+        if any(part.compress_type != zipfile.ZIP_STORED for part in parts.infolist()):
+            raise ValueError("it is compressed")
+        if broken := parts.testzip():  # torch does not look at the checksums
+            raise ValueError(f"{broken} is damaged")
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(content, dict):
+        raise ValueError("it holds no mapping")
+    return content
+
+
+def _checked(weights: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights, if each is a tensor as the network has it; a missing or strange name is left to torch."""
+    for name, tensor in weights.items():
+        if name in expected and (tensor.shape, tensor.dtype) != (expected[name].shape, expected[name].dtype):
+            raise ValueError(f"{name} is {tuple(tensor.shape)} {tensor.dtype}")
+    return _fresh(weights)  # a file can describe a tensor whose elements all lie in one place
+
+
+def _fresh(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    # `contiguous()` keeps odd strides where a dimension has the size 1.
+    return {
+        name: torch.empty(tensor.shape, dtype=tensor.dtype).copy_(tensor) for name, tensor in weights.items()
+    }

@@ -1,0 +1,229 @@
+"""The schema of `params.yaml`: every knob, its type and its range, checked before any work.
+
+The whole file is validated by every stage; which leaves a stage *uses* is declared in
+`dvc.yaml`. What each knob means is said beside its value, in `params.yaml`.
+"""
+
+import difflib
+import re
+import reprlib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from segmentation.common.errors import InputError
+
+PARAMS = Path("params.yaml")
+NAMED = 8  # problems that an error names
+
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+
+
+_REPR = reprlib.Repr()  # aliases let a short YAML file hold a billion words
+_REPR.maxlevel, _REPR.maxstring, _REPR.maxother, _REPR.maxlong = 3, 60, 60, 60
+
+_COMPARISONS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+
+
+def _number(value: Any) -> Any:
+    # YAML 1.1 reads `1e-4`, and the `1e-05` that `dvc exp run -S` writes, as strings.
+    return float(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else value
+
+
+def _whole_number(value: Any) -> Any:
+    value = _number(value)
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _rising(values: list[float]) -> list[float]:
+    if values[0] > values[1]:
+        raise ValueError("must not fall")
+    return values
+
+
+def _unique(values: list[str]) -> list[str]:
+    if len(set(values)) < len(values):
+        raise ValueError("must name each part once")
+    return values
+
+
+Real = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
+Whole = Annotated[int, BeforeValidator(_whole_number)]
+Seed = Annotated[Whole, Field(ge=0, lt=2**32)]
+Share = Annotated[Real, Field(ge=0, le=1)]
+Range = Annotated[list[Annotated[Real, Field(ge=0.1, le=10)]], Field(min_length=2, max_length=2)]
+Part = Literal["pet", "background", "border"]
+
+
+class Group(BaseModel):
+    """A mapping in `params.yaml`: exactly these keys, exactly these types, no changes afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Pets(Group):
+    """Where the two archives of Oxford-IIIT Pet are, and their md5."""
+
+    images_url: str
+    images_md5: str
+    annotations_url: str
+    annotations_md5: str
+
+
+class Folder(Group):
+    """A person's own pictures and masks."""
+
+    path: Annotated[str, Field(min_length=1)]
+    test_fraction: Annotated[Real, Field(gt=0, lt=1)]
+
+
+class Data(Group):
+    """Which pictures, which of them train, and what counts as foreground."""
+
+    source: Literal["sample", "oxford-iiit-pet", "folder"]
+    seed: Seed
+    foreground: Annotated[list[Part], Field(min_length=1), AfterValidator(_unique)]
+    limit: Annotated[Whole | None, Field(ge=1)]
+    val_fraction: Annotated[Real, Field(gt=0, lt=1)]
+    max_dropped: Share
+    pets: Pets
+    folder: Folder
+
+
+class Image(Group):
+    """What a network sees of a picture."""
+
+    size: Annotated[Whole, Field(ge=32, le=4096)]
+    normalize: Literal["own", "report", "imagenet", "none"]
+
+
+class Model(Group):
+    """The shape of both networks."""
+
+    width: Annotated[Whole, Field(ge=1, le=512)]
+    dropout: Annotated[Real, Field(ge=0, lt=1)]
+    init: Literal["he", "default"]
+
+
+class Augment(Group):
+    """Random changes of the training pictures."""
+
+    affine: Share
+    scale: Annotated[Range, AfterValidator(_rising)]
+    shear: Annotated[Real, Field(ge=0, le=45)]
+    border: Literal["black", "reflect"]
+    flip: Share
+    color: Share
+
+
+class Train(Group):
+    """How both networks are trained."""
+
+    seed: Seed
+    lr: Annotated[Real, Field(gt=0, le=10)]
+    epochs: Annotated[Whole, Field(ge=1, le=100_000)]
+    batch_size: Annotated[Whole, Field(ge=1, le=65_536)]
+    weight_decay: Annotated[Real, Field(ge=0, le=10)]
+    optimizer: Literal["adam", "adamw"]
+    schedule: Literal["constant", "cosine"]
+    warmup: Annotated[Real, Field(ge=0, lt=1)]
+    small_first: Share
+    loss: Literal["bce_dice", "report"]
+    clip: Annotated[Real | None, Field(gt=0)]
+    ema: Annotated[Real, Field(ge=0, lt=1)]
+    processes: Annotated[Whole, Field(ge=1, le=1024)]
+    precision: Literal["auto", "float32", "bf16"]
+    monitor: Literal["dice", "dice_report"]
+
+
+class Evaluate(Group):
+    """How the test scores are reported."""
+
+    bootstrap: Annotated[Whole, Field(ge=100, le=1_000_000)]
+
+
+class Machine(Group):
+    """What depends on the machine and changes no output: no stage depends on it."""
+
+    cache_bytes: Annotated[Whole, Field(ge=0)]
+
+
+class Params(Group):
+    """All of `params.yaml`."""
+
+    data: Data
+    image: Image
+    model: Model
+    augment: Augment
+    train: Train
+    evaluate: Evaluate
+    machine: Machine
+
+
+def load_params(path: Path = PARAMS) -> Params:
+    """Read and check a params file.
+
+    Raises `InputError` with one line that names each bad key, its value and what is allowed.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run from the folder that holds it") from None
+    except OSError:
+        raise
+    except Exception as error:  # besides its own errors PyYAML lets through those of the values' constructors
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path}: not readable as YAML: {reason[:300]}") from None
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        problems = [_describe(problem) for problem in error.errors()]
+        more = f"; and {len(problems) - NAMED} more" if len(problems) > NAMED else ""
+        raise InputError(f"{path}: {'; '.join(problems[:NAMED])}{more}") from None
+
+
+def _describe(problem: Any) -> str:
+    """One clause for one pydantic error: the key, its value, what is allowed."""
+    keys = [_short(part) if not str(part).isprintable() else str(part)[:60] for part in problem["loc"]]
+    name = ".".join(keys) or "the file"
+    if problem["type"] == "missing":
+        return f"{name} is missing"
+    if problem["type"] == "extra_forbidden":
+        siblings = list(_fields(keys))
+        close = difflib.get_close_matches(keys[-1], siblings, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"allowed here: {', '.join(siblings)}"
+        return f"{name} is not a known key ({hint})"
+    if problem["type"] == "model_type":
+        return f"{name} = {_short(problem['input'])}: must be a mapping"
+    message = problem["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    limits = _limits(keys)
+    return f"{name} = {_short(problem['input'])}: {message}" + (f" (allowed: {limits})" if limits else "")
+
+
+def _fields(keys: list[str]) -> dict[str, Any]:
+    """The fields of the group that holds the leaf at `keys`; empty inside a list."""
+    group: Any = Params
+    for key in keys[:-1]:
+        group = group.model_fields[key].annotation
+    return getattr(group, "model_fields", {})
+
+
+def _limits(keys: list[str]) -> str:
+    """The range of a leaf, such as `> 0 and <= 10`, read off its schema; empty where it has none."""
+    field = _fields(keys).get(keys[-1]) if keys else None
+    return " and ".join(
+        f"{symbol} {getattr(constraint, name):,}"
+        for constraint in (field.metadata if field else ())
+        for name, symbol in _COMPARISONS.items()
+        if hasattr(constraint, name)
+    )
+
+
+def _short(value: Any) -> str:
+    try:
+        text = _REPR.repr(value)
+    except ValueError:  # an integer of thousands of digits
+        text = f"a {type(value).__name__} too long to be shown"
+    return text if len(text) <= 60 else text[:57] + "..."

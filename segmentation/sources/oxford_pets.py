@@ -1,0 +1,42 @@
+"""Oxford-IIIT Pet from its two archives, which hold the layout of `layout.py` as it is.
+
+Source: https://www.robots.ox.ac.uk/~vgg/data/pets/
+"""
+
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+from segmentation.common.errors import InputError
+from segmentation.common import dataset_layout as layout
+from segmentation.sources.fetch import fetch
+from segmentation.sources.unpack import unpack
+
+
+def default_cache() -> Path:
+    """The folder of this user in which fetched archives are kept for all runs and clones."""
+    return user_cache_path("binary-segmentation-pipeline", appauthor=False)
+
+
+def write_pets(
+    folder: Path, images_url: str, images_md5: str, annotations_url: str, annotations_md5: str, cache: Path
+) -> None:
+    """Fetch both archives by way of `cache` and unpack them into the existing, empty `folder`.
+
+    On an error the caller discards `folder`. Raises InputError and Fault as `fetch` and `unpack` do,
+    and InputError where an archive lacks a part of the dataset.
+    """
+    images = fetch(images_url, images_md5, cache)
+    annotations = fetch(annotations_url, annotations_md5, cache)
+    unpack(images, folder)
+    unpack(annotations, folder)
+    for path, url in {
+        layout.IMAGES: images_url,
+        layout.TRIMAPS: annotations_url,
+        layout.LIST: annotations_url,
+        layout.TRAINVAL: annotations_url,
+        layout.TEST: annotations_url,
+    }.items():
+        found = folder / path
+        if not (found.is_file() if path.suffix else found.is_dir()):
+            raise InputError(f"{url}: the archive has no {path}; use the official one or one like it")

@@ -1,0 +1,100 @@
+"""How the weights follow the gradients: optimizer, learning rate, clipping, averaging."""
+
+from copy import deepcopy
+from math import cos, pi
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import Adam, AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from segmentation.params import Train
+
+
+def make_optimizer(model: nn.Module, settings: Train) -> Optimizer:
+    """Adam with L2 in the gradient (the report's) or AdamW with decoupled decay, as one fused kernel."""
+    kind = {"adam": Adam, "adamw": AdamW}[settings.optimizer]
+    return kind(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
+
+
+def lr_factor(step: int, steps: int, schedule: str, warmup: float) -> float:
+    """Return the learning rate at `step` (from 0) of `steps`, as a factor of its peak.
+
+    It rises linearly over the share `warmup` of the steps, then stays, or falls to 0 along half a
+    cosine (Loshchilov and Hutter 2016, arXiv:1608.03983).
+    """
+    rising = round(warmup * steps)
+    if step < rising:
+        return (step + 1) / (rising + 1)
+    if schedule == "constant":
+        return 1.0
+    return (1 + cos(pi * (step - rising) / max(1, steps - rising))) / 2
+
+
+class WeightAverage:
+    """An exponential moving average of a network's weights and batch statistics; `model` holds it.
+
+    The decay grows to `decay` as (1 + n) / (10 + n) with the number n of steps, so that the first weights
+    are soon forgotten. Polyak and Juditsky 1992, doi:10.1137/0330046; the warm-up as in TensorFlow's
+    `ExponentialMovingAverage`.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.model, self.decay, self.steps = deepcopy(model), decay, 0
+        pairs = zip(self.model.state_dict().values(), model.state_dict().values(), strict=True)
+        averages, weights = zip(*((a, w) for a, w in pairs if w.is_floating_point()), strict=True)
+        self._averages, self._weights = list(averages), list(weights)
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take in the weights as they are after a step."""
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        torch._foreach_lerp_(self._averages, self._weights, 1 - decay)
+        self.steps += 1
+
+
+class Updates:
+    """One update of the weights after another, `steps` in all; `scored` is the network that counts."""
+
+    def __init__(self, model: nn.Module, settings: Train, steps: int) -> None:
+        self.optimizer, self.clip = make_optimizer(model, settings), settings.clip
+        self.schedule = LambdaLR(
+            self.optimizer, lambda step: lr_factor(step, steps, settings.schedule, settings.warmup)
+        )
+        self.average = WeightAverage(model, settings.ema) if settings.ema else None
+        self.parameters = list(model.parameters())
+        self.scored = self.average.model if self.average else model
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the next update."""
+        return float(self.schedule.get_last_lr()[0])
+
+    def take(self) -> None:
+        """Update the weights by their gradients, which are cleared."""
+        if self.clip:
+            clip_grad_norm_(self.parameters, self.clip)
+        self.optimizer.step()
+        self.schedule.step()
+        if self.average:
+            self.average.update()
+        self.optimizer.zero_grad()
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the coming updates depend on, but for the weights."""
+        average = {"weights": self.scored.state_dict(), "steps": self.average.steps} if self.average else None
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "average": average,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state_dict()`."""
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        if self.average:
+            self.average.model.load_state_dict(state["average"]["weights"])
+            self.average.steps = state["average"]["steps"]

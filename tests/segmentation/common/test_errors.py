@@ -1,0 +1,61 @@
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+RAISES = """
+import sys
+from segmentation.common.errors import Fault, InputError, run
+from segmentation.common.signals import Interrupted
+sys.argv[0] = "/somewhere/train_unet.py"
+def main():
+    raise {error}
+run(main)
+"""
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        ("InputError('a\\nb')", 2, "train_unet: error: a b"),
+        ("Fault('full')", 1, "train_unet: error: full"),
+        ("OSError(28, 'Disk full', 'x.pt')", 1, "train_unet: error: x.pt: Disk full"),
+        ("Interrupted(2)", 130, "train_unet: stopped by SIGINT; run it again"),
+        ("Interrupted(15, ' in epoch 2')", 143, "train_unet: stopped by SIGTERM in epoch 2"),
+    ],
+)  # fmt: skip
+def test_what_a_user_can_meet_is_one_line(error: str, status: int, line: str) -> None:
+    finished = subprocess.run(
+        [sys.executable, "-c", RAISES.format(error=error)], capture_output=True, text=True
+    )
+    assert (finished.returncode, finished.stderr, finished.stdout) == (status, line + "\n", "")
+
+
+def test_a_defect_keeps_its_traceback() -> None:
+    finished = subprocess.run(
+        [sys.executable, "-c", RAISES.format(error="KeyError('x')")], capture_output=True, text=True
+    )
+    assert finished.returncode == 1 and "Traceback" in finished.stderr
+
+
+@pytest.mark.fault("SIGINT or SIGTERM while a stage imports or reads")
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("stage", ["download", "split", "compute_stats", "train_unet"])
+def test_a_signal_at_any_time_is_one_line(project: Path, stage: str, signum: signal.Signals) -> None:
+    before = sorted(project.glob("data/*"))
+    stderr = ""
+    for delay in (0.5, 1.0):
+        process = subprocess.Popen(
+            [sys.executable, "-m", f"stages.{stage}"], cwd=project, stderr=subprocess.PIPE, text=True
+        )
+        time.sleep(delay)
+        process.send_signal(signum)
+        _, stderr = process.communicate(timeout=60)
+        if process.returncode == 0 or (process.returncode, stderr) == (-signum, ""):  # it was done
+            break
+        assert process.returncode == 128 + signum, stderr
+        assert stderr.startswith(f"{stage}: stopped by {signum.name}") and len(stderr.splitlines()) == 1
+    assert sorted(project.glob("data/*")) == before

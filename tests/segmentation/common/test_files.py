@@ -1,0 +1,58 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from segmentation.common.errors import InputError
+from segmentation.common.files import read_json, rebuilt_folder, write_bytes, write_json
+
+
+def test_a_linked_cache_object_is_not_written_through(tmp_path: Path) -> None:
+    cached, output = tmp_path / "cached", tmp_path / "output"
+    cached.write_bytes(b"old")
+    os.link(cached, output)
+    write_bytes(output, b"new")
+    assert cached.read_bytes() == b"old" and output.read_bytes() == b"new"
+
+
+def test_nothing_is_left_behind_and_the_mode_is_the_usual(tmp_path: Path) -> None:
+    write_bytes(tmp_path / "deep" / "file", b"1")
+    (tmp_path / "plain").touch()
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["file"]
+    assert (tmp_path / "deep" / "file").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_a_value_that_is_not_json_leaves_the_old_file(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"x": 1.5})
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "a.json", {"x": float("nan")})
+    assert read_json(tmp_path / "a.json", "split", dict) == {"x": 1.5}
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_folder_is_rebuilt_from_empty(tmp_path: Path) -> None:
+    target = tmp_path / "raw"
+    for name in ("one", "two"):
+        with rebuilt_folder(target) as folder:
+            (folder / name).touch()
+    assert [path.name for path in target.iterdir()] == ["two"]
+    assert [path.name for path in tmp_path.iterdir()] == ["raw"]
+
+
+def test_a_folder_survives_a_failed_rebuild(tmp_path: Path) -> None:
+    target = tmp_path / "raw"
+    target.mkdir()
+    (target / "old").touch()
+    with pytest.raises(RuntimeError), rebuilt_folder(target) as folder:
+        (folder / "new").touch()
+        raise RuntimeError
+    assert [path.name for path in target.iterdir()] == ["old"]
+    assert [path.name for path in tmp_path.iterdir()] == ["raw"]
+
+
+@pytest.mark.parametrize("content", [None, b"{", b"\xff"])
+def test_missing_or_broken_json_names_the_stage(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.json.*python -m stages\.split"):
+        read_json(tmp_path / "a.json", "split", dict)

@@ -1,0 +1,155 @@
+"""Pictures and masks from anywhere: each is read as it should be, or named in one line."""
+
+import io
+import random
+import struct
+import warnings
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segmentation.common.errors import InputError
+from segmentation.common import dataset_layout as layout
+from segmentation.common.image_io import FORMATS, open_rgb, read_trimap
+from segmentation.splitting import check_pair
+
+SIZE = (24, 16)
+
+
+def drawn(mode: str = "RGB", size: tuple[int, int] = SIZE) -> Image.Image:
+    noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    return Image.fromarray(noise).convert(mode)
+
+
+def saved(image: Image.Image, kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def exif(orientation: int) -> Image.Exif:
+    found = Image.Exif()
+    found[0x0112] = orientation
+    return found
+
+
+def with_transparency() -> Image.Image:
+    image = drawn("P")
+    image.info["transparency"] = bytes(range(256))
+    return image
+
+
+def bomb() -> bytes:
+    """A PNG of a few bytes that claims 40,000 x 40,000 pixels."""
+    header = struct.pack(">IIBBBBB", 40_000, 40_000, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b"")]
+    parts = [struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d)) for n, d in chunks]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+USABLE: dict[str, Callable[[], bytes]] = {
+    "JPEG": lambda: saved(drawn(), "JPEG"),
+    "CMYK": lambda: saved(drawn("CMYK"), "JPEG"),
+    "greyscale": lambda: saved(drawn("L"), "JPEG"),
+    "grey and alpha": lambda: saved(drawn("LA"), "PNG"),
+    "1 bit": lambda: saved(drawn("1"), "PNG"),
+    "palette": lambda: saved(drawn("P"), "GIF"),
+    "palette and transparency": lambda: saved(with_transparency(), "PNG", transparency=bytes(range(256))),
+    "alpha": lambda: saved(drawn("RGBA"), "PNG"),
+    "animated": lambda: saved(drawn(), "GIF", save_all=True, append_images=[drawn("L")]),
+    "several pictures": lambda: saved(drawn(), "MPO", save_all=True, append_images=[drawn()]),
+    "WebP": lambda: saved(drawn(), "WEBP"),
+    "TIFF": lambda: saved(drawn(), "TIFF"),
+    "BMP": lambda: saved(drawn(), "BMP"),
+    "EXIF rotation": lambda: saved(drawn(), "JPEG", exif=exif(6)),
+}
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "annotations/trimaps").mkdir(parents=True)
+    trimap(tmp_path, SIZE)
+    return tmp_path
+
+
+def trimap(raw: Path, size: tuple[int, int]) -> None:
+    Image.new("L", size, layout.PET).save(layout.trimap_path(raw, "a"))
+
+
+@pytest.mark.fault("a picture of another kind than expected")
+@pytest.mark.parametrize("kind", USABLE)
+def test_usable_pictures(raw: Path, kind: str, recwarn: pytest.WarningsRecorder) -> None:
+    layout.image_path(raw, "a").write_bytes(USABLE[kind]())
+    reason, _ = check_pair(raw, "a")
+    assert reason is None
+    image = open_rgb(layout.image_path(raw, "a"))
+    assert (image.mode, image.size) == ("RGB", SIZE)  # as stored, whatever EXIF says
+    assert [str(each.message) for each in recwarn] == []
+
+
+@pytest.mark.fault("a picture of another kind than expected")
+def test_one_pixel(raw: Path) -> None:
+    layout.image_path(raw, "a").write_bytes(saved(drawn(size=(1, 1)), "PNG"))
+    trimap(raw, (1, 1))
+    assert check_pair(raw, "a")[0] is None
+
+
+@pytest.mark.fault("a picture of another kind than expected")
+def test_an_exif_rotation_is_applied_to_neither(raw: Path) -> None:
+    """A mask drawn on the picture as a viewer turns it does not fit the pixels as they are stored."""
+    layout.image_path(raw, "a").write_bytes(USABLE["EXIF rotation"]())
+    trimap(raw, (SIZE[1], SIZE[0]))
+    reason, _ = check_pair(raw, "a")
+    assert reason is not None and "save the picture upright, for an EXIF rotation is not applied" in reason
+
+
+UNUSABLE: dict[str, Callable[[], bytes]] = {
+    "empty": lambda: b"",
+    "text": lambda: b"hello",
+    "16 bits": lambda: saved(Image.fromarray(np.full((16, 24), 4000, np.uint16)), "PNG"),
+    "floats": lambda: saved(Image.fromarray(np.ones((16, 24), np.float32)), "TIFF"),
+    "bomb": bomb,
+    "program": lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 24 16\n%%EndComments\n(x) run\n",
+    "cut JPEG": lambda: saved(drawn(), "JPEG")[:-100],
+    "cut PNG": lambda: saved(drawn(), "PNG")[:-100],
+    "SVG": lambda: b'<svg xmlns="http://www.w3.org/2000/svg" width="24" height="16"/>',
+}
+
+
+@pytest.mark.fault("a picture or mask that is broken or hostile")
+@pytest.mark.parametrize("kind", UNUSABLE)
+def test_unusable_pictures(raw: Path, kind: str) -> None:
+    layout.image_path(raw, "a").write_bytes(UNUSABLE[kind]())
+    reason, _ = check_pair(raw, "a")
+    assert reason is not None and str(layout.image_path(raw, "a")) in reason
+
+
+@pytest.mark.fault("a picture or mask that is broken or hostile")
+@pytest.mark.parametrize(
+    "kind", ["PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "PPM", "TGA", "JPEG2000", "AVIF"]
+)
+def test_random_damage(tmp_path: Path, kind: str, rounds: Callable[[int], None]) -> None:
+    """Bits are flipped and ends cut off: the picture is read, or refused in the way that the split names."""
+    assert kind in FORMATS
+    whole, draw, path = saved(drawn(), kind), random.Random(kind), tmp_path / "a"
+    refused, count = 0, 60
+    for _ in range(count):
+        data = bytearray(whole[: draw.randrange(1, len(whole) + 1)] if draw.random() < 0.3 else whole)
+        for _ in range(draw.choice([1, 3, 20])):
+            data[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
+        path.write_bytes(data)
+        for read in (open_rgb, read_trimap):
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    read(path)
+            except InputError as error:
+                assert str(path) in str(error)
+                refused += 1
+    assert refused > 0
+    rounds(count)

@@ -1,0 +1,53 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segmentation.common.errors import InputError
+from segmentation.pixel_stats import compute_stats
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Pictures of very different sizes and brightness, so that weighting matters."""
+    folder, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+    paths = []
+    for i in range(12):
+        shape = (int(rng.integers(1, 200)), int(rng.integers(1, 200)), 3)
+        values = rng.integers(0, 20 * (i + 1), shape).astype(np.uint8)
+        paths.append(folder / f"{i}.png")
+        Image.fromarray(values).save(paths[-1])
+    return paths
+
+
+def test_agrees_with_numpy_in_float64(pictures: list[Path]) -> None:
+    pixels = np.concatenate([np.asarray(Image.open(path)).reshape(-1, 3) for path in pictures]) / 255
+    stats = compute_stats(pictures)
+    np.testing.assert_allclose(stats["mean"], pixels.mean(axis=0), atol=1e-12)
+    np.testing.assert_allclose(stats["std"], pixels.std(axis=0), atol=1e-12)
+    assert stats["images"] == 12 and stats["pixels"] == len(pixels)
+
+
+def test_the_same_to_the_last_bit_in_any_order_with_any_workers(pictures: list[Path]) -> None:
+    reference = compute_stats(pictures, workers=1)
+    for workers in (2, 3, 7, 100):
+        assert compute_stats(pictures, workers) == reference
+        assert compute_stats(pictures[::-1], workers) == reference
+
+
+def test_a_flat_picture_has_no_deviation(tmp_path: Path) -> None:
+    Image.new("RGB", (7, 5), (255, 51, 0)).save(tmp_path / "flat.png")
+    stats = compute_stats([tmp_path / "flat.png"])
+    assert stats == {"mean": [1.0, 0.2, 0.0], "std": [0.0, 0.0, 0.0], "images": 1, "pixels": 35}
+
+
+def test_no_pictures() -> None:
+    with pytest.raises(InputError, match="no pictures"):
+        compute_stats([])
+
+
+def test_a_broken_picture_is_named(pictures: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff")
+    with pytest.raises(InputError, match=r"broken\.jpg: does not decode"):
+        compute_stats([*pictures, tmp_path / "broken.jpg"])

@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+from conftest import DEFAULTS
+from numpy.typing import NDArray
+
+from segmentation.training.augmentation import Augmentation
+
+PICTURE = np.random.default_rng(0).integers(1, 256, (64, 64, 3), dtype=np.uint8)
+MASK = (PICTURE[..., 0] > 128).astype(np.uint8)
+
+
+def changes(**settings: object) -> Augmentation:
+    """Those settings, and no other change."""
+    nothing = {"affine": 0.0, "flip": 0.0, "color": 0.0}
+    return Augmentation(DEFAULTS.augment.model_copy(update={**nothing, **settings}))
+
+
+def square(size: int = 201, half: int = 20) -> NDArray[np.uint8]:
+    mask = np.zeros((size, size), np.uint8)
+    mask[size // 2 - half : size // 2 + half + 1, size // 2 - half : size // 2 + half + 1] = 1
+    return mask
+
+
+def test_nothing_changes_where_nothing_is_asked_for() -> None:
+    image, mask = changes()(PICTURE, MASK, 0)
+    assert (image == PICTURE).all() and (mask == MASK).all()
+
+
+@pytest.mark.parametrize("border", ["black", "reflect"])
+def test_affine_and_flip_move_picture_and_mask_alike(border: str) -> None:
+    transform = changes(affine=1.0, flip=0.5, border=border, shear=8.0, scale=[0.7, 1.4])
+    mask = np.zeros((64, 64), np.uint8)
+    mask[20:40, 10:50] = 1
+    image = np.repeat(mask[..., None] * 255, 3, axis=2)
+    for seed in range(20):
+        changed, changed_mask = transform(image, mask, seed)
+        assert ((changed[..., 0] > 127) != changed_mask).mean() < 0.02
+        assert set(np.unique(changed_mask)) <= {0, 1}
+
+
+def test_affine_has_the_reports_range() -> None:
+    transform, mask = changes(affine=1.0), square()
+    areas, shifts = [], []
+    for seed in range(300):
+        _, changed = transform(np.zeros((201, 201, 3), np.uint8), mask, seed)
+        areas.append(changed.sum() / mask.sum())
+        shifts.append(np.abs(np.mean(np.nonzero(changed), axis=1) - 100).max() / 201)
+    assert 0.62 < min(areas) < 0.72 and 1.3 < max(areas) < 1.46  # 0.8 and 1.2 in both directions
+    assert 0.08 < max(shifts) < 0.11
+
+
+def test_the_scale_is_the_one_asked_for() -> None:
+    mask = square()
+    for low, high in ([0.5, 0.5], [1.0, 1.0], [1.5, 1.5]):
+        _, changed = changes(affine=1.0, scale=[low, high])(np.zeros((201, 201, 3), np.uint8), mask, 3)
+        assert changed.sum() / mask.sum() == pytest.approx(low * high, rel=0.06)
+
+
+def test_a_border_is_black_or_the_picture_mirrored() -> None:
+    # No pixel of the picture is black, and half of it is foreground.
+    for border, some in (("black", True), ("reflect", False)):
+        image, _ = changes(affine=1.0, scale=[0.5, 0.5], border=border)(PICTURE, MASK, 1)
+        assert (image == 0).all(axis=2).any() == some
+
+
+def test_shear_slants() -> None:
+    mask = square()
+    straight = changes(affine=1.0, scale=[1.0, 1.0])
+    slanted = changes(affine=1.0, scale=[1.0, 1.0], shear=30.0)
+    image = np.zeros((201, 201, 3), np.uint8)
+
+    def longest_diagonal(changed: NDArray[np.uint8]) -> float:
+        points = np.argwhere(changed)
+        return float(np.linalg.norm(points - points.mean(axis=0), axis=1).max())
+
+    assert max(longest_diagonal(straight(image, mask, seed)[1]) for seed in range(20)) < 31
+    assert max(longest_diagonal(slanted(image, mask, seed)[1]) for seed in range(20)) > 34
+
+
+def test_color_changes_the_picture_alone_and_within_its_strength() -> None:
+    grey = np.full((8, 8, 3), 100, np.uint8)
+    found = set()
+    for seed in range(50):
+        image, mask = changes(color=0.3)(grey, MASK[:8, :8], seed)
+        assert (mask == MASK[:8, :8]).all()
+        found.add(int(image[0, 0, 0]))
+    assert len(found) > 20 and 69 <= min(found) < 80 and 120 < max(found) <= 131
+
+
+def test_the_seed_decides() -> None:
+    transform = changes(affine=0.9, flip=0.5, color=0.3)
+    first = [transform(PICTURE, MASK, seed)[0] for seed in (1, 2)]
+    again = [transform(PICTURE, MASK, seed)[0] for seed in (2, 1)]
+    assert (first[0] == again[1]).all() and (first[1] == again[0]).all() and (first[0] != first[1]).any()

@@ -1,0 +1,128 @@
+"""Several processes that train one network: gloo on this machine's CPU."""
+
+import csv
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import run_stage, set_params
+
+from segmentation.common import dataset_layout as layout
+from segmentation.models.checkpoints import load_checkpoint
+
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
+
+
+def curve(project: Path, name: str) -> list[dict[str, float]]:
+    with (project / f"metrics/plots/train_{name}.csv").open() as file:
+        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+
+
+def prepare(project: Path) -> None:
+    # 13 pictures in batches of 5: the last step has 3, which two processes share unevenly. Dropout draws
+    # per process, so it is off; everything else is the same for one process and for two, up to rounding.
+    # Adam turns the rounding of a gradient near zero into a step of the learning rate, so that is small.
+    set_params(project, data__limit=13, image__size=128, model__width=4, model__dropout=0.0)
+    set_params(project, train__precision="float32", train__batch_size=5, train__lr=1e-4, train__epochs=3)
+    set_params(project, train__ema=0.9, train__clip=1.0, augment__affine=0.5)
+    assert run_stage(project, "split").returncode == 0
+
+
+@pytest.mark.parametrize("name", ["unet", "resnet"])
+@pytest.mark.parametrize("loss", ["bce_dice", "report"])
+def test_two_processes_learn_what_one_does(project: Path, name: str, loss: str) -> None:
+    prepare(project)
+    set_params(project, train__loss=loss)
+    curves, weights = [], []
+    for processes in (1, 2):
+        set_params(project, train__processes=processes)
+        finished = run_stage(project, f"train_{name}")
+        assert finished.returncode == 0 and finished.stderr == "", finished.stderr
+        assert ("2 processes" in finished.stdout) == (processes == 2)
+        assert finished.stdout.count("epoch 3/3") == 1  # one of them speaks
+        curves.append(curve(project, name))
+        network = load_checkpoint(project / f"checkpoints/{name}.pt")
+        assert network.meta.processes == processes
+        weights.append(network.model.state_dict())
+    for one, two in zip(*curves, strict=True):
+        assert one == pytest.approx(two, abs=1e-4)
+    changed = [float((weights[0][key] - weights[1][key]).abs().max()) for key in weights[0]]
+    assert max(changed) < 1e-2
+    assert len(list((project / f"runs/{name}").iterdir())) == 2  # one of them writes
+
+
+def test_torchrun_is_what_the_param_does(project: Path) -> None:
+    prepare(project)
+    set_params(project, train__processes=2)
+    assert run_stage(project, "train_unet").returncode == 0
+    by_param = (project / "checkpoints/unet.pt").read_bytes()
+    (project / "checkpoints/unet.pt").unlink()
+    finished = subprocess.run(
+        [*TORCHRUN, "--standalone", "--nproc-per-node=2", "-m", "stages.train_unet"],
+        cwd=project, capture_output=True, text=True, timeout=300, env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    assert (project / "checkpoints/unet.pt").read_bytes() == by_param
+
+
+def test_two_machines(project: Path, tmp_path: Path) -> None:
+    """Two launchers, each with a copy of the data, stand for two machines; the first one writes."""
+    prepare(project)
+    other = Path(shutil.copytree(project, tmp_path / "other", symlinks=True))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ["--nnodes=2", "--nproc-per-node=1", "--master-addr=127.0.0.1", f"--master-port={port}"]
+    launchers = [
+        subprocess.Popen(
+            [*TORCHRUN, *options, f"--node-rank={rank}", "-m", "stages.train_unet"],
+            cwd=folder, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, text=True,
+        )
+        for rank, folder in enumerate([project, other])
+    ]  # fmt: skip
+    try:
+        said = [launcher.communicate(timeout=300)[0] for launcher in launchers]
+    finally:
+        for launcher in launchers:
+            launcher.kill()
+    assert [launcher.returncode for launcher in launchers] == [0, 0]
+    assert "2 processes" in said[0] and "epoch 3/3" in said[0] and said[1] == ""
+    assert (project / "checkpoints/unet.pt").is_file() and not (other / "checkpoints/unet.pt").exists()
+    together = curve(project, "unet")
+    assert run_stage(project, "train_unet").returncode == 0
+    for one, two in zip(curve(project, "unet"), together, strict=True):
+        assert one == pytest.approx(two, abs=1e-4)
+
+
+def test_one_process_fails(project: Path) -> None:
+    """The picture that cannot be read is one process' share: it says so, and the other one ends as well."""
+    prepare(project)
+    set_params(project, train__processes=2)
+    split = json.loads((project / layout.SPLIT).read_text())
+    layout.image_path(project / layout.RAW, split["train"][5]).write_text("hello")
+    finished = run_stage(project, "train_unet")
+    assert finished.returncode in (1, 2)
+    lines = finished.stderr.splitlines()
+    assert len(lines) <= 2 and any("does not decode as a picture" in line for line in lines)
+    assert all(line.startswith("train_unet: error: ") for line in lines)
+
+
+def test_more_processes_than_pictures_a_step(project: Path) -> None:
+    set_params(project, train__processes=2, train__batch_size=1)
+    finished = run_stage(project, "train_unet")
+    assert finished.returncode == 2
+    assert all("lower train.processes" in line for line in finished.stderr.splitlines())
+    assert 1 <= len(finished.stderr.splitlines()) <= 2 and not (project / "checkpoints/unet.pt").exists()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_more_processes_than_gpus(project: Path) -> None:
+    set_params(project, train__processes=torch.cuda.device_count() + 1)
+    finished = run_stage(project, "train_unet")
+    assert finished.returncode == 2 and "GPUs here" in finished.stderr

@@ -1,0 +1,193 @@
+"""The stages as commands, without DVC."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import run_stage, set_params
+from PIL import Image
+
+from segmentation.common import dataset_layout as layout
+from segmentation.params import load_params
+from segmentation.training.run import train_network
+
+STAGES = ["download", "split", "compute_stats", "train_unet", "train_resnet", "evaluate"]
+
+
+def md5(path: Path) -> str:
+    return hashlib.md5(path.read_bytes()).hexdigest()
+
+
+def outputs(project: Path) -> dict[str, str]:
+    files = [*project.glob("checkpoints/*.pt"), *project.glob("metrics/**/*.*")]
+    return {str(path.relative_to(project)): md5(path) for path in files if path.name != ".gitignore"}
+
+
+@pytest.mark.parametrize("name", ["unet", "resnet"])
+def test_the_same_params_and_seed_give_the_same_bytes(project: Path, name: str) -> None:
+    set_params(project, image__size=64, model__width=4)
+    found = []
+    for _ in range(2):  # each in a process of its own
+        finished = run_stage(project, f"train_{name}")
+        assert finished.returncode == 0, finished.stderr
+        found.append(outputs(project))
+        (project / f"checkpoints/{name}.pt").unlink()
+    assert found[0] == found[1]
+    assert f"checkpoints/{name}.pt" in found[0] and f"metrics/plots/train_{name}.csv" in found[0]
+    set_params(project, train__seed=1)
+    run_stage(project, f"train_{name}")
+    assert outputs(project)[f"checkpoints/{name}.pt"] != found[0][f"checkpoints/{name}.pt"]
+
+
+@pytest.mark.parametrize("name", ["unet", "resnet"])
+def test_neither_workers_nor_the_cache_change_anything(
+    project: Path, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(project)
+    needed, found = (16 + 30) * 32 * 32 * 4, []
+    for workers, cache_bytes in ((0, needed), (0, needed - 1), (1, needed), (2, needed), (2, 0)):
+        set_params(project, machine__cache_bytes=cache_bytes)
+        train_network(name, load_params(), workers)
+        found.append(outputs(project))
+        assert ("decoded anew" in capsys.readouterr().out) == (cache_bytes < needed)
+    assert all(each == found[0] for each in found)
+
+
+def test_a_run_by_hand_from_end_to_end(project: Path) -> None:
+    for stage in STAGES[3:]:
+        finished = run_stage(project, stage)
+        assert finished.returncode == 0, finished.stderr
+    metrics = json.loads((project / "metrics/test.json").read_text())
+    assert set(metrics) == {"unet", "resnet", "difference", "baselines"}
+    for name in ("unet", "resnet"):
+        row = metrics[name]
+        assert row["dice_low"] <= row["dice"] <= row["dice_high"] and row["images"] == 100
+        train = json.loads((project / f"metrics/train_{name}.json").read_text())
+        lines = (project / f"metrics/plots/train_{name}.csv").read_text().splitlines()
+        assert len(lines) == 1 + train["epochs"] == 3
+        column = lines[0].split(",").index("val_dice")
+        scores = [float(line.split(",")[column]) for line in lines[1:]]
+        assert train["epoch"] == 1 + scores.index(max(scores))
+        assert train["val_dice"] == pytest.approx(max(scores), abs=1e-5)
+        content = torch.load(project / f"checkpoints/{name}.pt", weights_only=True)
+        assert json.loads(content["meta"])["epoch"] == train["epoch"]
+    gap = metrics["difference"]
+    assert gap["dice"] == pytest.approx(metrics["resnet"]["dice"] - metrics["unet"]["dice"], abs=1e-12)
+    assert gap["low"] <= gap["dice"] <= gap["high"]
+    assert (project / "metrics/plots/overlays/unet.png").stat().st_size > 50_000
+    shown = run_stage(project, "summary").stdout
+    assert f"{metrics['resnet']['dice']:.4f}" in shown and "metrics/plots/overlays/unet.png" in shown
+
+
+def spoil(project: Path, how: str) -> str:
+    """Do what the name says, and return the stage that meets it."""
+    raw = project / layout.RAW
+    listed = raw / layout.TRAINVAL
+    first = layout.read_list(listed)[0]
+    if how == "param":
+        set_params(project, train__lr=-1)
+        return "train_unet"
+    if how == "params syntax":
+        (project / "params.yaml").write_text("train: [")
+    elif how == "no params":
+        (project / "params.yaml").unlink()
+    elif how == "no folder":
+        set_params(project, data__source="folder", data__folder__path="nowhere")
+    elif how in ("no network", "wrong md5", "no archive", "other scheme"):
+        archive = project / "some.tar.gz"
+        archive.write_text("hello")
+        url = {"no network": "http://127.0.0.1:9/images.tar.gz", "other scheme": "ftp://x/y.tar.gz"}
+        set_params(
+            project, data__source="oxford-iiit-pet", data__pets__images_url=url.get(how, archive.as_uri())
+        )
+        if how == "no archive":
+            set_params(project, data__pets__images_md5=md5(archive), data__pets__annotations_md5=md5(archive))
+            set_params(project, data__pets__annotations_url=archive.as_uri())
+    elif how == "list names nothing":
+        set_params(project, data__max_dropped=0)
+        listed.write_text(listed.read_text() + "nobody_1 1 1 1\n")
+        return "split"
+    elif how == "list leads out":
+        listed.write_text(listed.read_text() + "../../x 1 1 1\n")
+        return "split"
+    elif how == "mask of another size":
+        set_params(project, data__max_dropped=0)
+        other = next(each for each in layout.read_list(listed) if size(raw, each) != size(raw, first))
+        shutil.copy(layout.trimap_path(raw, other), layout.trimap_path(raw, first))
+        return "split"
+    elif how == "broken picture":
+        set_params(project, data__max_dropped=0)
+        layout.image_path(raw, first).write_text("hello")
+        return "split"
+    elif how == "no split":
+        (project / layout.SPLIT).unlink()
+        return "compute_stats"
+    elif how == "no stats":
+        (project / layout.STATS).unlink()
+        return "train_resnet"
+    elif how == "no raw":
+        shutil.rmtree(raw)
+        return "split"
+    elif how == "no pictures":
+        shutil.rmtree(raw / layout.IMAGES)
+        return "train_unet"
+    elif how == "no foreground":
+        for path in (raw / layout.TRIMAPS).iterdir():
+            Image.new("L", size(raw, path.stem), layout.BACKGROUND).save(path)
+        return "train_unet"
+    elif how == "no checkpoint":
+        return "evaluate"
+    return "download"
+
+
+def size(raw: Path, picture_id: str) -> tuple[int, int]:
+    with Image.open(layout.image_path(raw, picture_id)) as image:
+        return image.size
+
+
+MESSAGES = {
+    "param": "params.yaml: train.lr = -1: must be greater than 0",
+    "params syntax": "params.yaml: not readable as YAML",
+    "no params": "params.yaml: no such file",
+    "no folder": "nowhere/images: no such folder",
+    "no network": "http://127.0.0.1:9/images.tar.gz: ",
+    "wrong md5": "expected md5 5c4f3ee8e5d25df40f4fd59a7f44e54c, found 5d41402abc4b2a76b9719d911017c592",
+    "no archive": "some.tar.gz: damaged, or not a tar archive",
+    "other scheme": "ftp://x/y.tar.gz: the address must start with https://, http:// or file://",
+    "list names nothing": "nobody_1.jpg: no such file",
+    "list leads out": "trainval.txt: '../../x' is not a plain picture id",
+    "mask of another size": "1 of 400 listed pictures are unusable",
+    "broken picture": "does not decode as a picture",
+    "no split": "data/split.json: no such file; run `python -m stages.split` first",
+    "no stats": "data/stats.json: no such file; run `python -m stages.compute_stats` first",
+    "no pictures": ".jpg: no such file, but the split names it",
+    "no foreground": "data/raw: no training picture shows any foreground",
+    "no raw": "data/raw/annotations/trainval.txt: no such list; run `python -m stages.download` first",
+    "no checkpoint": "checkpoints/unet.pt: no such checkpoint",
+}
+
+
+@pytest.mark.parametrize("how", MESSAGES)
+def test_bad_input_gives_one_line_status_2_and_loses_nothing(project: Path, how: str) -> None:
+    stage = spoil(project, how)
+    before = {path: md5(path) for path in sorted(project.glob("data/**/*")) if path.is_file()}
+    finished = run_stage(project, stage)
+    assert finished.returncode == 2, finished.stderr
+    lines = [line for line in finished.stderr.splitlines() if line]
+    assert len(lines) == 1 and MESSAGES[how] in lines[0] and lines[0].startswith(f"{stage}: error: ")
+    assert {path: md5(path) for path in sorted(project.glob("data/**/*")) if path.is_file()} == before
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_loss_that_is_not_finite_is_a_fault(project: Path, processes: int) -> None:
+    set_params(project, train__lr=10, train__schedule="constant", train__warmup=0, train__epochs=60)
+    set_params(project, train__processes=processes)
+    set_params(project, train__optimizer="adamw", train__weight_decay=10, train__precision="float32")
+    finished = run_stage(project, "train_unet")
+    assert finished.returncode == 1
+    lines = finished.stderr.splitlines()
+    assert 1 <= len(lines) <= processes
+    assert all("loss is" in line and "lower train.lr (now 10)" in line for line in lines)
