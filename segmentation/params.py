@@ -1,7 +1,10 @@
 """The schema of `params.yaml`: every knob, its type and its range, checked before any work.
 
-The whole file is validated by every stage; which leaves a stage *uses* is declared in
-`dvc.yaml`. What each knob means is said beside its value, in `params.yaml`.
+Every stage validates the whole file; `dvc.yaml` declares which of the values a stage uses. `params.yaml`
+explains each knob beside its value.
+
+This module is no dependency of any stage, since it can refuse a value but never change one: no field has a
+default, and a validator returns what it was given, or the number that a text stands for.
 """
 
 import difflib
@@ -24,6 +27,13 @@ _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _REPR = reprlib.Repr()  # aliases let a short YAML file hold a billion words
 _REPR.maxlevel, _REPR.maxstring, _REPR.maxother, _REPR.maxlong = 3, 60, 60, 60
 
+# Values that were renamed, by leaf.
+_RENAMED = {
+    ("image.normalize", "report"): "lab_report",
+    ("train.loss", "report"): "double_sigmoid",
+    ("train.monitor", "dice_report"): "dice_soft",
+}
+
 _COMPARISONS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
 
@@ -39,7 +49,7 @@ def _whole_number(value: Any) -> Any:
 
 def _rising(values: list[float]) -> list[float]:
     if values[0] > values[1]:
-        raise ValueError("must not fall")
+        raise ValueError("min must be ≤ max")
     return values
 
 
@@ -73,14 +83,14 @@ class Pets(Group):
 
 
 class Folder(Group):
-    """A person's own pictures and masks."""
+    """A person's own images and masks."""
 
     path: Annotated[str, Field(min_length=1)]
     test_fraction: Annotated[Real, Field(gt=0, lt=1)]
 
 
 class Data(Group):
-    """Which pictures, which of them train, and what counts as foreground."""
+    """Which images, which of them train, and what counts as foreground."""
 
     source: Literal["sample", "oxford-iiit-pet", "folder"]
     seed: Seed
@@ -93,10 +103,10 @@ class Data(Group):
 
 
 class Image(Group):
-    """What a network sees of a picture."""
+    """What a network sees of an image."""
 
     size: Annotated[Whole, Field(ge=32, le=4096)]
-    normalize: Literal["own", "report", "imagenet", "none"]
+    normalize: Literal["own", "lab_report", "imagenet", "none"]
 
 
 class Model(Group):
@@ -108,7 +118,7 @@ class Model(Group):
 
 
 class Augment(Group):
-    """Random changes of the training pictures."""
+    """Random changes of the training images."""
 
     affine: Share
     scale: Annotated[Range, AfterValidator(_rising)]
@@ -130,12 +140,12 @@ class Train(Group):
     schedule: Literal["constant", "cosine"]
     warmup: Annotated[Real, Field(ge=0, lt=1)]
     small_first: Share
-    loss: Literal["bce_dice", "report"]
+    loss: Literal["bce_dice", "double_sigmoid"]
     clip: Annotated[Real | None, Field(gt=0)]
     ema: Annotated[Real, Field(ge=0, lt=1)]
     processes: Annotated[Whole, Field(ge=1, le=1024)]
     precision: Literal["auto", "float32", "bf16"]
-    monitor: Literal["dice", "dice_report"]
+    monitor: Literal["dice", "dice_soft"]
 
 
 class Evaluate(Group):
@@ -197,9 +207,12 @@ def _describe(problem: Any) -> str:
         return f"{name} is not a known key ({hint})"
     if problem["type"] == "model_type":
         return f"{name} = {_short(problem['input'])}: must be a mapping"
+    value = problem["input"]
+    if isinstance(value, str) and (new := _RENAMED.get((name, value))):
+        return f"{name} = {_short(value)}: is now called {new}"
     message = problem["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     limits = _limits(keys)
-    return f"{name} = {_short(problem['input'])}: {message}" + (f" (allowed: {limits})" if limits else "")
+    return f"{name} = {_short(value)}: {message}" + (f" (allowed: {limits})" if limits else "")
 
 
 def _fields(keys: list[str]) -> dict[str, Any]:

@@ -1,6 +1,5 @@
-"""Mean and standard deviation of the pixels of many pictures, exactly, in one pass."""
+"""Mean and standard deviation of the pixels of many images, exactly, in one pass."""
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
@@ -10,28 +9,24 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from segmentation.common.artifacts import Stats
+from segmentation.common.cores import usable_cores
 from segmentation.common.errors import InputError
-from segmentation.common.dataset_layout import Stats
 from segmentation.common.image_io import open_rgb
-
-# Per channel, red, green, blue, in [0, 1].
-REPORT = ([0.481, 0.449, 0.396], [0.269, 0.265, 0.273])  # the report's own measurement
-IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])  # torchvision.models, "Transforms"
-NONE = ([0.0, 0.0, 0.0], [1.0, 1.0, 1.0])
 
 
 def compute_stats(paths: Sequence[Path], workers: int | None = None) -> Stats:
-    """Return the pixel-weighted mean and (population) standard deviation of the pictures at `paths`.
+    """Return the pixel-weighted mean and (population) standard deviation of the images at `paths`.
 
     Every pixel counts once. Histograms are integers and the moments exact fractions, rounded once
     at the end: the result is the same to the last bit in any order and with any number of
     `workers` (threads; all cores by default: decoding releases the interpreter's lock, and a
     pool of processes takes longer to start than it saves). Memory does not grow with the number
-    of pictures. Raises `InputError` where a picture does not decode or there is none.
+    of images. Raises `InputError` if an image does not decode or there is none.
     """
     if not paths:
-        raise InputError("no pictures to compute the mean and standard deviation of")
-    workers = min(workers or os.cpu_count() or 1, len(paths))
+        raise InputError("no images to compute the mean and standard deviation of")
+    workers = min(workers or usable_cores(), len(paths))
     shares = [paths[i::workers] for i in range(workers)]
     with ThreadPoolExecutor(workers) as pool:
         histogram = np.sum(list(pool.map(_histogram, shares)), axis=0)
@@ -42,16 +37,6 @@ def compute_stats(paths: Sequence[Path], workers: int | None = None) -> Stats:
         images=len(paths),
         pixels=int(histogram[0].sum()),
     )
-
-
-def choose_stats(normalize: str, own: Stats) -> tuple[list[float], list[float]]:
-    """Return the mean and standard deviation that `image.normalize` names."""
-    return {
-        "own": (own["mean"], own["std"]),
-        "report": REPORT,
-        "imagenet": IMAGENET,
-        "none": NONE,
-    }[normalize]
 
 
 def _histogram(paths: Sequence[Path]) -> NDArray[np.int64]:

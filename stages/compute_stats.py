@@ -1,7 +1,8 @@
-"""Stage: mean and standard deviation of the training pictures' pixels."""
+"""Compute the mean and standard deviation of the training images' pixels."""
 
-from segmentation.common.errors import run
-from segmentation.common.dataset_layout import RAW, SPLIT, STATS, Split, image_path
+from segmentation.common.command_line import command_line, run
+from segmentation.common.artifacts import RAW, SPLIT, STATS, Split
+from segmentation.common.dataset_layout import image_path
 from segmentation.common.files import read_json, write_json
 from segmentation.params import load_params
 from segmentation.pixel_stats import compute_stats
@@ -9,13 +10,13 @@ from segmentation.pixel_stats import compute_stats
 
 def main() -> None:
     """Read data/raw/ and data/split.json, write data/stats.json."""
-    load_params()  # uses none, but a wrong file stops every stage
+    load_params()  # it uses none, but a wrong file stops every stage
     split = read_json(SPLIT, "split", Split)
     stats = compute_stats([image_path(RAW, each) for each in split["train"]])
     write_json(STATS, stats)
     mean, std = (" ".join(f"{value:.4f}" for value in stats[key]) for key in ("mean", "std"))
-    print(f"{stats['images']} pictures: mean {mean}, std {std} (red, green, blue)")
+    print(f"{stats['images']} images: mean {mean}, std {std} (red, green, blue)")
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, command_line(__doc__))

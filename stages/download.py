@@ -1,9 +1,9 @@
-"""Stage: bring the dataset that `data.source` names into data/raw/, in the layout of Oxford-IIIT Pet."""
+"""Bring the dataset that `data.source` names into data/raw/, in the layout of Oxford-IIIT Pet."""
 
 from pathlib import Path
 
-from segmentation.common.errors import run
-from segmentation.common.dataset_layout import RAW
+from segmentation.common.command_line import command_line, run
+from segmentation.common.artifacts import RAW
 from segmentation.common.files import rebuilt_folder
 from segmentation.params import load_params
 from segmentation.sources.folder import write_folder
@@ -33,4 +33,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, command_line(__doc__))

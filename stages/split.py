@@ -1,9 +1,9 @@
-"""Stage: decide which pictures train, validate and test; check every picture and name what is dropped."""
+"""Decide which images train, validate and test; check every image and name what is dropped."""
 
 import sys
 
-from segmentation.common.errors import run
-from segmentation.common.dataset_layout import RAW, SPLIT
+from segmentation.common.command_line import command_line, run
+from segmentation.common.artifacts import RAW, SPLIT
 from segmentation.common.files import write_json
 from segmentation.params import load_params
 from segmentation.splitting import split_dataset
@@ -16,8 +16,8 @@ def main() -> None:
     write_json(SPLIT, split)
     for dropped in split["dropped"]:
         print(f"dropped {dropped['id']}: {dropped['reason']}", file=sys.stderr)
-    print(f"train {len(split['train'])}, val {len(split['val'])}, test {len(split['test'])} pictures")
+    print(f"train {len(split['train'])}, val {len(split['val'])}, test {len(split['test'])} images")
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, command_line(__doc__))

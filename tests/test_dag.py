@@ -10,8 +10,8 @@ import pytest
 import yaml
 from conftest import make_project, set_params
 
-from segmentation.common.errors import InputError
 from segmentation import params
+from segmentation.common.errors import InputError
 
 ROOT = Path(__file__).parents[1]
 STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]

@@ -1,18 +1,18 @@
-"""Tool: print the table of results and say where the pictures are."""
+"""Print the table of results and say where the overlays are."""
 
-from segmentation.common.errors import run
-from segmentation.common.dataset_layout import METRICS, PLOTS
+from segmentation.common.command_line import command_line, run
+from segmentation.common.artifacts import OVERLAYS, TEST_METRICS
 from segmentation.common.files import read_json
 from segmentation.evaluation.tables import EXPLANATION, results_table
 
 
 def main() -> None:
     """Read metrics/test.json."""
-    print(results_table(read_json(METRICS / "test.json", "evaluate", dict)))
+    print(results_table(read_json(TEST_METRICS, "evaluate", dict)))
     print(f"\n{EXPLANATION}\n")
-    for path in sorted((PLOTS / "overlays").glob("*.png")):
-        print(f"pictures: {path}")
+    for path in sorted(OVERLAYS.glob("*.png")):
+        print(f"overlays: {path}")
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, command_line(__doc__))

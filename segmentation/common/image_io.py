@@ -1,4 +1,4 @@
-"""Reading pictures and trimaps from disk, whatever somebody has put there."""
+"""Reading images and trimaps from disk, whatever somebody has put there."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from segmentation.common.errors import InputError
 from segmentation.common.dataset_layout import BACKGROUND, BORDER, PET
+from segmentation.common.errors import InputError
 
 PART_VALUES = {"pet": PET, "background": BACKGROUND, "border": BORDER}
 
 # Pillow would hand an EPS file to Ghostscript, which runs it as a program.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "JPEG2000", "PPM", "TGA")
 
-# Above Image.MAX_IMAGE_PIXELS Pillow warns, above twice as many it refuses; a picture is used or named.
+# Above Image.MAX_IMAGE_PIXELS Pillow warns, above twice as many it refuses: the warning helps nobody.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
@@ -35,12 +35,12 @@ def _opened(path: Path, what: str) -> Iterator[Image.Image]:
 
 
 def open_rgb(path: Path) -> Image.Image:
-    """Decode a picture, whatever format its content has, to RGB; of an animation, the first frame.
+    """Decode an image, whatever format its content has, to RGB; of an animation, the first frame.
 
     EXIF orientation is not applied: a mask belongs to the pixels as they are stored.
     Raises `InputError` where the file is missing, does not decode or has more than 8 bits a channel.
     """
-    with _opened(path, "a picture") as image:
+    with _opened(path, "an image") as image:
         if image.mode.startswith(("I", "F")):  # converting these would clip almost all to white
             raise InputError(f"{path}: has more than 8 bits a channel; save it with 8")
         if "transparency" in image.info:  # Pillow warns without this step
@@ -49,7 +49,7 @@ def open_rgb(path: Path) -> Image.Image:
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
-    """Return a picture as an `(H, W, 3)` array, RGB; errors as in `open_rgb`."""
+    """Return an image as an `(H, W, 3)` array, RGB; errors as in `open_rgb`."""
     return np.asarray(open_rgb(path))
 
 

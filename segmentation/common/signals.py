@@ -1,8 +1,8 @@
-"""Being told to end: SIGINT, SIGTERM, and the end of the process that started this one.
+"""Requests to stop: SIGINT, SIGTERM, and the death of the parent process.
 
-A stage is interrupted at once; training asks to be left until its step is done (`deferred`). DVC and
-`torchrun` may die without a word (`kill -9`), and what they started would go on and overwrite the outputs
-of the next run: it is told to end by SIGTERM as soon as its parent is gone.
+A stage is interrupted at once; training first finishes its step (`deferred`). DVC and `torchrun` may be
+killed (`kill -9`), and the processes that they started would keep running and overwrite the outputs of the
+next run. So a process sends itself SIGTERM as soon as its parent is gone.
 """
 
 import os
@@ -16,7 +16,7 @@ from types import FrameType
 from typing import NoReturn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-WATCH_S = 0.3  # how often the parent is looked for
+WATCH_S = 0.3  # how often the parent process is checked
 
 _PARENT = os.getppid()
 
@@ -31,55 +31,55 @@ class Interrupted(BaseException):
         self.signum = signum
 
     def say(self, name: str) -> int:
-        """Print one line, which one of the processes that train together says for all; the exit status."""
+        """Print one line, from rank 0 only, and return the exit status."""
         if os.environ.get("RANK", "0") == "0":
             os.write(2, f"{name}: {self}\n".encode())
         return 128 + self.signum
 
 
-class Asked:
-    """Which signal has asked this process to end; 0 for none."""
+class StopRequest:
+    """The signal that asked this process to stop; 0 for none."""
 
     signum = 0
 
 
 def listen() -> None:
-    """Raise `Interrupted` on a signal from now on; end with the parent where that is DVC or `torchrun`."""
+    """Raise `Interrupted` on a signal from now on; stop with the parent if that is DVC or `torchrun`."""
     if threading.current_thread() is not threading.main_thread():
-        return  # only the main thread may, and there the program is not ours
+        return  # only the main thread may set handlers
     _handle(_raise)
     if "DVC_STAGE" in os.environ or "TORCHELASTIC_RUN_ID" in os.environ:
         threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 @contextmanager
-def deferred(insistent: bool) -> Iterator[Asked]:
-    """Only note a signal until the block ends; a second SIGINT interrupts at once if `insistent`."""
-    asked = Asked()
+def deferred(insistent: bool) -> Iterator[StopRequest]:
+    """Only record a signal until the block ends; a second SIGINT interrupts at once if `insistent`."""
+    request = StopRequest()
 
-    def note(signum: int, frame: FrameType | None) -> None:
-        if asked.signum and insistent and signum == signal.SIGINT:
+    def record(signum: int, frame: FrameType | None) -> None:
+        if request.signum and insistent and signum == signal.SIGINT:
             _raise(signum, frame)
-        asked.signum = asked.signum or signum
+        request.signum = request.signum or signum
 
     if threading.current_thread() is not threading.main_thread():
-        yield asked
+        yield request
         return
-    before = _handle(note)
+    before = _handle(record)
     try:
-        yield asked
+        yield request
     finally:
         for each, handler in zip(SIGNALS, before, strict=True):
             signal.signal(each, handler)
 
 
 def ignore(*_: object) -> None:
-    """Leave it to the parent process to end this one: for the loader's processes."""
+    """Ignore both signals: the parent process stops its loader workers itself."""
     _handle(signal.SIG_IGN)
 
 
 def quit_during_imports() -> None:
-    """Let a signal end a stage in one line while it imports, where nobody could catch an exception."""
+    """Let a signal end a stage or tool in one line during its imports, where no exception can be caught."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     if spec is not None and spec.name.startswith(("stages.", "tools.")):
         _handle(_quit)

@@ -3,29 +3,27 @@
 from collections.abc import Mapping
 from typing import Any
 
-TITLES = {
-    "unet": "U-Net",
-    "resnet": "ResNet34-UNet",
-    "all_foreground": "all foreground",
-    "mean_mask": "mean training mask",
-}
+from segmentation.models.build import network_names, network_title
+
+BASELINES = {"all_foreground": "all foreground", "mean_mask": "mean training mask"}
 EXPLANATION = """\
-dice, iou  mean over the pictures, and the 95 % bootstrap interval of the mean Dice
-pooled     Dice of all pixels of all pictures together
-report     soft Dice of batches of 8, averaged: comparable with the report only"""
+dice, iou  mean over the images, and the 95 % bootstrap interval of the mean Dice
+pooled     Dice of all pixels of all images together
+soft       soft Dice of batches of 8, averaged: the lab report's score, comparable with that alone"""
 
 
 def results_table(metrics: Mapping[str, Any]) -> str:
     """Format the content of metrics/test.json in less than 80 columns."""
-    rows = {name: metrics[name] for name in ("unet", "resnet")} | metrics["baselines"]
-    count = f"{metrics['unet']['images']} test pictures"
-    lines = [f"{count:<20}    dice        95 %          iou  pooled  report"]
-    for name, row in rows.items():
+    names = [name for name in network_names() if name in metrics]
+    rows = {network_title(name): metrics[name] for name in names}
+    rows |= {title: metrics["baselines"][name] for name, title in BASELINES.items()}
+    count = f"{metrics[names[0]]['images']} test images"
+    lines = [f"{count:<20}    dice        95 %          iou  pooled    soft"]
+    for title, row in rows.items():
         span = f"{row['dice_low']:.4f} to {row['dice_high']:.4f}"
-        others = "  ".join(f"{row[key]:.4f}" for key in ("iou", "dice_dataset", "dice_report"))
-        lines.append(f"{TITLES[name]:<20}  {row['dice']:.4f}  {span}  {others}")
-    gap = metrics["difference"]
-    lines.append(
-        f"{'resnet minus unet':<20} {gap['dice']:+.4f} {gap['low']:+.4f} to {gap['high']:+.4f}".rstrip()
-    )
+        others = "  ".join(f"{row[key]:.4f}" for key in ("iou", "dice_pooled", "dice_soft"))
+        lines.append(f"{title:<20}  {row['dice']:.4f}  {span}  {others}")
+    for name, gap in metrics["difference"].items():
+        label = f"{name} minus {names[0]}"
+        lines.append(f"{label:<20} {gap['dice']:+.4f} {gap['low']:+.4f} to {gap['high']:+.4f}")
     return "\n".join(lines)

@@ -11,26 +11,33 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from segmentation.common.errors import InputError
-from segmentation.models.build import build_model
+from segmentation.models.build import build_model, network_names
 from segmentation.params import Image, Model, Part
 
-VERSION = 1  # of the format; raised when an older program could no longer read it
+# Raised with every change of the metadata. A field that is added has a default, so that older files load.
+VERSION = 2
 
 Channels = Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=3, max_length=3)]
 
 
-class Meta(BaseModel):
-    """All that inference needs beside the weights, and where they come from."""
+def _known(name: str) -> str:
+    if name not in network_names():
+        raise ValueError(f"no network of that name; known here: {', '.join(network_names())}")
+    return name
+
+
+class Metadata(BaseModel):
+    """All that inference needs besides the weights, and where they come from."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    model: Annotated[str, Field(pattern="^(unet|resnet)$")]
+    model: Annotated[str, AfterValidator(_known)]
     width: Annotated[int, *Model.model_fields["width"].metadata]
-    size: Annotated[int, *Image.model_fields["size"].metadata]  # side in pixels of the training pictures
+    size: Annotated[int, *Image.model_fields["size"].metadata]  # side in pixels of the training images
     mean: Channels  # red, green, blue, in [0, 1]
     std: Channels
     threshold: Annotated[float, Field(gt=0, lt=1)]  # probability from which a pixel is foreground
@@ -39,17 +46,18 @@ class Meta(BaseModel):
     device: str
     processes: int  # that trained together
     precision: Annotated[str, Field(pattern="^(float32|bf16)$")]
-    params: dict[str, Any]  # those the training used
+    params: dict[str, Any]  # those that the training used
+    val_dice: float | None = None  # of that epoch, at the threshold; since format 2
 
 
-class Network(NamedTuple):
-    """A trained network and what its checkpoint says of it."""
+class Checkpoint(NamedTuple):
+    """A trained network and the metadata of its checkpoint."""
 
     model: nn.Module
-    meta: Meta
+    meta: Metadata
 
 
-def checkpoint_bytes(model: nn.Module, meta: Meta) -> bytes:
+def checkpoint_bytes(model: nn.Module, meta: Metadata) -> bytes:
     """Return the checkpoint file of a network.
 
     The bytes depend on the content alone: `torch.save` to a file would put its name into them, and a
@@ -61,19 +69,19 @@ def checkpoint_bytes(model: nn.Module, meta: Meta) -> bytes:
     return buffer.getvalue()
 
 
-def load_checkpoint(path: Path) -> Network:
+def load_checkpoint(path: Path) -> Checkpoint:
     """Return a trained network, in evaluation mode on the CPU.
 
-    Raises `InputError` where the file is missing, or is not a checkpoint that this program can read.
+    Raises `InputError` if the file is missing, or is not a checkpoint that this program can read.
     """
     try:
         content = _read(path)
         if isinstance(content["version"], int) and content["version"] > VERSION:
             raise InputError(
-                f"{path}: a checkpoint of a newer version of this program (format {content['version']}, known"
-                f" here: {VERSION}); update the program, or train again"
+                f"{path}: a checkpoint of a newer version of this program (format {content['version']}; this"
+                f" version reads up to {VERSION}); update the program, or train again"
             )
-        meta = Meta.model_validate_json(content["meta"])
+        meta = Metadata.model_validate_json(content["meta"])
         with torch.device("meta"):  # no memory yet
             model = build_model(meta.model, meta.width, dropout=0.0)
         model.load_state_dict(_checked(content["weights"], model.state_dict()), assign=True)
@@ -84,7 +92,7 @@ def load_checkpoint(path: Path) -> Network:
     except Exception as error:  # a foreign file can fail in any of torch's readers
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:120]
         raise InputError(f"{path}: not a checkpoint of this program ({reason}); train again") from None
-    return Network(model.eval(), meta)
+    return Checkpoint(model.eval(), meta)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -100,7 +108,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _checked(weights: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The weights, if each is a tensor as the network has it; a missing or strange name is left to torch."""
+    """Return the weights if each has the shape and type that the network expects; names are left to torch."""
     for name, tensor in weights.items():
         if name in expected and (tensor.shape, tensor.dtype) != (expected[name].shape, expected[name].dtype):
             raise ValueError(f"{name} is {tuple(tensor.shape)} {tensor.dtype}")

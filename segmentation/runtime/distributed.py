@@ -1,7 +1,7 @@
-"""Several processes that train one network together, as torch's own launcher `torchrun` starts them.
+"""Several processes that train one network, as torch's own launcher `torchrun` starts them.
 
-Every process holds the whole network and takes its share of each batch. What they must agree on is
-summed or gathered here; with a single process everything below leaves its argument as it is.
+Every process holds the whole network and takes its share of each batch. What they must agree on is reduced,
+broadcast or gathered here; with a single process each function returns its argument unchanged.
 """
 
 import os
@@ -18,26 +18,31 @@ from segmentation.common.errors import Fault
 T = TypeVar("T")
 
 
-def world() -> int:
-    """How many processes train together."""
+def world_size() -> int:
+    """Return the number of processes that train together."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """The number of this process, from 0. Process 0 alone writes files and speaks."""
-    return dist.get_rank() if world() > 1 else 0
+    """Return the number of this process, from 0. Rank 0 alone writes files and prints."""
+    return dist.get_rank() if world_size() > 1 else 0
 
 
-def launched() -> bool:
+def local_world_size() -> int:
+    """Return the number of processes that `torchrun` started on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+def launched_by_torchrun() -> bool:
     """Whether `torchrun` started this process."""
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
 @contextmanager
-def joined(device: torch.device) -> Iterator[None]:
-    """Work together with the other processes that `torchrun` started, if it started this one.
+def process_group(device: torch.device) -> Iterator[None]:
+    """Join the process group of the processes that `torchrun` started, if it started this one.
 
-    Raises `Fault` where one of them has ended.
+    Raises `Fault` when one of the others has ended.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
@@ -47,13 +52,13 @@ def joined(device: torch.device) -> Iterator[None]:
         yield
     except RuntimeError as error:
         if "Connection" in str(error):  # gloo's "closed by peer", "reset by peer"
-            raise Fault("another of the processes that train together has ended; see what it says") from None
+            raise Fault("another process of this training has ended; see its error") from None
         raise
     finally:
         dist.destroy_process_group()
 
 
-class _Sum(torch.autograd.Function):
+class _AllReduceSum(torch.autograd.Function):
     """The sum over all processes, and of its gradient: each process' loss depends on every addend."""
 
     @staticmethod
@@ -69,54 +74,54 @@ class _Sum(torch.autograd.Function):
         return total
 
 
-def summed(values: Tensor) -> Tensor:
+def all_reduce_sum(values: Tensor) -> Tensor:
     """Return the sum of `values` over all processes, differentiable."""
-    return _Sum.apply(values) if world() > 1 else values
+    return _AllReduceSum.apply(values) if world_size() > 1 else values
 
 
-def agreed(number: int) -> int:
-    """Return the largest `number` of all processes; costs no wait for a GPU."""
-    if world() == 1:
+def all_reduce_max(number: int) -> int:
+    """Return the largest `number` of all processes, without waiting for a GPU."""
+    if world_size() == 1:
         return number
     largest = torch.tensor(number)
     dist.all_reduce(largest, dist.ReduceOp.MAX)
     return int(largest)
 
 
-def of_the_first(item: T | None) -> T:
-    """Return what process 0 has, in all of them; the others' `item` is not looked at."""
-    if world() > 1:
+def broadcast(item: T | None) -> T:
+    """Return rank 0's `item` on every rank; that of the others is ignored."""
+    if world_size() > 1:
         items = [item]
         dist.broadcast_object_list(items)
         (item,) = items
     return item  # type: ignore[return-value]
 
 
-def of_each(item: T) -> list[T]:
-    """Return what each process has, in their order. Tensors are brought to the CPU."""
-    if world() == 1:
-        return [on_cpu(item)]
-    everyone: list[T] = [item for _ in range(world())]
-    dist.all_gather_object(everyone, on_cpu(item))
+def all_gather(item: T) -> list[T]:
+    """Return the items of all ranks, in order of rank. Tensors are moved to the CPU."""
+    if world_size() == 1:
+        return [to_cpu(item)]
+    everyone: list[T] = [item for _ in range(world_size())]
+    dist.all_gather_object(everyone, to_cpu(item))
     return everyone
 
 
-def gathered(items: list[T]) -> list[T]:
-    """Return the items of all processes in the order in which they were dealt out: one each in turn.
+def all_gather_interleaved(items: list[T]) -> list[T]:
+    """Return the items of all ranks, one of each rank in turn, as batches are dealt out.
 
-    Tensors are brought to the CPU.
+    Tensors are moved to the CPU.
     """
-    if world() == 1:
+    if world_size() == 1:
         return items
-    everyone = of_each(items)
+    everyone = all_gather(items)
     longest = max(map(len, everyone))
     return [each[turn] for turn in range(longest) for each in everyone if turn < len(each)]
 
 
-def on_cpu(item: Any) -> Any:
-    """Bring the tensors in nested lists, tuples and mappings to the CPU."""
+def to_cpu(item: Any) -> Any:
+    """Move the tensors in nested lists, tuples and dicts to the CPU."""
     if isinstance(item, Tensor):
         return item.detach().cpu()
     if isinstance(item, dict):
-        return {key: on_cpu(value) for key, value in item.items()}
-    return type(item)(map(on_cpu, item)) if isinstance(item, (list, tuple)) else item
+        return {key: to_cpu(value) for key, value in item.items()}
+    return type(item)(map(to_cpu, item)) if isinstance(item, (list, tuple)) else item

@@ -1,7 +1,7 @@
-"""Scores of binary masks: integer counts per picture first, reductions after.
+"""Scores of binary masks: integer counts per image first, reductions after.
 
-Where a ratio is 0/0 there was nothing to get wrong, and it is 1: an empty mask that is predicted
-empty scores 1, one that is predicted non-empty scores 0.
+A ratio of 0/0 is 1, since there was nothing to get wrong: an empty mask that is predicted empty scores 1,
+one that is predicted non-empty scores 0.
 """
 
 from typing import TypeVar
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-REPORT_BATCH = 8  # the batch over which the report takes its soft Dice
+SOFT_DICE_BATCH = 8  # the lab report takes its soft Dice over batches of this size
 
 Counts = NDArray[np.int64]  # (N, 4): true positives, false positives, false negatives, true negatives
 Values = NDArray[np.float64]
@@ -19,9 +19,9 @@ Soft = TypeVar("Soft", Tensor, Values)
 
 
 def confusion_counts(predictions: Tensor, masks: Tensor) -> Tensor:
-    """Count pixels per picture: boolean `(N, …)` and `(N, …)` to int64 `(N, 4)`: TP, FP, FN, TN."""
+    """Count pixels per image: boolean `(N, …)` and `(N, …)` to int64 `(N, 4)`: TP, FP, FN, TN."""
     predictions, masks = predictions.flatten(1), masks.flatten(1)
-    both, predicted, true = ((m).sum(1) for m in (predictions & masks, predictions, masks))
+    both, predicted, true = (mask.sum(1) for mask in (predictions & masks, predictions, masks))
     return torch.stack(
         [both, predicted - both, true - both, predictions.shape[1] - predicted - true + both], 1
     )
@@ -52,22 +52,22 @@ def recall(counts: Counts) -> Values:
 
 
 def soft_dice(intersection: Soft, predicted: Soft, true: Soft) -> Soft:
-    """The report's Dice of probabilities, from the `soft_sums` of a whole batch; differentiable."""
+    """Dice of probabilities as in the lab report, from the `soft_sums` of a whole batch; differentiable."""
     return 2 * intersection / (predicted + true + 1e-8)
 
 
 def soft_sums(probabilities: Tensor, masks: Tensor) -> Tensor:
-    """What the soft Dice is made of, per picture: `(N, 3)`, the sums of p·y, p and y."""
+    """What the soft Dice is made of, per image: `(N, 3)`, the sums of p·y, p and y."""
     probabilities, masks = probabilities.flatten(1), masks.flatten(1)
     return torch.stack([(probabilities * masks).sum(1), probabilities.sum(1), masks.sum(1)], 1)
 
 
-def report_dice(sums: Values) -> float:
-    """The report's score: the soft Dice of each batch of 8 in list order, averaged over the batches.
+def mean_soft_dice(sums: Values) -> float:
+    """The lab report's score: the soft Dice of each batch of 8 in list order, averaged over the batches.
 
-    `sums` are the `soft_sums` of all pictures, `(N, 3)`. The last batch may be smaller and counts the same.
+    `sums` are the `soft_sums` of all images, `(N, 3)`. The last batch may be smaller and counts the same.
     """
-    starts = np.arange(0, len(sums), REPORT_BATCH)
+    starts = np.arange(0, len(sums), SOFT_DICE_BATCH)
     intersection, predicted, true = np.add.reduceat(sums, starts, axis=0).T
     return float(np.mean(soft_dice(intersection, predicted, true)))
 

@@ -1,12 +1,12 @@
-"""A person's own pictures and masks, brought into the layout of `layout.py`.
+"""A person's own images and masks, brought into the layout of `layout.py`.
 
-    images/        pictures of any format
-    masks/         lossless pictures; any non-zero pixel is foreground. Or:
+    images/        images of any format
+    masks/         lossless images; any non-zero pixel is foreground. Or:
     trimaps/       1 foreground, 2 background, 3 border, as in Oxford-IIIT Pet
-    trainval.txt   optional, together with test.txt: one picture a line, with or without its suffix
+    trainval.txt   optional, together with test.txt: one image a line, with or without its suffix
     test.txt
 
-A picture and its mask have the same name but for the suffix. trimaps/ and the lists may also lie in
+An image and its mask have the same name but for the suffix. trimaps/ and the lists may also lie in
 annotations/, so that an unpacked Oxford-IIIT Pet is such a folder too.
 """
 
@@ -17,33 +17,33 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from segmentation.common.errors import InputError
 from segmentation.common import dataset_layout as layout
+from segmentation.common.errors import InputError
 from segmentation.common.image_io import read_labels
 
 LOSSY = {"JPEG", "MPO", "WEBP"}  # formats, by content, whose noise would count as foreground
 
 
 def write_folder(folder: Path, path: Path, test_fraction: float, seed: int) -> None:
-    """Copy the pictures of `path` into the existing, empty `folder`, their masks as trimaps.
+    """Copy the images of `path` into the existing, empty `folder`, their masks as trimaps.
 
-    Without list files a share `test_fraction`, drawn at random by `seed`, tests. A picture without a
-    mask, a mask without a picture and whatever does not decode are listed all the same: the split
+    Without list files a share `test_fraction`, drawn at random by `seed`, tests. An image without a
+    mask, a mask without an image and whatever does not decode are listed all the same: the split
     names them. Raises `InputError` where a part of `path` is missing or ambiguous.
     """
-    pictures = _files(path / "images")
+    images = _files(path / "images")
     masks, trimaps = path / "masks", _either(path, "trimaps")
     if masks.is_dir() == trimaps.is_dir():
         raise InputError(f"{path}: needs one of the folders masks/ and trimaps/ beside images/")
     labels = _files(masks if masks.is_dir() else trimaps)
-    ids = sorted(pictures.keys() | labels.keys())
+    ids = sorted(images.keys() | labels.keys())
     trainval, test = _lists(path, ids, test_fraction, seed)
     (folder / layout.IMAGES).mkdir()
     (folder / layout.TRIMAPS).mkdir(parents=True)
-    for picture_id, picture in pictures.items():
-        shutil.copyfile(picture, layout.image_path(folder, picture_id))
-    for picture_id, label in labels.items():
-        destination = layout.trimap_path(folder, picture_id)
+    for image_id, image in images.items():
+        shutil.copyfile(image, layout.image_path(folder, image_id))
+    for image_id, label in labels.items():
+        destination = layout.trimap_path(folder, image_id)
         if masks.is_dir():
             _write_trimap(label, destination)
         else:

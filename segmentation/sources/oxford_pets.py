@@ -7,8 +7,8 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-from segmentation.common.errors import InputError
 from segmentation.common import dataset_layout as layout
+from segmentation.common.errors import InputError
 from segmentation.sources.fetch import fetch
 from segmentation.sources.unpack import unpack
 

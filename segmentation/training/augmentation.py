@@ -1,36 +1,34 @@
-"""The random changes of the training pictures."""
+"""The random changes of the training images."""
 
 import os
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
 
-from segmentation.loading.cache import Picture
+from segmentation.loading.transforms import Image, Mask
 from segmentation.params import Augment
 
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask the network at import
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask the package index at import
 import albumentations as A
 
 BORDERS = {"black": cv2.BORDER_CONSTANT, "reflect": cv2.BORDER_REFLECT_101}
-HUE = 1 / 6  # of the strength of the other colours' change: a new hue is a new animal sooner than a new light
+HUE = 1 / 6  # of the strength of the other changes: another hue soon looks like another animal
 
 
 class Augmentation:
-    """The random changes of a picture `(H, W, 3)` and its mask `(H, W)`, both uint8, drawn by a seed.
+    """The random changes of an image `(H, W, 3)` and its mask `(H, W)`, both uint8, drawn by a seed.
 
-    An affine map (shift by up to 10 % and rotation by up to 30 degrees, as in the report), a left-right
-    flip, and a change of brightness, contrast, saturation and hue in random order (of the picture alone).
+    An affine map (shift by up to 10 % and rotation by up to 30 degrees, as in the lab report), a left-right
+    flip, and a change of brightness, contrast, saturation and hue in random order (of the image alone).
     """
 
     def __init__(self, settings: Augment) -> None:
-        # Every argument is spelt out, because the library's defaults change between releases.
+        # Every argument is spelled out, because the library's defaults change between releases.
         self._compose = A.Compose(
             [_affine(settings), A.HorizontalFlip(p=settings.flip), _color(settings.color)]
         )
 
-    def __call__(self, image: NDArray[np.uint8], mask: NDArray[np.uint8], seed: int) -> Picture:
-        """Return the picture and mask, changed as `seed` says."""
+    def __call__(self, image: Image, mask: Mask, seed: int) -> tuple[Image, Mask]:
+        """Return the image and mask, changed as `seed` determines."""
         self._compose.set_random_seed(seed)
         changed = self._compose(image=image, mask=mask)
         return changed["image"], changed["mask"]

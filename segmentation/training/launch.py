@@ -1,4 +1,4 @@
-"""Starting several processes of a training stage on this machine, by torch's own launcher."""
+"""Starting several processes of a training stage on this machine, with torch's own launcher."""
 
 import logging
 import os
@@ -6,25 +6,26 @@ import signal
 
 import torch
 
+from segmentation.common.cores import usable_cores
 from segmentation.common.errors import InputError
 
 
 def launch(module: str, processes: int) -> None:
     """Run `python -m module` in `processes` processes that train together, and wait for them.
 
-    The same as `torchrun --standalone --nproc-per-node=PROCESSES -m MODULE`. Each process says itself
-    what went wrong; their exit status becomes that of this one. Raises `InputError` where there are GPUs,
-    but not one for each process.
+    The same as `torchrun --standalone --nproc-per-node=PROCESSES -m MODULE`. Each process
+    reports its own errors, and their exit status becomes that of this one. Raises `InputError` if there are
+    GPUs, but fewer than processes.
     """
     gpus = torch.cuda.device_count()
     if torch.cuda.is_available() and gpus < processes:
-        raise InputError(f"train.processes = {processes}, but there are {gpus} GPUs here; lower it")
+        raise InputError(f"train.processes = {processes}, but this machine has {gpus} GPUs; lower it")
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import get_args_parser, run
 
     # Otherwise torchrun sets it to 1, and says so.
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // processes)))
     logging.disable()
     options = ["--standalone", "--local-addr=127.0.0.1", f"--nproc-per-node={processes}"]
     try:

@@ -1,4 +1,4 @@
-"""How the weights follow the gradients: optimizer, learning rate, clipping, averaging."""
+"""From gradients to weights: optimizer, learning rate, clipping, averaging."""
 
 from copy import deepcopy
 from math import cos, pi
@@ -14,7 +14,7 @@ from segmentation.params import Train
 
 
 def make_optimizer(model: nn.Module, settings: Train) -> Optimizer:
-    """Adam with L2 in the gradient (the report's) or AdamW with decoupled decay, as one fused kernel."""
+    """Adam with L2 in the gradient (the lab report's) or AdamW with decoupled decay, as one fused kernel."""
     kind = {"adam": Adam, "adamw": AdamW}[settings.optimizer]
     return kind(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
 
@@ -37,7 +37,7 @@ class WeightAverage:
     """An exponential moving average of a network's weights and batch statistics; `model` holds it.
 
     The decay grows to `decay` as (1 + n) / (10 + n) with the number n of steps, so that the first weights
-    are soon forgotten. Polyak and Juditsky 1992, doi:10.1137/0330046; the warm-up as in TensorFlow's
+    soon have no weight. Polyak and Juditsky 1992, doi:10.1137/0330046; the warm-up as in TensorFlow's
     `ExponentialMovingAverage`.
     """
 
@@ -49,14 +49,14 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take in the weights as they are after a step."""
+        """Add the weights as they are after a step."""
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         torch._foreach_lerp_(self._averages, self._weights, 1 - decay)
         self.steps += 1
 
 
-class Updates:
-    """One update of the weights after another, `steps` in all; `scored` is the network that counts."""
+class Optimization:
+    """The updates of a network's weights, `steps` in all; `scored` is the network to score and to keep."""
 
     def __init__(self, model: nn.Module, settings: Train, steps: int) -> None:
         self.optimizer, self.clip = make_optimizer(model, settings), settings.clip
@@ -69,11 +69,11 @@ class Updates:
 
     @property
     def lr(self) -> float:
-        """The learning rate of the next update."""
+        """The learning rate of the next step."""
         return float(self.schedule.get_last_lr()[0])
 
-    def take(self) -> None:
-        """Update the weights by their gradients, which are cleared."""
+    def step(self) -> None:
+        """Update the weights by their gradients, then clear these."""
         if self.clip:
             clip_grad_norm_(self.parameters, self.clip)
         self.optimizer.step()
@@ -83,7 +83,7 @@ class Updates:
         self.optimizer.zero_grad()
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the coming updates depend on, but for the weights."""
+        """Return all that the coming updates depend on, except for the weights."""
         average = {"weights": self.scored.state_dict(), "steps": self.average.steps} if self.average else None
         return {
             "optimizer": self.optimizer.state_dict(),
@@ -92,7 +92,7 @@ class Updates:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state_dict()`."""
+        """Resume from `state_dict()`."""
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         if self.average:

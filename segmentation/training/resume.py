@@ -1,8 +1,8 @@
-"""Where a training that was stopped goes on from: one file for each training, outside of DVC's outputs.
+"""The state from which a stopped training resumes: one file for each training, outside DVC's outputs.
 
 DVC deletes the outputs of a stage before it runs it again, and queued experiments run in folders of their
-own, so a state lies in a folder of the user. Its name is the hash of all that decides the result: a training
-finds the state of its own kind, or none. While it runs it holds the lock of that name.
+own, so a state lies in a folder of the user. Its name is the hash of the training's fingerprint, all that
+decides the result: a training finds its own state, or none. While it runs, it holds the lock of that name.
 
 A state file is one line of JSON, then what `torch.save` writes, then the SHA-256 of both.
 """
@@ -27,41 +27,43 @@ from platformdirs import user_state_path
 from segmentation.common.errors import Fault, reason
 from segmentation.common.files import replaced
 
-GRACE_S = 15.0  # how long the lock is waited for: a process that was told to end finishes its step first
-FORGOTTEN_S = 30 * 24 * 3600.0  # after which a state that nobody came back to is deleted
-NAMED = 4  # differences that are named
+GRACE_S = 15.0  # to wait for the lock: a process that was told to stop finishes its step first
+ABANDONED_S = 30 * 24 * 3600.0  # after which an abandoned state is deleted
+NAMED = 4  # differences that a message names
 DIGEST = 64  # bytes of the checksum
+VERSION = 2  # of the state file and of what it holds
 
-Inputs = Mapping[str, Any]  # all that decides the result, by name: what JSON can hold
+Fingerprint = Mapping[str, Any]  # all that decides the result, by name: what JSON can hold
 
 
-class States:
-    """The states of this user's trainings; this training is that of the network `name` on `inputs`."""
+class ResumeState:
+    """The state of one training: that of the network `name` with this `fingerprint`."""
 
-    def __init__(self, name: str, inputs: Inputs, folder: Path | None = None) -> None:
-        self.name, self.inputs = name, json.loads(json.dumps(inputs, sort_keys=True))
+    def __init__(self, name: str, fingerprint: Fingerprint, folder: Path | None = None) -> None:
+        self.name = name
+        self.fingerprint = json.loads(json.dumps(fingerprint, sort_keys=True))
         self.folder = folder or user_state_path("binary-segmentation-pipeline", appauthor=False)
-        digest = hashlib.sha256(json.dumps(self.inputs).encode()).hexdigest()
+        digest = hashlib.sha256(json.dumps([VERSION, self.fingerprint]).encode()).hexdigest()
         self.path = self.folder / f"{name}-{digest[:32]}.state"
         self.lock = self.path.with_suffix(".lock")
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold this training's lock; states that were forgotten are deleted.
+        """Hold this training's lock; delete abandoned states.
 
-        Raises `Fault` that names the process which has the lock, and where the folder cannot be written.
+        Raises `Fault` that names the process that holds the lock, or if the folder cannot be written.
         """
         lock = FileLock(self.lock)
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._forget()
+            self._delete_abandoned()
             lock.acquire(timeout=GRACE_S, poll_interval=0.1)
             holder = {"pid": os.getpid(), "host": socket.gethostname(), "folder": str(Path.cwd())}
             self.lock.write_text(json.dumps(holder))
         except Timeout:
-            raise Fault(f"{self._holder()} is at this very training; wait for its end, or stop it") from None
+            raise Fault(f"{self._holder()} runs this training; wait for its end, or stop it") from None
         except OSError as error:
-            raise Fault(f"{reason(error)}; set XDG_STATE_HOME to a folder that can be written") from error
+            raise Fault(f"{reason(error)}; set XDG_STATE_HOME to a writable folder") from error
         try:
             yield
         finally:
@@ -71,27 +73,27 @@ class States:
     def load(self) -> dict[str, Any] | None:
         """Return the state of this training, on the CPU, or None.
 
-        Says on standard error why there is none, where one might be expected.
+        Says on standard error why there is none, if one could be expected.
         """
         try:
             with self.path.open("rb") as file:
                 header, content = file.readline(), memoryview(file.read())
         except FileNotFoundError:
-            self._say_why_afresh()
+            self._say_why_from_the_start()
             return None
         state, digest = content[:-DIGEST], content[-DIGEST:]
         if hashlib.sha256(header + state).hexdigest().encode() == digest:
-            with suppress(Exception):  # what is whole but torch refuses was not written here
+            with suppress(Exception):  # an intact file that torch refuses was not written here
                 loaded = torch.load(io.BytesIO(state), weights_only=True, map_location="cpu")
                 return cast(dict[str, Any], loaded)
         aside = self.path.with_suffix(".damaged")
         self.path.replace(aside)
-        self._say(f"{self.path} is damaged: set aside as {aside.name}; training starts afresh")
+        self._say(f"{self.path} is damaged: moved to {aside.name}; training starts from the beginning")
         return None
 
     def save(self, state: dict[str, Any], epochs: int) -> None:
         """Replace the state on disk, atomically, after `epochs` finished ones."""
-        header = {"epochs": epochs, "inputs": self.inputs}
+        header = {"version": VERSION, "epochs": epochs, "fingerprint": self.fingerprint}
         with replaced(self.path) as file:
             hashed = _Hashed(file)
             hashed.write(json.dumps(header).encode() + b"\n")
@@ -101,7 +103,7 @@ class States:
                 raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
             file.write(hashed.sha256.hexdigest().encode())
         with suppress(OSError):
-            os.utime(self.lock)  # so that a long training's lock is not forgotten
+            os.utime(self.lock)  # so that a long training's lock does not count as abandoned
 
     def discard(self) -> None:
         """Delete the state: the training is finished."""
@@ -113,16 +115,16 @@ class States:
             since = _when(self.lock)
             return f"process {holder['pid']} on {holder['host']}, in {holder['folder']} ({since}),"
         except (OSError, ValueError, KeyError, TypeError):
-            return f"another process, which holds {self.lock},"
+            return f"another process, holding {self.lock},"
 
-    def _forget(self) -> None:
+    def _delete_abandoned(self) -> None:
         for path in self.folder.iterdir():
             with suppress(FileNotFoundError):
-                if time.time() - path.stat().st_mtime > FORGOTTEN_S:
+                if time.time() - path.stat().st_mtime > ABANDONED_S:
                     path.unlink()
 
-    def _say_why_afresh(self) -> None:
-        """Name what differs from the latest training of this network that was stopped, if there is one."""
+    def _say_why_from_the_start(self) -> None:
+        """Name what differs from the latest stopped training of this network, if there is one."""
         states = self.folder.glob(f"{self.name}-*.state")
         stopped = [path for path in states if not _locked(path.with_suffix(".lock"))]
         if not stopped:
@@ -131,12 +133,13 @@ class States:
         with suppress(OSError, ValueError, KeyError, TypeError):
             with latest.open("rb") as file:
                 header = json.loads(file.readline())
-            found = differences(header["inputs"], self.inputs)
+            stopped_at = f"the training that stopped after epoch {header['epochs']} ({_when(latest)})"
+            if header.get("version") != VERSION:
+                self._say(f"starts from the beginning; {stopped_at} is of another version of this program")
+                return
+            found = differences(header["fingerprint"], self.fingerprint)
             more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
-            self._say(
-                f"starts afresh; the training that stopped after epoch {header['epochs']} ({_when(latest)})"
-                f" was another one: {', '.join(found[:NAMED])}{more}"
-            )
+            self._say(f"starts from the beginning; {stopped_at} differs: {', '.join(found[:NAMED])}{more}")
 
     def _say(self, text: str) -> None:
         sys.stderr.write(f"{self.name}: {text}\n")
@@ -156,8 +159,8 @@ class _Hashed:
         self.file.flush()
 
 
-def differences(theirs: Inputs, mine: Inputs) -> list[str]:
-    """Name what differs between two trainings: `train.lr 0.1 -> 0.2`, or only the name of what is long."""
+def differences(theirs: Fingerprint, mine: Fingerprint) -> list[str]:
+    """Name the differences of two trainings: `train.lr 0.1 -> 0.2`, or only the name of a long value."""
     changed = {name: (theirs.get(name), mine.get(name)) for name in {**mine, **theirs}}
     pairs = {name: f"{old} -> {new}" for name, (old, new) in changed.items() if old != new}
     return [f"{name} {pair}" if len(pair) < DIGEST else f"another {name}" for name, pair in pairs.items()]
@@ -166,7 +169,7 @@ def differences(theirs: Inputs, mine: Inputs) -> list[str]:
 def _locked(path: Path) -> bool:
     lock = FileLock(path)
     try:
-        if path.exists():  # else the lock would make it
+        if path.exists():  # otherwise the lock would create it
             lock.acquire(blocking=False)
     except Timeout:
         return True

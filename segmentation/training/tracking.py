@@ -5,72 +5,82 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-import torch
-from torch import Tensor
+import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
 from segmentation.common.files import write_bytes
-from segmentation.inference.dataset_pass import Runner
+from segmentation.inference.runner import Runner
 from segmentation.loading.cache import cached_bytes
-from segmentation.loading.dataset import Batches
-from segmentation.runtime.distributed import world
-from segmentation.training.loop import Pace, Row
+from segmentation.loading.loader import Batches
+from segmentation.loading.transforms import Image, Mask
+from segmentation.runtime.distributed import world_size
+from segmentation.training.loop import EpochMetrics, Throughput
 
 
 def start_line(train: Batches, val: Batches, runner: Runner) -> str:
-    """What a run says of itself before the first epoch."""
+    """Describe a run before its first epoch."""
     count, val_count, size = len(train.dataset), len(val.dataset), train.dataset.size
-    where = runner.device.type + (f", {world()} processes" if world() > 1 else "")
-    line = f"{count} pictures train, {val_count} validate; on {where} in {runner.precision}"
+    where = runner.device.type + (f", {world_size()} processes" if world_size() > 1 else "")
+    line = f"{count} training images, {val_count} validation images; on {where} in {runner.precision}"
     if train.dataset.cache:
         return line
-    wanted = cached_bytes(count + val_count, size)
-    return f"{line}; decoded anew in each epoch, for want of {wanted:,} bytes (machine.cache_bytes, /dev/shm)"
+    needed = f"{cached_bytes(count + val_count, size):,} bytes"
+    return f"{line}; decoded anew in each epoch: caching needs {needed} (machine.cache_bytes, /dev/shm)"
 
 
-def epoch_line(row: Row, epochs: int, pace: Pace) -> str:
-    """One epoch of `epochs` on the console."""
+def epoch_line(metrics: EpochMetrics, epochs: int, throughput: Throughput) -> str:
+    """Return the console's line for one epoch of `epochs`."""
     return (
-        f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  "
-        f"loss {row['train_loss']:.4f}  dice {row['train_dice']:.4f}  "
-        f"val loss {row['val_loss']:.4f}  val dice {row['val_dice']:.4f}  "
-        f"{pace.speed:.0f} pictures/s, {pace.waiting:.1%} waiting for them"
+        f"epoch {metrics['epoch']:>{len(str(epochs))}}/{epochs}  "
+        f"loss {metrics['train_loss']:.4f}  dice {metrics['train_dice']:.4f}  "
+        f"val loss {metrics['val_loss']:.4f}  val dice {metrics['val_dice']:.4f}  "
+        f"{throughput.images_per_second:.0f} images/s, {throughput.waiting:.1%} waiting for data"
     )
 
 
-def write_csv(path: Path, rows: Sequence[Row]) -> None:
+def write_csv(path: Path, history: Sequence[EpochMetrics]) -> None:
     """Write all epochs so far; the file is replaced, never appended to (see files.py)."""
-    lines = [",".join(rows[0]), *(",".join(f"{value:.6g}" for value in row.values()) for row in rows)]
+    lines = [",".join(history[0])]
+    lines += [",".join(f"{value:.6g}" for value in metrics.values()) for metrics in history]
     write_bytes(path, ("\n".join(lines) + "\n").encode())
 
 
 def open_board(folder: Path) -> SummaryWriter:
     """Start a TensorBoard run in a new folder, named by the time, under `folder`."""
-    threading.excepthook = _left_to_the_main_thread
+    threading.excepthook = _leave_to_the_main_thread
     return SummaryWriter(folder / datetime.now().strftime("%Y-%m-%d_%H-%M-%S"))
 
 
-def _left_to_the_main_thread(error: threading.ExceptHookArgs) -> None:
-    # The thread that writes the log prints what its next call in the main thread raises too.
+def _leave_to_the_main_thread(error: threading.ExceptHookArgs) -> None:
+    # The thread that writes the log would print an error that the main thread's next call raises anyway.
     if not issubclass(error.exc_type, OSError):
         threading.__excepthook__(error)
 
 
-def log_epoch(board: SummaryWriter, row: Row, pace: Pace | None = None) -> None:
-    """Log one epoch's scalars; the pace is that of this run, so an earlier run's epochs have none."""
-    epoch = row["epoch"]
+def log_epoch(board: SummaryWriter, metrics: EpochMetrics, throughput: Throughput | None = None) -> None:
+    """Log one epoch's scalars; epochs of an earlier run have no throughput."""
+    epoch = metrics["epoch"]
     for part in ("train", "val"):
-        board.add_scalar(f"loss/{part}", row[f"{part}_loss"], epoch)  # type: ignore[literal-required]
-        board.add_scalar(f"dice/{part}", row[f"{part}_dice"], epoch)  # type: ignore[literal-required]
-    board.add_scalar("dice_report/val", row["val_dice_report"], epoch)
-    board.add_scalar("lr", row["lr"], epoch)
-    if pace:
-        board.add_scalar("pictures_per_second/train", pace.speed, epoch)
-        board.add_scalar("share_of_time_waiting_for_pictures/train", pace.waiting, epoch)
+        board.add_scalar(f"loss/{part}", metrics[f"{part}_loss"], epoch)  # type: ignore[literal-required]
+        board.add_scalar(f"dice/{part}", metrics[f"{part}_dice"], epoch)  # type: ignore[literal-required]
+    board.add_scalar("dice_soft/val", metrics["val_dice_soft"], epoch)
+    board.add_scalar("lr", metrics["lr"], epoch)
+    if throughput:
+        board.add_scalar("images_per_second/train", throughput.images_per_second, epoch)
+        board.add_scalar("share_of_time_waiting_for_data/train", throughput.waiting, epoch)
 
 
-def log_pictures(board: SummaryWriter, epoch: int, images: Tensor, masks: Tensor, predicted: Tensor) -> None:
-    """Log pictures `(N, 3, H, W)` uint8 above truth and prediction `(N, 1, H, W)`, 0 or 1."""
-    shown = [images, *(mask.expand_as(images) * 255 for mask in (masks, predicted))]
-    board.add_images("validation: picture, truth, prediction", torch.cat(shown, dim=2), epoch)
+def log_images(
+    board: SummaryWriter,
+    epoch: int,
+    images: Sequence[Image],
+    targets: Sequence[Mask],
+    predictions: Sequence[Mask],
+) -> None:
+    """Log images above their target and predicted masks, all of one size."""
+    shown = [
+        np.concatenate([image, *(np.repeat(mask[..., None] * 255, 3, axis=2) for mask in masks)])
+        for image, *masks in zip(images, targets, predictions, strict=True)
+    ]
+    board.add_images("validation: image, target, prediction", np.stack(shown), epoch, dataformats="NHWC")
     board.flush()

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segmentation.common.errors import InputError
 from segmentation.common import dataset_layout as layout
+from segmentation.common.errors import InputError
 from segmentation.splitting import evenly_spaced, split_dataset
 
 TRAINVAL, TEST = [f"a_{i}" for i in range(25)], [f"b_{i}" for i in range(5)]

@@ -1,4 +1,4 @@
-"""The sample pictures' cats and dogs: breeds, poses and heads, made of shapes.
+"""The sample images' cats and dogs: breeds, poses and heads, made of shapes.
 
 Coordinates as in `shapes`; every animal faces +x, or the onlooker.
 """
@@ -12,7 +12,7 @@ from segmentation.sources.sample.shapes import XY, Part, Points, ellipse, moved,
 
 
 class Breed(NamedTuple):
-    """What the pictures of one breed have in common; everything else is drawn per picture."""
+    """What the images of one breed have in common; everything else is drawn per image."""
 
     name: str
     species: int  # 1 cat, 2 dog

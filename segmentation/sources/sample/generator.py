@@ -2,7 +2,7 @@
 
 Animals and surroundings share one palette, the same textures and the same round and pointed parts,
 so that no threshold and no average mask finds the animal, while a network that sees shapes does.
-Every picture has a random stream of its own, from (seed, index): its bytes depend on nothing else.
+Every image has a random stream of its own, from (seed, index): its bytes depend on nothing else.
 """
 
 from pathlib import Path
@@ -30,9 +30,9 @@ from segmentation.sources.sample.painting import PALETTE, add, apart, photograph
 from segmentation.sources.sample.scenery import thing
 from segmentation.sources.sample.shapes import XY, Part, moved
 
-PICTURES = 400
-PER_BREED = PICTURES // len(BREEDS)
-TEST_EVERY = 4  # each breed's every fourth picture tests
+IMAGE_COUNT = 400
+PER_BREED = IMAGE_COUNT // len(BREEDS)
+TEST_EVERY = 4  # each breed's every fourth image tests
 
 Bytes = NDArray[np.uint8]
 
@@ -40,20 +40,20 @@ Bytes = NDArray[np.uint8]
 def write_sample(folder: Path, seed: int) -> None:
     """Fill the empty `folder` with 400 drawn pets, 300 to train and validate, 100 to test.
 
-    JPEG pictures of 128 to 200 px on the longer side, with trimaps and lists as in Oxford-IIIT Pet
+    JPEG images of 128 to 200 px on the longer side, with trimaps and lists as in Oxford-IIIT Pet
     (https://www.robots.ox.ac.uk/~vgg/data/pets/). The same `seed` (an integer >= 0) gives the same bytes.
     """
     for path in (IMAGES, TRIMAPS):
         (folder / path).mkdir(parents=True)
-    for index in range(PICTURES):
-        picture, trimap = draw(seed, index)
-        Image.fromarray(picture).save(image_path(folder, _id(index)), quality=90)
+    for index in range(IMAGE_COUNT):
+        image, trimap = draw(seed, index)
+        Image.fromarray(image).save(image_path(folder, _id(index)), quality=90)
         Image.fromarray(trimap).save(trimap_path(folder, _id(index)))
     _write_lists(folder)
 
 
 def draw(seed: int, index: int) -> tuple[Bytes, Bytes]:
-    """Draw one animal in a scene: the picture (H, W, 3), RGB, and its trimap (H, W)."""
+    """Draw one animal in a scene: the image (H, W, 3), RGB, and its trimap (H, W)."""
     rng = default_rng(SeedSequence([seed, index]))
     long, short = int(rng.integers(128, 201)), rng.uniform(0.7, 1.0)
     width, height = (long, int(long * short)) if rng.random() < 0.6 else (int(long * short), long)
@@ -111,7 +111,7 @@ def _id(index: int) -> str:
 def _write_lists(folder: Path) -> None:
     """Write list.txt, trainval.txt and test.txt: ID CLASS-ID SPECIES BREED-ID."""
     lines = []
-    for index in range(PICTURES):
+    for index in range(IMAGE_COUNT):
         breed = _breed(index)
         kin = [other for other in BREEDS if other.species == breed.species]
         lines.append(f"{_id(index)} {BREEDS.index(breed) + 1} {breed.species} {kin.index(breed) + 1}\n")

@@ -1,4 +1,4 @@
-"""Colours, textures, light and brush of the sample pictures.
+"""Colours, textures, light and brush of the sample images.
 
 Colours are float32 in [0, 1]; canvases are (H, W, 3), RGB.
 """
@@ -74,9 +74,9 @@ def photographed(rng: Generator, canvas: Floats) -> NDArray[np.uint8]:
     x, y = np.linspace(-1, 1, width, dtype=np.float32), np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     light = rng.uniform(0.92, 1.06) + rng.uniform(-0.12, 0.12) * x + rng.uniform(-0.12, 0.12) * y
     tint = rng.uniform(0.94, 1.06, 3).astype(np.float32)
-    picture = cv2.GaussianBlur(canvas * light[..., None] * tint, (0, 0), rng.uniform(0.3, 0.7))
+    image = cv2.GaussianBlur(canvas * light[..., None] * tint, (0, 0), rng.uniform(0.3, 0.7))
     grain = rng.standard_normal(canvas.shape, dtype=np.float32) * rng.uniform(0.004, 0.015)
-    return np.rint((picture + grain).clip(0, 1) * 255).astype(np.uint8)
+    return np.rint((image + grain).clip(0, 1) * 255).astype(np.uint8)
 
 
 def _noise(rng: Generator, height: int, width: int, cell: float, stretch: float = 1.0) -> Floats:

@@ -1,4 +1,4 @@
-"""Outlines of the things that stand around the sample pictures' animals.
+"""Outlines of the things that stand around the sample images' animals.
 
 They are made of the same shapes, at the same sizes, as heads, bodies, legs and ears:
 what tells an animal is how its parts belong together. Coordinates as in `shapes`.

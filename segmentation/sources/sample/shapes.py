@@ -1,4 +1,4 @@
-"""The shapes that the sample pictures' animals and things are made of.
+"""The shapes that the sample images' animals and things are made of.
 
 A figure is a list of parts, painted in order. Local coordinates: x to the right, y down, the ground
 at y = 0, a figure about one unit long or tall. Nothing here knows pixels or colours.

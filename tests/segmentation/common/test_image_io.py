@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segmentation.common.errors import InputError
 from segmentation.common import dataset_layout as layout
+from segmentation.common.errors import InputError
 from segmentation.common.image_io import FORMATS, open_rgb, read_trimap
 from segmentation.splitting import check_pair
 

@@ -6,9 +6,9 @@ import torch
 from conftest import DEFAULTS
 from torch import Tensor
 
-from segmentation.common.errors import InputError
 from segmentation.common import dataset_layout as layout
 from segmentation.common.dataset_layout import TRAINVAL, read_list
+from segmentation.common.errors import InputError
 from segmentation.common.image_io import read_image, read_trimap
 from segmentation.loading.dataset import Batches, EpochSampler, SegmentationDataset
 from segmentation.training.augmentation import Augmentation

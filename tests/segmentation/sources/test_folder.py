@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segmentation.common.errors import InputError
 from segmentation.common import dataset_layout as layout
+from segmentation.common.errors import InputError
 from segmentation.common.image_io import read_trimap
 from segmentation.sources.folder import write_folder
 from segmentation.splitting import split_dataset

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from segmentation.common.errors import InputError
 from segmentation.common import dataset_layout as layout
+from segmentation.common.errors import InputError
 from segmentation.sources.oxford_pets import default_cache, write_pets
 
 REAL = Path(__file__).parents[4] / "shared/data/pets-original-100"

@@ -4,8 +4,8 @@ import pytest
 import torch
 from conftest import DEFAULTS
 
-from segmentation.common.errors import Fault
 from segmentation.common.dataset_layout import TRAINVAL, read_list
+from segmentation.common.errors import Fault
 from segmentation.inference.dataset_pass import Normalization, Runner, score
 from segmentation.loading.dataset import Batches, SegmentationDataset
 from segmentation.models.build import NAMES, build_model

@@ -1,0 +1,81 @@
+"""From images of any size to logits, probabilities and masks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from segmentation.inference.runner import Runner
+from segmentation.loading.transforms import (
+    Image,
+    Mask,
+    Normalization,
+    resize_image,
+    resize_probabilities,
+    to_tensor,
+)
+from segmentation.models.checkpoints import Checkpoint
+from segmentation.runtime.devices import choose_device, choose_precision, to_device
+from segmentation.scoring.threshold import is_foreground
+
+BATCH_SIZE = 8
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A network with all that it takes to predict; `size` is the side in pixels of the square that it sees.
+
+    The network must be on the device of the `runner`. Every method puts it into evaluation mode.
+    """
+
+    model: nn.Module
+    runner: Runner
+    size: int
+    threshold: float
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Checkpoint, device: torch.device | None = None) -> "Predictor":
+        """Return the predictor of a checkpoint, on the best device here or on `device`.
+
+        It normalises as in training and computes in the number format of the training; a network trained in
+        bfloat16 falls back to float32 if the device has no bfloat16.
+        """
+        meta, device = checkpoint.meta, device or choose_device()
+        precision = "float32" if meta.precision == "float32" else choose_precision("auto", device)
+        runner = Runner(device, precision, Normalization(meta.mean, meta.std))
+        return cls(to_device(checkpoint.model, device), runner, meta.size, meta.threshold)
+
+    @torch.inference_mode()
+    def logits(self, images: Tensor) -> Tensor:
+        """Map uint8 images `(N, 3, size, size)` to float32 logits `(N, 1, size, size)` on the device."""
+        self.model.eval()
+        return self.runner.logits(self.model, images)
+
+    def probabilities(
+        self, images: Sequence[Image], own_size: bool = True, batch_size: int = BATCH_SIZE
+    ) -> list[NDArray[np.float32]]:
+        """Return the probability of foreground of each pixel of `images`, which may differ in size.
+
+        Each result has the height and width of its image, or `(size, size)` without `own_size`.
+        """
+        results = []
+        for start in range(0, len(images), batch_size):
+            batch = images[start : start + batch_size]
+            squares = torch.stack([to_tensor(resize_image(image, self.size)) for image in batch])
+            for image, square in zip(batch, torch.sigmoid(self.logits(squares)).cpu().numpy(), strict=True):
+                height, width = image.shape[:2] if own_size else (self.size, self.size)
+                results.append(resize_probabilities(square[0], height, width))
+        return results
+
+    def masks(
+        self, images: Sequence[Image], own_size: bool = True, batch_size: int = BATCH_SIZE
+    ) -> list[Mask]:
+        """Return the mask of each image, 0 or 1, in the sizes of `probabilities`.
+
+        Probabilities are resized first and thresholded after, so that edges are smooth.
+        """
+        found = self.probabilities(images, own_size, batch_size)
+        return [is_foreground(each, self.threshold).astype(np.uint8) for each in found]

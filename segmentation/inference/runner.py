@@ -1,0 +1,35 @@
+"""The forward pass: the same in training and in prediction."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from segmentation.loading.transforms import Normalization, normalize
+from segmentation.runtime.devices import autocast
+
+
+@dataclass(frozen=True)
+class Runner:
+    """How images run through a network: on which device, in which number format, normalised by what."""
+
+    device: torch.device
+    precision: str
+    normalization: Normalization
+
+    @cached_property
+    def _mean_and_std(self) -> tuple[Tensor, Tensor]:
+        # Once, not at each call: a copy to the device waits for it.
+        mean, std = (torch.tensor(each, device=self.device).view(1, 3, 1, 1) for each in self.normalization)
+        return mean, std
+
+    def logits(self, model: nn.Module, images: Tensor) -> Tensor:
+        """Map uint8 images `(N, 3, H, W)` on any device to float32 logits `(N, 1, H, W)` on this device."""
+        images = images.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
+        with autocast(self.device, self.precision):
+            return model(normalize(images, *self._mean_and_std)).float()
+
+    def targets(self, masks: Tensor) -> Tensor:
+        """Move uint8 masks to the device, as float32 0 and 1."""
+        return masks.to(self.device, non_blocking=True).float()

@@ -1,0 +1,53 @@
+"""All that decides the result of a training, by name: what a stopped training must share to be resumed."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from segmentation.common.artifacts import RAW
+from segmentation.common.errors import InputError
+from segmentation.inference.runner import Runner
+from segmentation.params import Params
+from segmentation.runtime.distributed import world_size
+from segmentation.training.outputs import used_params
+
+PIPELINE = Path("dvc.yaml")
+
+
+def fingerprint(stage: str, params: Params, runner: Runner) -> dict[str, Any]:
+    """Return the values of all params and machine properties, and the hashes of all files, that matter.
+
+    The files are those that `stage` declares in dvc.yaml, except for the images: the hash in
+    data/split.json covers them. Raises `InputError` if dvc.yaml does not declare the stage.
+    """
+    values = {
+        f"{group}.{key}": value
+        for group, leaves in used_params(params).items()
+        for key, value in leaves.items()
+    }
+    machine = {
+        "torch": torch.__version__,
+        "device": runner.device.type,
+        "precision": runner.precision,
+        "processes": world_size(),
+    }
+    hashes = {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in declared_files(stage)}
+    return values | machine | hashes
+
+
+def declared_files(stage: str) -> Iterator[Path]:
+    """Yield the files that a stage depends on by dvc.yaml, in order, without those in data/raw."""
+    try:
+        deps = yaml.safe_load(PIPELINE.read_text(encoding="utf-8"))["stages"][stage]["deps"]
+        paths = sorted(Path(dep) for dep in deps if Path(dep) != RAW)
+    except FileNotFoundError:
+        raise InputError(f"{PIPELINE}: no such file; run from the folder that holds it") from None
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(f"{PIPELINE}: declares no stage {stage} with deps ({reason[:200]})") from None
+    for path in paths:
+        yield from sorted(path.rglob("*.py")) if path.is_dir() else [path]
