@@ -9,7 +9,7 @@ class InputError(Exception):
 
 
 class Fault(Exception):
-    """The input may be right, but the run cannot go on: a full disk, a diverged loss. Exit status 1."""
+    """The input may be right, but the run cannot continue: a full disk, a diverged loss. Exit status 1."""
 
 
 def reason(error: OSError) -> str:

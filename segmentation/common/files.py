@@ -31,9 +31,9 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 @contextmanager
 def replaced(path: Path) -> Iterator[IO[bytes]]:
-    """Yield a file that takes the place of the one at `path` when the block ends without an error.
+    """Yield a file that replaces the one at `path` if the block ends without an error.
 
-    On an error, what was at `path` before stays as it was; `Fault` where it cannot be written.
+    On an error the previous file stays intact. Raises `Fault` if it cannot be written.
     """
     with fault(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,15 +52,15 @@ def replaced(path: Path) -> Iterator[IO[bytes]]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON; NaN and infinity are refused, for other readers' sake."""
+    """Write `value` as indented JSON; NaN and infinity, which are no JSON, are refused."""
     write_bytes(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
 
 
 @contextmanager
 def rebuilt_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty folder that takes the place of `path` when the block ends without an error.
+    """Yield an empty folder that replaces the one at `path` if the block ends without an error.
 
-    On an error, what was at `path` before stays as it was; `Fault` where the folder cannot be written.
+    On an error the previous folder stays intact. Raises `Fault` if it cannot be written.
     """
     with fault(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,15 +81,17 @@ def rebuilt_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def fault(path: Path) -> Iterator[None]:
-    """Say of a system error, which may name a temporary file or none, what could not be written."""
+    """Turn a system error, which may name a temporary file or none, into a `Fault` that names `path`."""
     try:
         yield
     except OSError as error:
-        raise Fault(f"{path} could not be written ({reason(error)}); what was there is as it was") from error
+        raise Fault(
+            f"{path} could not be written ({reason(error)}); its previous content is intact"
+        ) from error
 
 
 def _prefix(path: Path) -> str:
-    """Begin the name of a temporary file beside `path`; those of processes that were killed are removed."""
+    """Return the prefix of a temporary file beside `path`; delete the leftovers of killed processes."""
     start = f".{path.name}.tmp-{socket.gethostname()}-"
     for left in path.parent.glob(f"{glob.escape(start)}*"):
         pid = left.name.removeprefix(start).split("-")[0]
@@ -115,7 +117,7 @@ def _umask() -> int:
 
 
 def read_json(path: Path, stage: str, kind: type[T]) -> T:
-    """Read the JSON that `stage` wrote; raises `InputError` where it is missing or not of the `kind`."""
+    """Read the JSON that `stage` wrote; raises `InputError` if it is missing or not of the `kind`."""
     try:
         return TypeAdapter(kind).validate_json(path.read_bytes(), strict=True)
     except FileNotFoundError:

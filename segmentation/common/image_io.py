@@ -38,11 +38,11 @@ def open_rgb(path: Path) -> Image.Image:
     """Decode an image, whatever format its content has, to RGB; of an animation, the first frame.
 
     EXIF orientation is not applied: a mask belongs to the pixels as they are stored.
-    Raises `InputError` where the file is missing, does not decode or has more than 8 bits a channel.
+    Raises `InputError` if the file is missing, does not decode or has more than 8 bits per channel.
     """
     with _opened(path, "an image") as image:
         if image.mode.startswith(("I", "F")):  # converting these would clip almost all to white
-            raise InputError(f"{path}: has more than 8 bits a channel; save it with 8")
+            raise InputError(f"{path}: has more than 8 bits per channel; save it with 8")
         if "transparency" in image.info:  # Pillow warns without this step
             return image.convert("RGBA").convert("RGB")
         return image.convert("RGB")
@@ -57,7 +57,7 @@ def read_labels(path: Path) -> NDArray[np.generic]:
     """Return a label image as the array of values that are stored: palette indices, not colours.
 
     The shape is `(H, W)` for one channel, `(H, W, C)` otherwise.
-    Raises `InputError` where the file is missing or does not decode.
+    Raises `InputError` if the file is missing or does not decode.
     """
     with _opened(path, "a mask") as image:
         return np.asarray(image)
@@ -66,14 +66,14 @@ def read_labels(path: Path) -> NDArray[np.generic]:
 def read_trimap(path: Path) -> NDArray[np.uint8]:
     """Return a trimap as an `(H, W)` array of 1 (pet), 2 (background) and 3 (border).
 
-    Raises `InputError` where the file is missing, does not decode or holds anything else.
+    Raises `InputError` if the file is missing, does not decode or contains anything else.
     """
     labels = read_labels(path)
     if labels.ndim != 2 or labels.dtype != np.uint8:
-        raise InputError(f"{path}: a trimap has one channel of 8 bits, not {labels.shape} {labels.dtype}")
+        raise InputError(f"{path}: a trimap has one 8-bit channel, not {labels.shape} {labels.dtype}")
     values = np.flatnonzero(np.bincount(labels.ravel(), minlength=256))
     if not set(values) <= set(PART_VALUES.values()):
-        raise InputError(f"{path}: a trimap holds 1, 2 and 3 only, not {', '.join(map(str, values[:8]))}")
+        raise InputError(f"{path}: a trimap contains only 1, 2 and 3, not {', '.join(map(str, values[:8]))}")
     return labels.astype(np.uint8, copy=False)
 
 

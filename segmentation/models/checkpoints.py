@@ -103,7 +103,7 @@ def _read(path: Path) -> dict[str, Any]:
             raise ValueError(f"{broken} is damaged")
     content = torch.load(path, map_location="cpu", weights_only=True)
     if not isinstance(content, dict):
-        raise ValueError("it holds no mapping")
+        raise ValueError("it contains no mapping")
     return content
 
 

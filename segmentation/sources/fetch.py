@@ -1,6 +1,6 @@
 """Fetching a big file over a network that may break, once per machine.
 
-What was fetched is kept in a cache and found there by its md5. A broken transfer goes on where it
+What was fetched is kept in a cache and found there by its md5. An interrupted transfer resumes where it
 stopped (RFC 9110, section 14: Range requests), in a later process too.
 """
 
@@ -24,14 +24,14 @@ from segmentation.common.errors import Fault, InputError
 
 
 class Patience(NamedTuple):
-    """How long to put up with a bad network; times in seconds."""
+    """Limits for a bad network; times in seconds."""
 
     connect: float = 10.0
     read: float = 60.0  # without a single byte, or with fewer than `slowest` a second
     slowest: int = 1000
-    tries: int = 5  # in a row that brought nothing
-    total: int = 500  # transfers of one file, each of which broke off after it had brought something
-    backoff: float = 1.0  # doubled after each try that brought nothing
+    tries: int = 5  # in a row without any progress
+    total: int = 500  # transfers of one file that were interrupted after some progress
+    backoff: float = 1.0  # doubled after each try without progress
 
 
 PATIENCE = Patience()
@@ -44,7 +44,7 @@ class _Broken(Exception):
 
 
 class _Slow(_Broken):
-    """A transfer that would take for ever."""
+    """A transfer too slow to finish."""
 
 
 def fetch(url: str, md5: str, cache: Path, patience: Patience = PATIENCE) -> Path:
@@ -54,8 +54,8 @@ def fetch(url: str, md5: str, cache: Path, patience: Patience = PATIENCE) -> Pat
     `cache/MD5.tar.gz`; beside it lie `MD5.part` while it is incomplete, and `MD5.lock`, which keeps
     two processes from fetching it at once.
 
-    Raises InputError for a bad address or md5, for a network that stays broken, for an error that the
-    server reports, and for a file with another md5; Fault where the cache cannot be written.
+    Raises InputError for a bad address or md5, for a network that does not recover, for an error that the
+    server reports, and for a file with another md5; Fault if the cache cannot be written.
     """
     md5 = md5.lower()
     if not re.fullmatch("[0-9a-f]{32}", md5):
@@ -132,7 +132,7 @@ def _fetch_whole(url: str, part: Path, patience: Patience) -> bool:
             if fruitless >= patience.tries:
                 break
             time.sleep(min(patience.backoff * 2**fruitless, _LONGEST_PAUSE))
-    raise InputError(f"{url}: {problem}, again and again; check the network, then run again to go on")
+    raise InputError(f"{url}: {problem}, repeatedly; check the network, then run again to resume")
 
 
 def _session(patience: Patience) -> requests.Session:
@@ -168,7 +168,7 @@ def _fetch_piece(session: requests.Session, url: str, part: Path, patience: Pati
             _save(response, part, size, _piece_total(response, part, size), patience)
             return True
         status = f"{response.status_code} {response.reason}"
-        raise InputError(f"{url}: the server answers {status}; check the address, or try again later")
+        raise InputError(f"{url}: the server answered {status}; check the address, or try again later")
 
 
 def _piece_total(response: requests.Response, part: Path, start: int) -> int | None:
@@ -176,7 +176,7 @@ def _piece_total(response: requests.Response, part: Path, start: int) -> int | N
     match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
     if match is None or int(match[1]) != start:
         part.unlink(missing_ok=True)  # so that the next request asks for everything
-        raise _Broken("the server sends another part of the file than it was asked for")
+        raise _Broken("the server sent a different part of the file than requested")
     return None if match[2] == "*" else int(match[2])
 
 
@@ -194,12 +194,14 @@ def _save(response: requests.Response, part: Path, size: int, total: int | None,
                 bar.update(len(piece))
                 if (seconds := time.monotonic() - looked) > patience.read:
                     if size - had < patience.slowest * seconds:
-                        raise _Slow(f"brought only {size - had} bytes in {seconds:.0f} s")
+                        raise _Slow(f"received only {size - had} bytes in {seconds:.0f} s")
                     looked, had = time.monotonic(), size
             file.flush()
             os.fsync(file.fileno())
         except urllib3.exceptions.HTTPError as error:
-            raise _Broken(f"broke off after {size} of {total or '?'} bytes ({_root_cause(error)})") from error
+            raise _Broken(
+                f"interrupted after {size} of {total or '?'} bytes ({_root_cause(error)})"
+            ) from error
     if total is not None and size < total:
         raise _Broken(f"the server sent only {size} of {total} bytes")
 

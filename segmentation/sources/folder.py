@@ -29,12 +29,12 @@ def write_folder(folder: Path, path: Path, test_fraction: float, seed: int) -> N
 
     Without list files a share `test_fraction`, drawn at random by `seed`, tests. An image without a
     mask, a mask without an image and whatever does not decode are listed all the same: the split
-    names them. Raises `InputError` where a part of `path` is missing or ambiguous.
+    names them. Raises `InputError` if a part of `path` is missing or ambiguous.
     """
     images = _files(path / "images")
     masks, trimaps = path / "masks", _either(path, "trimaps")
     if masks.is_dir() == trimaps.is_dir():
-        raise InputError(f"{path}: needs one of the folders masks/ and trimaps/ beside images/")
+        raise InputError(f"{path}: needs exactly one of the folders masks/ and trimaps/ besides images/")
     labels = _files(masks if masks.is_dir() else trimaps)
     ids = sorted(images.keys() | labels.keys())
     trainval, test = _lists(path, ids, test_fraction, seed)
@@ -68,7 +68,9 @@ def _write_trimap(mask: Path, destination: Path) -> None:
         shutil.copyfile(mask, destination)  # the split names what does not decode
         return
     if lossy:
-        raise InputError(f"{mask}: masks must be lossless, or noise counts as foreground; save them as PNG")
+        raise InputError(
+            f"{mask}: masks must be lossless, or compression noise counts as foreground; save them as PNG"
+        )
     Image.fromarray(trimap).save(destination)
 
 
@@ -84,19 +86,21 @@ def _files(folder: Path) -> dict[str, Path]:
     for file in sorted(folder.iterdir()):
         if file.is_file() and not file.name.startswith("."):
             if not layout.is_plain(file.stem):
-                raise InputError(f"{folder}: {file.name!r} cannot stand in a list; rename it")
+                raise InputError(f"{folder}: {file.name!r} cannot be written in a list; rename it")
             if file.stem in found:
-                raise InputError(f"{folder}: {found[file.stem].name} and {file.name} differ by suffix only")
+                raise InputError(
+                    f"{folder}: {found[file.stem].name} and {file.name} differ only by suffix; rename one"
+                )
             found[file.stem] = file
     if not found:
-        raise InputError(f"{folder}: holds no files")
+        raise InputError(f"{folder}: contains no files")
     return found
 
 
 def _lists(path: Path, ids: list[str], test_fraction: float, seed: int) -> tuple[list[str], list[str]]:
     trainval, test = _either(path, "trainval.txt"), _either(path, "test.txt")
     if trainval.is_file() != test.is_file():
-        raise InputError(f"{path}: needs both of trainval.txt and test.txt, or neither")
+        raise InputError(f"{path}: needs both trainval.txt and test.txt, or neither")
     if trainval.is_file():
         known = set(ids)
         named = [

@@ -39,4 +39,6 @@ def write_pets(
     }.items():
         found = folder / path
         if not (found.is_file() if path.suffix else found.is_dir()):
-            raise InputError(f"{url}: the archive has no {path}; use the official one or one like it")
+            raise InputError(
+                f"{url}: the archive has no {path}; use the official one, or one with the same layout"
+            )

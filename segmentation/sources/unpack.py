@@ -33,7 +33,7 @@ def unpack(archive: Path, destination: Path, max_bytes: int = MAX_BYTES) -> None
     been unpacked by then: the caller discards `destination`.
 
     Raises InputError for an archive that is damaged or none, that claims more than `max_bytes` in all, and
-    for a member that is not a file or folder inside `destination`; Fault where it cannot be read or written.
+    for a member that is not a file or folder inside `destination`; Fault if it cannot be read or written.
     Source of the rules: PEP 706, whose `data` filter stays on behind the stricter check made here.
     """
     if not hasattr(tarfile, "data_filter"):
@@ -46,9 +46,7 @@ def unpack(archive: Path, destination: Path, max_bytes: int = MAX_BYTES) -> None
                 total += member.size
                 if total > max_bytes or count >= MAX_MEMBERS:
                     claim = f"{total:,} bytes in {count + 1:,} members"
-                    raise InputError(
-                        f"{archive}: claims {claim} and more, which is too much; use another archive"
-                    )
+                    raise InputError(f"{archive}: claims to hold {claim} or more; use another archive")
                 if not PurePosixPath(member.name).name.startswith("._"):
                     # No attributes: modes as the user's umask has them, whatever the archive says.
                     tar.extract(member, destination, set_attrs=False, filter="data")
@@ -91,4 +89,4 @@ def _check_end(archive: Path, tar: tarfile.TarFile) -> None:
 
 def _damaged(archive: Path, error: Exception) -> str:
     reason = str(error).splitlines()[0].rstrip(":") if str(error) else type(error).__name__
-    return f"{archive}: damaged, or not a tar archive ({reason}); get it again"
+    return f"{archive}: damaged, or not a tar archive ({reason}); download it again"
