@@ -19,7 +19,7 @@ def groups(group: type[Group] = Params) -> list[type[Group]]:
 
 
 def leaves(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    found = {}
+    found: dict[str, Any] = {}
     for key, value in values.items():
         found |= leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return found
