@@ -1,16 +1,21 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
 import yaml
+from filelock import FileLock
 
+from segmentation.common.command_line import command_line, run
 from segmentation.params import load_params
 from segmentation.sources.sample.generator import write_sample
 
@@ -18,6 +23,7 @@ ROOT = Path(__file__).parents[1]
 DEFAULTS = load_params(ROOT / "params.yaml")
 
 TRAINING = ["train_unet", "train_resnet", "evaluate"]
+STAGES = ["download", "split", "compute_stats", *TRAINING]
 
 # A run that takes seconds: what is tested is the plumbing, not the scores.
 TINY = {
@@ -27,6 +33,8 @@ TINY = {
     "train.epochs": 2,
     "evaluate.bootstrap": 100,
 }
+
+IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ  # of pytest-xdist: one of several processes that run tests
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -66,11 +74,14 @@ class Faults:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Faults(), "faults")
+    if IS_WORKER:  # each worker, and what it starts, has a core: threads that compete for cores cost far more
+        torch.set_num_threads(1)
+        os.environ["OMP_NUM_THREADS"] = "1"
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     faults, path = config.pluginmanager.get_plugin("faults"), config.getoption("--faults", None)
-    if path and faults:
+    if path and faults and not IS_WORKER:
         before, _, rest = path.read_text().partition("<!-- faults -->")
         _, _, after = rest.partition("<!-- /faults -->")
         path.write_text(f"{before}<!-- faults -->\n{faults.table()}\n<!-- /faults -->{after}")
@@ -107,9 +118,28 @@ def make_project(folder: Path) -> Path:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
     set_params(folder, **{key.replace(".", "__"): value for key, value in TINY.items()})
-    git = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost"]
-    for command in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "start"]):
-        subprocess.run([*git, *command], cwd=folder, check=True)
+    git(folder, "init", "-q")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "-m", "start")
+    return folder
+
+
+def git(project: Path, *arguments: str) -> None:
+    """Run a `git` command as somebody."""
+    somebody = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
+    subprocess.run(["git", *somebody, *arguments], cwd=project, check=True)
+
+
+def built_once(factory: pytest.TempPathFactory, name: str, build: Callable[[Path], object]) -> Path:
+    """Return the folder that `build` fills, at the first call of the whole test run: its workers share it."""
+    base = factory.getbasetemp().parent if IS_WORKER else factory.getbasetemp()
+    folder, done = base / name, base / f"{name}.done"
+    with FileLock(base / f"{name}.lock"):
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            build(folder)
+            done.touch()
     return folder
 
 
@@ -128,18 +158,42 @@ def states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "states/binary-segmentation-pipeline"
 
 
-@pytest.fixture(scope="session")
-def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sample pictures of seed 0; not to be changed."""
-    folder = tmp_path_factory.mktemp("sample")
-    write_sample(folder, seed=0)
-    return folder
-
-
 @pytest.fixture(autouse=True)
 def _same_randomness() -> Iterator[None]:
     torch.manual_seed(0)
     yield
+
+
+class Ended(NamedTuple):
+    """How a command ended, and what it printed."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def run_here(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Callable[[Path, str], Ended]]:
+    """Runs `python -m MODULE` in a project, but in this process, which saves the imports."""
+
+    def run_module(project: Path, name: str) -> Ended:
+        module = import_module(name)
+        monkeypatch.chdir(project)
+        monkeypatch.setattr(sys, "argv", [f"{name.replace('.', '/')}.py"])
+        capsys.readouterr()
+        status = 0
+        try:
+            run(module.main, command_line(module.__doc__))
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+        return Ended(status, *capsys.readouterr())
+
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield run_module
+    for number, handler in handlers.items():  # a command sets its own
+        signal.signal(number, handler)
 
 
 def run_stage(project: Path, stage: str, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -171,30 +225,52 @@ def ran(output: str) -> list[str]:
     return re.findall(r"Running stage '(\w+)'", output)
 
 
+def timed_sample(folder: Path) -> None:
+    """Write the sample images of seed 0, and beside the folder how many seconds of a core that took."""
+    started = time.process_time()
+    write_sample(folder, seed=0)
+    folder.with_suffix(".seconds").write_text(str(time.process_time() - started))
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample images of seed 0; not to be changed."""
+    return built_once(tmp_path_factory, "sample", timed_sample)
+
+
+def first_repro(project: Path) -> None:
+    """Make a tiny project and run `dvc repro` in it; commit what it leaves."""
+    make_project(project)
+    (project / "dvc.lock").unlink(missing_ok=True)
+    assert ran(dvc(project, "repro")) == STAGES
+    git(project, "commit", "-qam", "run")
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project after its first `dvc repro`, committed; not to be changed."""
-    project = make_project(tmp_path_factory.mktemp("finished"))
-    (project / "dvc.lock").unlink(missing_ok=True)
-    output = dvc(project, "repro")
-    assert ran(output) == ["download", "split", "compute_stats", *TRAINING]
-    subprocess.run(
-        ["git", "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-qam", "run"],
-        cwd=project, check=True,
-    )  # fmt: skip
-    return project
+    return built_once(tmp_path_factory, "finished", first_repro)
 
 
 @pytest.fixture(scope="session")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def prepared(tmp_path_factory: pytest.TempPathFactory, sample: Path) -> Path:
     """A tiny project with data, split and stats; not to be changed."""
-    project = make_project(tmp_path_factory.mktemp("prepared"))
-    for stage in ("download", "split", "compute_stats"):
-        assert run_stage(project, stage).returncode == 0
-    return project
+
+    def prepare(project: Path) -> None:
+        make_project(project)
+        shutil.copytree(sample, project / "data/raw")  # what the first stage writes, without its seconds
+        for stage in ("split", "compute_stats"):
+            assert run_stage(project, stage).returncode == 0
+
+    return built_once(tmp_path_factory, "prepared", prepare)
 
 
 @pytest.fixture
 def project(prepared: Path, tmp_path: Path) -> Path:
     """A copy of the prepared project, to be changed at will."""
-    return Path(shutil.copytree(prepared, tmp_path / "project", symlinks=True))
+    return copied(prepared, tmp_path)
+
+
+def copied(project: Path, folder: Path) -> Path:
+    """A copy of a project in `folder`."""
+    return Path(shutil.copytree(project, folder / "project", symlinks=True))

@@ -40,7 +40,7 @@ def test_every_preset_is_valid_and_complete(path: Path) -> None:
 
 
 def test_every_leaf_is_commented() -> None:
-    for path in (ROOT / "params.yaml", ROOT / "presets/report.yaml"):
+    for path in (ROOT / "params.yaml", ROOT / "presets/lab_report.yaml"):
         bare = [
             line
             for line in path.read_text().splitlines()
@@ -49,12 +49,12 @@ def test_every_leaf_is_commented() -> None:
         assert all("_url:" in line or "_md5:" in line for line in bare), bare
 
 
-def test_the_report_preset_is_the_report() -> None:
-    params = load_params(ROOT / "presets/report.yaml")
+def test_the_lab_report_preset_is_the_lab_report() -> None:
+    params = load_params(ROOT / "presets/lab_report.yaml")
     assert params.data.source == "oxford-iiit-pet"
     assert params.data.foreground == ["pet", "border"]
     assert params.data.val_fraction == 0.1 and params.data.limit is None
-    assert params.image.model_dump() == {"size": 512, "normalize": "report"}
+    assert params.image.model_dump() == {"size": 512, "normalize": "lab_report"}
     assert params.model.model_dump() == {"width": 64, "dropout": 0.1, "init": "he"}
     assert params.augment.model_dump() == {
         "affine": 0.5,
@@ -72,13 +72,13 @@ def test_the_report_preset_is_the_report() -> None:
         "optimizer": "adam",
         "schedule": "constant",
         "warmup": 0.0,
-        "loss": "report",
+        "loss": "double_sigmoid",
         "small_first": 0.0,
         "clip": None,
         "ema": 0.0,
         "processes": 1,
         "precision": "float32",
-        "monitor": "dice_report",
+        "monitor": "dice_soft",
     }
 
 
@@ -104,12 +104,13 @@ def test_whole_numbers_in_every_spelling(tmp_path: Path, text: str) -> None:
         ("train.lr", "null", r"train\.lr = None"),
         ("train.epochs", "2.5", r"train\.epochs = 2\.5"),
         ("train.epochs", "yes", r"train\.epochs = True"),
-        ("train.loss", "dice", r"train\.loss = 'dice': must be 'bce_dice' or 'report'"),
+        ("train.loss", "dice", r"train\.loss = 'dice': must be 'bce_dice' or 'double_sigmoid'"),
         ("data.limit", "0", r"data\.limit = 0: must be greater than or equal to 1"),
         ("data.source", "web", r"data\.source = 'web': must be 'sample', 'oxford-iiit-pet' or 'folder'"),
         ("data.foreground", "[]", r"data\.foreground = \[\]"),
         ("data.foreground", "[cat]", r"data\.foreground\.0 = 'cat': must be 'pet', 'background' or 'border'"),
         ("data.foreground", "[pet, pet]", r"data\.foreground = .*once"),
+        ("augment.scale", "[1.2, 0.8]", r"augment\.scale = \[1\.2, 0\.8\]: min must be ≤ max"),
         ("data.foreground", "pet", r"data\.foreground = 'pet'"),
         ("image.size", "16", r"image\.size = 16: must be .* 32 \(allowed: >= 32 and <= 4,096\)"),
         ("model.dropout", "1", r"model\.dropout = 1"),
@@ -140,7 +141,7 @@ def test_unknown_and_missing_keys_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["", "3", "[a]", "a: [1", "\t", "a: !!python/object:x.Y {}", "\0", "a: 1\na"]
 )
-def test_what_is_no_params_file(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_no_params_file(tmp_path: Path, text: str) -> None:
     (tmp_path / "params.yaml").write_text(text)
     with pytest.raises(InputError, match=r"params\.yaml"):
         load_params(tmp_path / "params.yaml")

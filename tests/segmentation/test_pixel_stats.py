@@ -9,9 +9,9 @@ from segmentation.pixel_stats import compute_stats
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Pictures of very different sizes and brightness, so that weighting matters."""
-    folder, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Images of very different sizes and brightness, so that weighting matters."""
+    folder, rng = tmp_path_factory.mktemp("images"), np.random.default_rng(0)
     paths = []
     for i in range(12):
         shape = (int(rng.integers(1, 200)), int(rng.integers(1, 200)), 3)
@@ -21,33 +21,33 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return paths
 
 
-def test_agrees_with_numpy_in_float64(pictures: list[Path]) -> None:
-    pixels = np.concatenate([np.asarray(Image.open(path)).reshape(-1, 3) for path in pictures]) / 255
-    stats = compute_stats(pictures)
+def test_agrees_with_numpy_in_float64(images: list[Path]) -> None:
+    pixels = np.concatenate([np.asarray(Image.open(path)).reshape(-1, 3) for path in images]) / 255
+    stats = compute_stats(images)
     np.testing.assert_allclose(stats["mean"], pixels.mean(axis=0), atol=1e-12)
     np.testing.assert_allclose(stats["std"], pixels.std(axis=0), atol=1e-12)
     assert stats["images"] == 12 and stats["pixels"] == len(pixels)
 
 
-def test_the_same_to_the_last_bit_in_any_order_with_any_workers(pictures: list[Path]) -> None:
-    reference = compute_stats(pictures, workers=1)
+def test_the_same_to_the_last_bit_in_any_order_with_any_workers(images: list[Path]) -> None:
+    reference = compute_stats(images, workers=1)
     for workers in (2, 3, 7, 100):
-        assert compute_stats(pictures, workers) == reference
-        assert compute_stats(pictures[::-1], workers) == reference
+        assert compute_stats(images, workers) == reference
+        assert compute_stats(images[::-1], workers) == reference
 
 
-def test_a_flat_picture_has_no_deviation(tmp_path: Path) -> None:
+def test_a_flat_image_has_no_deviation(tmp_path: Path) -> None:
     Image.new("RGB", (7, 5), (255, 51, 0)).save(tmp_path / "flat.png")
     stats = compute_stats([tmp_path / "flat.png"])
     assert stats == {"mean": [1.0, 0.2, 0.0], "std": [0.0, 0.0, 0.0], "images": 1, "pixels": 35}
 
 
-def test_no_pictures() -> None:
-    with pytest.raises(InputError, match="no pictures"):
+def test_no_images() -> None:
+    with pytest.raises(InputError, match="no images"):
         compute_stats([])
 
 
-def test_a_broken_picture_is_named(pictures: list[Path], tmp_path: Path) -> None:
+def test_a_broken_image_is_named(images: list[Path], tmp_path: Path) -> None:
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff")
     with pytest.raises(InputError, match=r"broken\.jpg: does not decode"):
-        compute_stats([*pictures, tmp_path / "broken.jpg"])
+        compute_stats([*images, tmp_path / "broken.jpg"])

@@ -14,7 +14,7 @@ TRAINVAL, TEST = [f"a_{i}" for i in range(25)], [f"b_{i}" for i in range(5)]
 
 @pytest.fixture
 def raw(tmp_path: Path) -> Path:
-    """A dataset of 30 tiny pictures, each with all three parts in its trimap."""
+    """A dataset of 30 tiny images, each with all three parts in its trimap."""
     (tmp_path / layout.IMAGES).mkdir()
     (tmp_path / layout.TRIMAPS).mkdir(parents=True)
     for i, each in enumerate(TRAINVAL + TEST):
@@ -37,7 +37,7 @@ def test_every_tenth_line_validates(raw: Path) -> None:
     assert split["test"] == TEST and split["dropped"] == []
 
 
-def test_the_reports_split_sizes() -> None:
+def test_the_lab_reports_split_sizes() -> None:
     marks = evenly_spaced(3680, 0.1)
     assert sum(marks) == 368
     assert marks == [index % 10 == 0 for index in range(3680)]
@@ -51,20 +51,20 @@ def test_evenly_spaced_marks_the_share(share: float) -> None:
     assert gaps.max() - gaps.min() <= 1
 
 
-def test_positions_count_before_anything_is_dropped(raw: Path) -> None:
+def test_indices_count_before_anything_is_dropped(raw: Path) -> None:
     layout.image_path(raw, "a_3").unlink()
     split = split_dataset(raw, 0.1, None, max_dropped=0.1)
     assert split["val"] == ["a_0", "a_10", "a_20"] and "a_3" not in split["train"]
 
 
-def test_limit_takes_evenly_spaced_training_pictures(raw: Path) -> None:
+def test_limit_takes_evenly_spaced_training_images(raw: Path) -> None:
     full, some = split_dataset(raw, 0.1, None, 0), split_dataset(raw, 0.1, 4, 0)
     assert some["train"] == [full["train"][i] for i in (0, 5, 11, 16)]
     assert some["val"] == full["val"] and some["test"] == full["test"]
     assert split_dataset(raw, 0.1, 1000, 0) == full
 
 
-def test_the_hash_covers_pictures_masks_and_their_roles(raw: Path) -> None:
+def test_the_hash_covers_images_masks_and_their_roles(raw: Path) -> None:
     hashes = [split_dataset(raw, 0.1, None, 0)["sha256"], split_dataset(raw, 0.1, 4, 0)["sha256"]]
     Image.new("RGB", (12, 8), (0, 255, 0)).save(layout.image_path(raw, "b_1"))
     hashes.append(split_dataset(raw, 0.1, None, 0)["sha256"])
@@ -75,21 +75,21 @@ def test_the_hash_covers_pictures_masks_and_their_roles(raw: Path) -> None:
 
 
 def spoil(raw: Path, how: str) -> None:
-    picture, trimap = layout.image_path(raw, "a_7"), layout.trimap_path(raw, "a_7")
-    if how == "no picture":
-        picture.unlink()
+    image, trimap = layout.image_path(raw, "a_7"), layout.trimap_path(raw, "a_7")
+    if how == "no image":
+        image.unlink()
     elif how == "no trimap":
         trimap.unlink()
-    elif how == "text for a picture":
-        picture.write_text("hello")
-    elif how == "empty picture":
-        picture.write_bytes(b"")
-    elif how == "cut picture":
-        picture.write_bytes(picture.read_bytes()[:-150])
+    elif how == "text for a image":
+        image.write_text("hello")
+    elif how == "empty image":
+        image.write_bytes(b"")
+    elif how == "cut image":
+        image.write_bytes(image.read_bytes()[:-150])
     elif how == "cut trimap":
         trimap.write_bytes(trimap.read_bytes()[:45])
-    elif how == "16 bit picture":
-        Image.fromarray(np.full((8, 12), 4000, np.uint16)).save(picture, "PNG")
+    elif how == "16 bit image":
+        Image.fromarray(np.full((8, 12), 4000, np.uint16)).save(image, "PNG")
     elif how == "other size":
         Image.fromarray(np.ones((12, 8), np.uint8)).save(trimap)
     elif how == "other values":
@@ -101,42 +101,42 @@ def spoil(raw: Path, how: str) -> None:
 
 
 REASONS = {
-    "no picture": r"a_7\.jpg: no such file",
+    "no image": r"a_7\.jpg: no such file",
     "no trimap": r"a_7\.png: no such file",
-    "text for a picture": r"a_7\.jpg: does not decode",
-    "empty picture": r"a_7\.jpg: does not decode",
-    "cut picture": r"a_7\.jpg: does not decode",
-    "16 bit picture": r"a_7\.jpg: has more than 8 bits",
+    "text for a image": r"a_7\.jpg: does not decode",
+    "empty image": r"a_7\.jpg: does not decode",
+    "cut image": r"a_7\.jpg: does not decode",
+    "16 bit image": r"a_7\.jpg: has more than 8 bits",
     "cut trimap": r"a_7\.png: does not decode",
     "other size": r"is 12x8, .*a_7\.png is 8x12",
-    "other values": r"a_7\.png: a trimap holds 1, 2 and 3 only, not 255",
-    "colour trimap": r"a_7\.png: a trimap has one channel",
-    "16 bit trimap": r"a_7\.png: a trimap has one channel of 8 bits",
+    "other values": r"a_7\.png: a trimap contains only 1, 2 and 3, not 255",
+    "colour trimap": r"a_7\.png: a trimap has one 8-bit channel, not \(8, 12, 3\)",
+    "16 bit trimap": r"a_7\.png: a trimap has one 8-bit channel, not \(8, 12\) uint16",
 }
 
 
-@pytest.mark.fault("a picture or mask that is broken or hostile")
+@pytest.mark.fault("a image or mask that is broken or hostile")
 @pytest.mark.parametrize("how", REASONS)
-def test_what_is_unusable_is_dropped_by_name(raw: Path, how: str) -> None:
+def test_unusable_images_are_dropped_by_name(raw: Path, how: str) -> None:
     spoil(raw, how)
     split = split_dataset(raw, 0.1, None, max_dropped=0.05)
     assert [each["id"] for each in split["dropped"]] == ["a_7"]
     assert "a_7" not in split["train"]
     with pytest.raises(InputError, match=REASONS[how]) as caught:
         split_dataset(raw, 0.1, None, max_dropped=0.03)
-    assert "1 of 30 listed pictures are unusable, more than data.max_dropped = 0.03" in str(caught.value)
+    assert "1 of 30 listed images are unusable, more than data.max_dropped = 0.03" in str(caught.value)
 
 
 @pytest.mark.fault("a list that leads out, repeats, or comes from Windows")
 @pytest.mark.parametrize("name", ["../a_1", "/etc/passwd", "..", "x/../../y", "..\\a", "a\0b", ".hidden"])
 def test_a_list_cannot_lead_out(raw: Path, name: str) -> None:
     write_lists(raw, [*TRAINVAL, name], TEST)
-    with pytest.raises(InputError, match=r"trainval\.txt: .* is not a plain picture id"):
+    with pytest.raises(InputError, match=r"trainval\.txt: .* is not a plain image id"):
         split_dataset(raw, 0.1, None, 1)
 
 
 @pytest.mark.fault("a list that leads out, repeats, or comes from Windows")
-def test_a_picture_cannot_train_and_test(raw: Path) -> None:
+def test_a_image_cannot_train_and_test(raw: Path) -> None:
     write_lists(raw, TRAINVAL, [*TEST, "a_3"])
     with pytest.raises(InputError, match="a_3 is listed twice"):
         split_dataset(raw, 0.1, None, 0)
@@ -145,7 +145,7 @@ def test_a_picture_cannot_train_and_test(raw: Path) -> None:
 @pytest.mark.parametrize("part", ["trainval", "test"])
 def test_an_empty_part(raw: Path, part: str) -> None:
     write_lists(raw, *{"trainval": ([], TEST), "test": (TRAINVAL, [])}[part])
-    with pytest.raises(InputError, match="no picture is left to"):
+    with pytest.raises(InputError, match="no images are left to"):
         split_dataset(raw, 0.1, None, 0)
 
 
@@ -173,10 +173,10 @@ def test_lists_from_windows(raw: Path, mark: bytes) -> None:
 
 @pytest.mark.fault("a list that leads out, repeats, or comes from Windows")
 @pytest.mark.parametrize("data", ["a_1\n".encode("utf-16"), b"caf\xe9\n", b"\x89PNG\r\n\x1a\n\0\xff"])
-def test_a_list_that_is_no_text(raw: Path, data: bytes) -> None:
+def test_a_list_that_is_not_text(raw: Path, data: bytes) -> None:
     (raw / layout.TRAINVAL).write_bytes(data)
     with pytest.raises(
-        InputError, match=r"trainval\.txt: (not a text file in UTF-8|.*is not a plain picture id)"
+        InputError, match=r"trainval\.txt: (not a text file in UTF-8|.*is not a plain image id)"
     ):
         split_dataset(raw, 0.1, None, 1)
 

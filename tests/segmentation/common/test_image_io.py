@@ -1,4 +1,4 @@
-"""Pictures and masks from anywhere: each is read as it should be, or named in one line."""
+"""Images and masks from anywhere: each is read as it should be, or named in one line."""
 
 import io
 import random
@@ -61,7 +61,7 @@ USABLE: dict[str, Callable[[], bytes]] = {
     "palette and transparency": lambda: saved(with_transparency(), "PNG", transparency=bytes(range(256))),
     "alpha": lambda: saved(drawn("RGBA"), "PNG"),
     "animated": lambda: saved(drawn(), "GIF", save_all=True, append_images=[drawn("L")]),
-    "several pictures": lambda: saved(drawn(), "MPO", save_all=True, append_images=[drawn()]),
+    "several images": lambda: saved(drawn(), "MPO", save_all=True, append_images=[drawn()]),
     "WebP": lambda: saved(drawn(), "WEBP"),
     "TIFF": lambda: saved(drawn(), "TIFF"),
     "BMP": lambda: saved(drawn(), "BMP"),
@@ -81,9 +81,9 @@ def trimap(raw: Path, size: tuple[int, int]) -> None:
     Image.new("L", size, layout.PET).save(layout.trimap_path(raw, "a"))
 
 
-@pytest.mark.fault("a picture of another kind than expected")
+@pytest.mark.fault("a image of another kind than expected")
 @pytest.mark.parametrize("kind", USABLE)
-def test_usable_pictures(raw: Path, kind: str, recwarn: pytest.WarningsRecorder) -> None:
+def test_usable_images(raw: Path, kind: str, recwarn: pytest.WarningsRecorder) -> None:
     layout.image_path(raw, "a").write_bytes(USABLE[kind]())
     reason, _ = check_pair(raw, "a")
     assert reason is None
@@ -92,20 +92,20 @@ def test_usable_pictures(raw: Path, kind: str, recwarn: pytest.WarningsRecorder)
     assert [str(each.message) for each in recwarn] == []
 
 
-@pytest.mark.fault("a picture of another kind than expected")
+@pytest.mark.fault("a image of another kind than expected")
 def test_one_pixel(raw: Path) -> None:
     layout.image_path(raw, "a").write_bytes(saved(drawn(size=(1, 1)), "PNG"))
     trimap(raw, (1, 1))
     assert check_pair(raw, "a")[0] is None
 
 
-@pytest.mark.fault("a picture of another kind than expected")
-def test_an_exif_rotation_is_applied_to_neither(raw: Path) -> None:
-    """A mask drawn on the picture as a viewer turns it does not fit the pixels as they are stored."""
+@pytest.mark.fault("a image of another kind than expected")
+def test_exif_orientation_is_not_applied(raw: Path) -> None:
+    """A mask drawn on the image as a viewer turns it does not fit the pixels as they are stored."""
     layout.image_path(raw, "a").write_bytes(USABLE["EXIF rotation"]())
     trimap(raw, (SIZE[1], SIZE[0]))
     reason, _ = check_pair(raw, "a")
-    assert reason is not None and "save the picture upright, for an EXIF rotation is not applied" in reason
+    assert reason is not None and "save the image upright: EXIF orientation is not applied" in reason
 
 
 UNUSABLE: dict[str, Callable[[], bytes]] = {
@@ -121,20 +121,20 @@ UNUSABLE: dict[str, Callable[[], bytes]] = {
 }
 
 
-@pytest.mark.fault("a picture or mask that is broken or hostile")
+@pytest.mark.fault("a image or mask that is broken or hostile")
 @pytest.mark.parametrize("kind", UNUSABLE)
-def test_unusable_pictures(raw: Path, kind: str) -> None:
+def test_unusable_images(raw: Path, kind: str) -> None:
     layout.image_path(raw, "a").write_bytes(UNUSABLE[kind]())
     reason, _ = check_pair(raw, "a")
     assert reason is not None and str(layout.image_path(raw, "a")) in reason
 
 
-@pytest.mark.fault("a picture or mask that is broken or hostile")
+@pytest.mark.fault("a image or mask that is broken or hostile")
 @pytest.mark.parametrize(
     "kind", ["PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "PPM", "TGA", "JPEG2000", "AVIF"]
 )
 def test_random_damage(tmp_path: Path, kind: str, rounds: Callable[[int], None]) -> None:
-    """Bits are flipped and ends cut off: the picture is read, or refused in the way that the split names."""
+    """Bits are flipped and ends cut off: the image is read, or refused in the way that the split names."""
     assert kind in FORMATS
     whole, draw, path = saved(drawn(), kind), random.Random(kind), tmp_path / "a"
     refused, count = 0, 60

@@ -6,28 +6,28 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import run_stage
+from conftest import Ended
 from hostile import Hostile
 from torch import Tensor, nn
 
 from segmentation.common.errors import InputError
-from segmentation.models.build import NAMES, build_model
-from segmentation.models.checkpoints import VERSION, Meta, checkpoint_bytes, load_checkpoint
+from segmentation.models.build import build_model, network_names
+from segmentation.models.checkpoints import VERSION, Metadata, checkpoint_bytes, load_checkpoint
 
 
-def save_checkpoint(path: Path, model: nn.Module, meta: Meta) -> None:
+def save_checkpoint(path: Path, model: nn.Module, meta: Metadata) -> None:
     path.write_bytes(checkpoint_bytes(model, meta))
 
 
-def meta(name: str, width: int = 4) -> Meta:
-    return Meta(
+def meta(name: str, width: int = 4) -> Metadata:
+    return Metadata(
         model=name, width=width, size=64, mean=[0.5, 0.4, 0.3], std=[0.2, 0.2, 0.2], threshold=0.5,
         foreground=["pet", "border"], epoch=3, device="cpu", processes=1,
-        precision="bf16", params={"train": {"lr": 1e-4}},
+        precision="bf16", params={"train": {"lr": 1e-4}}, val_dice=0.75,
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", network_names())
 def test_round_trip(tmp_path: Path, name: str) -> None:
     model = build_model(name, 4).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     save_checkpoint(tmp_path / "a.pt", model, meta(name))
@@ -86,7 +86,7 @@ def with_weights(path: Path, change: Callable[[Tensor], Tensor]) -> None:
     rewritten(path, weights=weights | {name: change(weights[name])})
 
 
-SPOILT: dict[str, Callable[[Path, Path], object]] = {
+SPOILED: dict[str, Callable[[Path, Path], object]] = {
     "missing": lambda path, proof: path.unlink(),
     "empty": lambda path, proof: path.write_bytes(b""),
     "text": lambda path, proof: path.write_text("hello"),
@@ -117,11 +117,11 @@ SPOILT: dict[str, Callable[[Path, Path], object]] = {
 
 
 @pytest.mark.fault("a checkpoint that is cut, damaged, of another network, or hostile")
-@pytest.mark.parametrize("how", SPOILT)
-def test_what_is_no_checkpoint_gives_one_line(tmp_path: Path, how: str) -> None:
+@pytest.mark.parametrize("how", SPOILED)
+def test_a_bad_checkpoint_gives_one_line(tmp_path: Path, how: str) -> None:
     path, proof = tmp_path / "a.pt", tmp_path / "proof"
     save_checkpoint(path, build_model("unet", 4), meta("unet"))
-    SPOILT[how](path, proof)
+    SPOILED[how](path, proof)
     with pytest.raises(InputError, match=r"a\.pt: (no such|not a) checkpoint") as caught:
         load_checkpoint(path)
     assert "\n" not in str(caught.value) and not proof.exists()
@@ -132,19 +132,18 @@ def test_a_newer_version_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.pt"
     save_checkpoint(path, build_model("unet", 4), meta("unet"))
     rewritten(path, version=VERSION + 1, meta="something new")
-    with pytest.raises(
-        InputError, match=rf"newer version of this program \(format {VERSION + 1}, known here"
-    ):
+    newer = rf"newer version of this program \(format {VERSION + 1}; this version reads up to {VERSION}\)"
+    with pytest.raises(InputError, match=newer):
         load_checkpoint(path)
 
 
 @pytest.mark.fault("a checkpoint that is cut, damaged, of another network, or hostile")
-def test_a_hostile_checkpoint_stops_the_stage(project: Path, tmp_path: Path) -> None:
+def test_a_hostile_checkpoint_stops_the_stage(
+    project: Path, tmp_path: Path, run_here: Callable[[Path, str], Ended]
+) -> None:
     (project / "checkpoints").mkdir(exist_ok=True)
     torch.save(Hostile(tmp_path / "proof"), project / "checkpoints/unet.pt")
-    finished = run_stage(project, "evaluate")
-    assert finished.returncode == 2 and not (tmp_path / "proof").exists()
-    assert finished.stderr.startswith(
-        "evaluate: error: checkpoints/unet.pt: not a checkpoint of this program"
-    )
-    assert len(finished.stderr.splitlines()) == 1
+    status, _, stderr = run_here(project, "stages.evaluate")
+    assert status == 2 and not (tmp_path / "proof").exists()
+    assert stderr.startswith("evaluate: error: checkpoints/unet.pt: not a checkpoint of this program")
+    assert len(stderr.splitlines()) == 1

@@ -9,7 +9,7 @@ from segmentation.scoring import scores
 
 @pytest.fixture
 def batch() -> tuple[Tensor, Tensor]:
-    """Probabilities and masks of 21 pictures `(21, 1, 9, 13)`, rarer and rarer foreground."""
+    """Probabilities and masks of 21 images `(21, 1, 9, 13)`, rarer and rarer foreground."""
     share = torch.linspace(0.9, 0.02, 21).view(-1, 1, 1, 1)
     masks = torch.rand(21, 1, 9, 13) < share
     noise = torch.rand(21, 1, 9, 13)
@@ -35,7 +35,7 @@ def test_counts_add_up(batch: tuple[Tensor, Tensor]) -> None:
         (scores.recall, reference.binary_recall),
     ],
 )
-def test_agrees_with_torchmetrics_per_picture_and_pooled(batch: tuple[Tensor, Tensor], own, other) -> None:  # type: ignore[no-untyped-def]
+def test_agrees_with_torchmetrics_per_image_and_pooled(batch: tuple[Tensor, Tensor], own, other) -> None:  # type: ignore[no-untyped-def]
     probabilities, masks = batch
     counts = counts_of(probabilities, masks)
     expected = [other(p, m.int()).item() for p, m in zip(probabilities, masks, strict=True)]
@@ -50,28 +50,28 @@ def test_empty_masks() -> None:
 
 
 def test_a_known_case() -> None:
-    truth = torch.tensor([[1, 1, 1, 0, 0, 0]]).bool()
-    guess = torch.tensor([[1, 1, 0, 1, 0, 0]]).bool()
-    counts = scores.confusion_counts(guess, truth).numpy()
+    target = torch.tensor([[1, 1, 1, 0, 0, 0]]).bool()
+    prediction = torch.tensor([[1, 1, 0, 1, 0, 0]]).bool()
+    counts = scores.confusion_counts(prediction, target).numpy()
     assert counts.tolist() == [[2, 1, 1, 2]]
     assert scores.dice(counts)[0] == pytest.approx(4 / 6) and scores.iou(counts)[0] == 0.5
 
 
-def test_report_dice_is_the_mean_over_batches_of_8_in_list_order(batch: tuple[Tensor, Tensor]) -> None:
+def test_soft_dice_is_the_mean_over_batches_of_8_in_list_order(batch: tuple[Tensor, Tensor]) -> None:
     probabilities, masks = batch[0].double(), batch[1].double()
     by_hand = []
-    for start in (0, 8, 16):  # the last batch holds 5 pictures and counts the same
+    for start in (0, 8, 16):  # the last batch holds 5 images and counts the same
         p, y = probabilities[start : start + 8], masks[start : start + 8]
         by_hand.append(float(2 * (p * y).sum() / (p.sum() + y.sum() + 1e-8)))
     sums = scores.soft_sums(probabilities, masks).numpy()
-    assert scores.report_dice(sums) == pytest.approx(np.mean(by_hand), abs=1e-12)
+    assert scores.mean_soft_dice(sums) == pytest.approx(np.mean(by_hand), abs=1e-12)
     first = scores.soft_sums(probabilities[:8], masks[:8]).sum(0)
     assert scores.soft_dice(*first).item() == pytest.approx(by_hand[0], abs=1e-12)
 
 
-def test_report_dice_differs_from_the_honest_scores(batch: tuple[Tensor, Tensor]) -> None:
+def test_soft_dice_differs_from_the_other_scores(batch: tuple[Tensor, Tensor]) -> None:
     counts = counts_of(*batch)
-    soft = scores.report_dice(scores.soft_sums(batch[0], batch[1].float()).double().numpy())
+    soft = scores.mean_soft_dice(scores.soft_sums(batch[0], batch[1].float()).double().numpy())
     assert (
         len(
             {round(float(each), 3) for each in (soft, scores.dice(counts).mean(), scores.dice(counts.sum(0)))}

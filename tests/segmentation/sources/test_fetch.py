@@ -91,9 +91,7 @@ def test_a_drip_is_given_up_in_time(site: Site, tmp_path: Path) -> None:
     """A byte now and then is never silence long enough; 2 MB would take a day."""
     site.plan = ["drip"] * 100
     start = time.monotonic()
-    with pytest.raises(
-        InputError, match=r"brought only \d+ bytes in \d+ s, again and again; check the network"
-    ):
+    with pytest.raises(InputError, match=r"received only \d+ bytes in \d+ s, repeatedly; check the network"):
         fetched(site, tmp_path)
     assert time.monotonic() - start < QUICK.tries * (QUICK.read + 1)
     assert len(site.ranges) == QUICK.tries
@@ -106,15 +104,15 @@ def test_progress_resets_the_count_of_tries(site: Site, tmp_path: Path) -> None:
 
 def test_tries_are_bounded_in_spite_of_progress(site: Site, tmp_path: Path) -> None:
     site.plan = ["drop"] * 100
-    with pytest.raises(InputError, match=r"broke off after \d+ of 2000000 bytes"):
+    with pytest.raises(InputError, match=r"interrupted after \d+ of 2000000 bytes"):
         fetched(site, tmp_path)
     assert len(site.ranges) == QUICK.total
-    assert files(tmp_path) == [f"{MD5}.part"]  # for the next run to go on from
+    assert files(tmp_path) == [f"{MD5}.part"]  # from which the next run resumes
 
 
 def test_too_few_bytes_are_never_taken_for_the_file(site: Site, tmp_path: Path) -> None:
     site.plan = ["nothing"] * 100
-    with pytest.raises(InputError, match="broke off after 0 of 2000000 bytes"):
+    with pytest.raises(InputError, match="interrupted after 0 of 2000000 bytes"):
         fetched(site, tmp_path)
     assert len(site.ranges) == QUICK.tries
 
@@ -171,7 +169,7 @@ def test_a_part_of_another_file_is_fetched_again(site: Site, tmp_path: Path, lef
 
 
 @pytest.mark.parametrize("how", ["ignore range", "wrong start"])
-def test_servers_that_do_not_do_ranges_well(site: Site, tmp_path: Path, how: str) -> None:
+def test_servers_with_bad_range_support(site: Site, tmp_path: Path, how: str) -> None:
     site.plan = ["drop", how]
     assert fetched(site, tmp_path) == BODY
 
@@ -179,7 +177,7 @@ def test_servers_that_do_not_do_ranges_well(site: Site, tmp_path: Path, how: str
 @pytest.mark.parametrize("how", ["ignore range, drop", "wrong start"])
 def test_servers_that_never_bring_more_are_given_up(site: Site, tmp_path: Path, how: str) -> None:
     site.plan = ["drop", *[how, "drop"] * 10]
-    with pytest.raises(InputError, match="again and again; check the network"):
+    with pytest.raises(InputError, match="repeatedly; check the network"):
         fetched(site, tmp_path)
     assert len(site.ranges) <= 2 * QUICK.tries
 
@@ -217,7 +215,7 @@ def test_a_server_that_stays_busy(site: Site, tmp_path: Path) -> None:
 def test_a_refusal_is_final(site: Site, tmp_path: Path, status: str) -> None:
     site.plan = [status]
     with pytest.raises(
-        InputError, match=rf"images\.tar\.gz: the server answers {status} .*check the address"
+        InputError, match=rf"images\.tar\.gz: the server answered {status} .*check the address"
     ):
         fetched(site, tmp_path)
     assert len(site.ranges) == 1

@@ -37,7 +37,7 @@ def test_bad_md5s(tmp_path: Path, md5: str) -> None:
 
 
 def test_file_is_used_where_it_lies(tmp_path: Path) -> None:
-    path = tmp_path / "my pictures#1.tar.gz"
+    path = tmp_path / "my images#1.tar.gz"
     path.write_bytes(BODY)
     for url in (path.as_uri(), f"file://{path}", f"FILE://localhost{path}"):
         assert fetch(url, MD5, tmp_path / "cache") == path

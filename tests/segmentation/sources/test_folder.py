@@ -17,7 +17,7 @@ COUNT = 20
 
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
-    """A person's folder: 20 pictures of several formats, masks of 0 and 255."""
+    """A person's folder: 20 images of several formats, masks of 0 and 255."""
     own = tmp_path / "own"
     for name in ("images", "masks"):
         (own / name).mkdir(parents=True)
@@ -42,7 +42,7 @@ def members(raw: Path) -> tuple[list[str], list[str]]:
     return layout.read_list(raw / layout.TRAINVAL), layout.read_list(raw / layout.TEST)
 
 
-def test_masks_become_trimaps_and_pictures_keep_their_bytes(own: Path) -> None:
+def test_masks_become_trimaps_and_images_keep_their_bytes(own: Path) -> None:
     raw = written(own)
     assert layout.image_path(raw, "photo 1").read_bytes() == (own / "images/photo 1.png").read_bytes()
     trimap = read_trimap(layout.trimap_path(raw, "photo 3"))
@@ -117,11 +117,11 @@ def test_a_lossy_mask_is_known_by_its_content(own: Path) -> None:
         written(own)
 
 
-@pytest.mark.parametrize("how", ["no mask", "no picture", "broken mask", "broken picture"])
-def test_what_is_unusable_is_named_by_the_split(own: Path, how: str) -> None:
+@pytest.mark.parametrize("how", ["no mask", "no image", "broken mask", "broken image"])
+def test_the_split_names_unusable_files(own: Path, how: str) -> None:
     if how == "no mask":
         (own / "masks/photo 3.png").unlink()
-    elif how == "no picture":
+    elif how == "no image":
         (own / "images/photo 3.jpg").unlink()
     elif how == "broken mask":
         (own / "masks/photo 3.png").write_text("hello")
@@ -136,11 +136,11 @@ def test_what_is_unusable_is_named_by_the_split(own: Path, how: str) -> None:
     [
         (lambda own: shutil.rmtree(own), r"images: no such folder"),
         (lambda own: shutil.rmtree(own / "images"), "images: no such folder; put your files there"),
-        (lambda own: shutil.rmtree(own / "masks"), r"own: needs one of the folders masks/ and trimaps/"),
-        (lambda own: (own / "trimaps").mkdir(), r"own: needs one of the folders masks/ and trimaps/"),
-        (lambda own: [each.unlink() for each in (own / "images").iterdir()], r"images: holds no files"),
-        (lambda own: (own / "test.txt").touch(), r"needs both of trainval\.txt and test\.txt"),
-        (lambda own: shutil.copy(own / "images/photo 0.jpg", own / "images/photo 0.png"), "differ by suffix"),
+        (lambda own: shutil.rmtree(own / "masks"), "needs exactly one of the folders masks/ and trim"),
+        (lambda own: (own / "trimaps").mkdir(), "needs exactly one of the folders masks/ and trim"),
+        (lambda own: [each.unlink() for each in (own / "images").iterdir()], r"images: contains no files"),
+        (lambda own: (own / "test.txt").touch(), r"needs both trainval\.txt and test\.txt"),
+        (lambda own: shutil.copy(own / "images/photo 0.jpg", own / "images/photo 0.png"), "differ only by"),
         (lambda own: Image.new("L", (30, 20)).save(own / "masks/photo 0.png", "JPEG"), "must be lossless"),
         (lambda own: [(own / n).write_text("../x\n") for n in ("test.txt", "trainval.txt")], "not a plain"),
     ],
@@ -155,5 +155,5 @@ def test_a_folder_that_cannot_be_used(own: Path, spoil, message: str) -> None:  
 @pytest.mark.parametrize("name", [b"line\nbreak.jpg", b"\xff.jpg", b"back\\slash.jpg"])
 def test_a_file_name_that_no_list_can_hold(own: Path, name: bytes) -> None:
     shutil.copy(own / "images/photo 0.jpg", os.fsdecode(bytes(own / "images") + b"/" + name))
-    with pytest.raises(InputError, match="cannot stand in a list; rename it"):
+    with pytest.raises(InputError, match="cannot be written in a list; rename it"):
         written(own)

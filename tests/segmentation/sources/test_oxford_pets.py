@@ -11,7 +11,7 @@ from segmentation.sources.oxford_pets import default_cache, write_pets
 
 REAL = Path(__file__).parents[4] / "shared/data/pets-original-100"
 
-IMAGES = {"images/Abyssinian_1.jpg": b"a picture", "images/._Abyssinian_1.jpg": b"macOS"}
+IMAGES = {"images/Abyssinian_1.jpg": b"an image", "images/._Abyssinian_1.jpg": b"macOS"}
 ANNOTATIONS = {
     "annotations/trimaps/Abyssinian_1.png": b"a trimap",
     "annotations/trimaps/._Abyssinian_1.png": b"macOS",
@@ -41,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
 def test_two_archives_become_one_folder(tmp_path: Path, folder: Path) -> None:
     images, annotations = write(tmp_path / "i", IMAGES), write(tmp_path / "a", ANNOTATIONS)
     write_pets(folder, *images, *annotations, cache=tmp_path / "cache")
-    assert layout.image_path(folder, "Abyssinian_1").read_bytes() == b"a picture"
+    assert layout.image_path(folder, "Abyssinian_1").read_bytes() == b"an image"
     assert layout.trimap_path(folder, "Abyssinian_1").read_bytes() == b"a trimap"
     assert len([path for path in folder.rglob("*") if path.is_file()]) == 5
     assert not (tmp_path / "cache").exists()
@@ -80,7 +80,7 @@ def test_default_cache_follows_the_platform(monkeypatch: pytest.MonkeyPatch, tmp
     assert default_cache().is_absolute()
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="the real pictures are not at hand")
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real images are not at hand")
 def test_real_archives(tmp_path: Path, folder: Path) -> None:
     write_pets(
         folder,
@@ -92,6 +92,6 @@ def test_real_archives(tmp_path: Path, folder: Path) -> None:
     )
     ids = [line.split()[0] for path in (layout.TRAINVAL, layout.TEST) for line in (folder / path).open()]
     assert len(ids) == 100
-    assert all(layout.image_path(folder, picture_id).is_file() for picture_id in ids)
-    assert all(layout.trimap_path(folder, picture_id).is_file() for picture_id in ids)
+    assert all(layout.image_path(folder, image_id).is_file() for image_id in ids)
+    assert all(layout.trimap_path(folder, image_id).is_file() for image_id in ids)
     assert not list(folder.rglob("._*"))

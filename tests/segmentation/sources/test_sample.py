@@ -1,9 +1,7 @@
 """The embedded dataset is well-formed, reproducible, and not solved by anything but shapes."""
 
 import hashlib
-import time
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -11,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from segmentation.common.artifacts import RAW
 from segmentation.common.dataset_layout import (
     BACKGROUND,
     BORDER,
@@ -23,45 +22,33 @@ from segmentation.common.dataset_layout import (
     image_path,
     trimap_path,
 )
-from segmentation.sources.sample.generator import draw, write_sample
+from segmentation.params import load_params
+from segmentation.sources.sample.generator import draw
 
-Picture = tuple[NDArray[np.uint8], NDArray[np.bool_]]  # RGB and foreground
-
-
-class Sample(NamedTuple):
-    folder: Path
-    seconds: float
+Pair = tuple[NDArray[np.uint8], NDArray[np.bool_]]  # RGB and foreground
 
 
 @pytest.fixture(scope="module")
-def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
-    folder = tmp_path_factory.mktemp("sample")
-    start = time.perf_counter()
-    write_sample(folder, seed=0)
-    return Sample(folder, time.perf_counter() - start)
-
-
-@pytest.fixture(scope="module")
-def scored(sample: Sample) -> list[Picture]:
-    return _pictures(sample.folder, TEST)
+def scored(sample: Path) -> list[Pair]:
+    return _pairs(sample, TEST)
 
 
 def _rows(path: Path) -> list[list[str]]:
     return [line.split() for line in path.read_text().splitlines() if not line.startswith("#")]
 
 
-def _trimap(folder: Path, picture_id: str) -> NDArray[np.uint8]:
-    with Image.open(trimap_path(folder, picture_id)) as image:
+def _trimap(folder: Path, image_id: str) -> NDArray[np.uint8]:
+    with Image.open(trimap_path(folder, image_id)) as image:
         assert (image.format, image.mode) == ("PNG", "L")
         return np.array(image)
 
 
-def _pictures(folder: Path, part: Path) -> list[Picture]:
-    pictures = []
-    for picture_id, *_ in _rows(folder / part):
-        with Image.open(image_path(folder, picture_id)) as image:
-            pictures.append((np.array(image), _trimap(folder, picture_id) != BACKGROUND))
-    return pictures
+def _pairs(folder: Path, part: Path) -> list[Pair]:
+    pairs = []
+    for image_id, *_ in _rows(folder / part):
+        with Image.open(image_path(folder, image_id)) as image:
+            pairs.append((np.array(image), _trimap(folder, image_id) != BACKGROUND))
+    return pairs
 
 
 def _digests(folder: Path) -> dict[str, str]:
@@ -89,23 +76,22 @@ def _dice_below_every_level(
     return 2 * hits / (below + size), 2 * (size - hits) / (channel.size - below + size)
 
 
-def test_lists_cover_the_pictures_once(sample: Sample) -> None:
-    folder = sample.folder
-    listed, trainval, test = (_rows(folder / path) for path in (LIST, TRAINVAL, TEST))
+def test_lists_cover_the_images_once(sample: Path) -> None:
+    listed, trainval, test = (_rows(sample / path) for path in (LIST, TRAINVAL, TEST))
     assert (len(trainval), len(test)) == (300, 100)
     assert sorted(trainval + test) == sorted(listed)
     ids = {row[0] for row in listed}
     assert len(ids) == len(listed) == 400
-    assert {path.stem for path in (folder / IMAGES).iterdir()} == ids
-    assert {path.stem for path in (folder / TRIMAPS).iterdir()} == ids
-    assert "#" not in (folder / TRAINVAL).read_text() + (folder / TEST).read_text()
-    assert [line[0] == "#" for line in (folder / LIST).read_text().splitlines()[:7]] == [True] * 6 + [False]
+    assert {path.stem for path in (sample / IMAGES).iterdir()} == ids
+    assert {path.stem for path in (sample / TRIMAPS).iterdir()} == ids
+    assert "#" not in (sample / TRAINVAL).read_text() + (sample / TEST).read_text()
+    assert [line[0] == "#" for line in (sample / LIST).read_text().splitlines()[:7]] == [True] * 6 + [False]
 
 
-def test_lists_name_class_species_and_breed(sample: Sample) -> None:
+def test_lists_name_class_species_and_breed(sample: Path) -> None:
     kinds: dict[str, tuple[str, str, str]] = {}
-    for picture_id, class_id, species, breed_id in _rows(sample.folder / LIST):
-        breed, _, number = picture_id.rpartition("_")
+    for image_id, class_id, species, breed_id in _rows(sample / LIST):
+        breed, _, number = image_id.rpartition("_")
         assert number.isdigit()
         assert breed[0].isupper() == (species == "1")  # cats' names begin with a capital
         assert kinds.setdefault(breed, (class_id, species, breed_id)) == (class_id, species, breed_id)
@@ -114,26 +100,26 @@ def test_lists_name_class_species_and_breed(sample: Sample) -> None:
     assert {species for _, species, _ in kinds.values()} == {"1", "2"}
 
 
-def test_pictures_and_trimaps_are_well_formed(sample: Sample) -> None:
+def test_images_and_trimaps_are_well_formed(sample: Path) -> None:
     sizes = set()
-    for picture_id, *_ in _rows(sample.folder / LIST):
-        with Image.open(image_path(sample.folder, picture_id)) as image:
+    for image_id, *_ in _rows(sample / LIST):
+        with Image.open(image_path(sample, image_id)) as image:
             image.load()
             assert (image.format, image.mode) == ("JPEG", "RGB")
             assert 128 <= max(image.size) <= 200
             assert min(image.size) >= 64
             sizes.add(image.size)
-        trimap = _trimap(sample.folder, picture_id)
+        trimap = _trimap(sample, image_id)
         assert trimap.shape == image.size[::-1]
         assert set(np.unique(trimap)) == {PET, BACKGROUND, BORDER}
         assert 0.05 < (trimap != BACKGROUND).mean() < 0.85
     assert len(sizes) > 100
 
 
-def test_border_is_a_thin_band_between_pet_and_background(sample: Sample) -> None:
+def test_border_is_a_thin_band_between_pet_and_background(sample: Path) -> None:
     kernel, near, border = np.ones((3, 3), dtype=np.uint8), 0, 0
-    for picture_id, *_ in _rows(sample.folder / TEST):
-        trimap = _trimap(sample.folder, picture_id)
+    for image_id, *_ in _rows(sample / TEST):
+        trimap = _trimap(sample, image_id)
         pet, background, band = ((trimap == value).astype(np.uint8) for value in (PET, BACKGROUND, BORDER))
         assert not (cv2.dilate(pet, kernel) & background).any()
         near += int((cv2.dilate(background, kernel, iterations=3) & band).sum())
@@ -141,29 +127,30 @@ def test_border_is_a_thin_band_between_pet_and_background(sample: Sample) -> Non
     assert near > 0.95 * border  # the rest fills narrow gaps, as between two legs
 
 
-def test_same_seed_gives_the_same_bytes(sample: Sample, tmp_path: Path) -> None:
-    write_sample(tmp_path, seed=0)
-    assert _digests(tmp_path) == _digests(sample.folder)
+def test_the_same_seed_gives_the_same_bytes(sample: Path, finished: Path) -> None:
+    """Another process has drawn the other ones: that of the download stage."""
+    assert load_params(finished / "params.yaml").data.seed == 0
+    assert _digests(finished / RAW) == _digests(sample)
 
 
-def test_every_picture_is_another_one() -> None:
+def test_no_two_images_are_equal() -> None:
     drawn = [draw(seed, index) for seed in (0, 1) for index in range(0, 400, 40)]
-    assert len({picture.tobytes() for picture, _ in drawn}) == len({trimap.tobytes() for _, trimap in drawn})
-    assert len({picture.tobytes() for picture, _ in drawn}) == len(drawn) == 20
+    assert len({image.tobytes() for image, _ in drawn}) == len({trimap.tobytes() for _, trimap in drawn})
+    assert len({image.tobytes() for image, _ in drawn}) == len(drawn) == 20
 
 
-def test_is_made_in_seconds(sample: Sample) -> None:
-    assert sample.seconds < 15
+def test_it_takes_seconds(sample: Path) -> None:
+    assert float(sample.with_suffix(".seconds").read_text()) < 15
 
 
-def test_no_threshold_of_a_channel_finds_the_pets(scored: list[Picture]) -> None:
+def test_no_threshold_of_a_channel_finds_the_pets(scored: list[Pair]) -> None:
     dice = np.zeros((7, 2, 257))
     for rgb, true in scored:
         dice += [_dice_below_every_level(channel, true) for channel in _channels(rgb)]
     assert dice.max() / len(scored) < 0.60
 
 
-def test_otsu_does_not_find_the_pets(scored: list[Picture]) -> None:
+def test_otsu_does_not_find_the_pets(scored: list[Pair]) -> None:
     dice = []
     for rgb, true in scored:
         _, bright = cv2.threshold(_channels(rgb)[3], 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
@@ -171,8 +158,8 @@ def test_otsu_does_not_find_the_pets(scored: list[Picture]) -> None:
     assert np.mean(dice, axis=0).max() < 0.60
 
 
-def test_mean_training_mask_does_not_find_the_pets(sample: Sample, scored: list[Picture]) -> None:
-    train = [true.astype(np.float32) for _, true in _pictures(sample.folder, TRAINVAL)]
+def test_mean_training_mask_does_not_find_the_pets(sample: Path, scored: list[Pair]) -> None:
+    train = [true.astype(np.float32) for _, true in _pairs(sample, TRAINVAL)]
     mean = np.mean([cv2.resize(mask, (128, 128), interpolation=cv2.INTER_AREA) for mask in train], axis=0)
     guess = (mean > 0.5).astype(np.uint8)
     dice = [

@@ -5,12 +5,12 @@ from numpy.typing import NDArray
 
 from segmentation.training.augmentation import Augmentation
 
-PICTURE = np.random.default_rng(0).integers(1, 256, (64, 64, 3), dtype=np.uint8)
-MASK = (PICTURE[..., 0] > 128).astype(np.uint8)
+IMAGE = np.random.default_rng(0).integers(1, 256, (64, 64, 3), dtype=np.uint8)
+MASK = (IMAGE[..., 0] > 128).astype(np.uint8)
 
 
 def changes(**settings: object) -> Augmentation:
-    """Those settings, and no other change."""
+    """These changes and no others."""
     nothing = {"affine": 0.0, "flip": 0.0, "color": 0.0}
     return Augmentation(DEFAULTS.augment.model_copy(update={**nothing, **settings}))
 
@@ -21,13 +21,13 @@ def square(size: int = 201, half: int = 20) -> NDArray[np.uint8]:
     return mask
 
 
-def test_nothing_changes_where_nothing_is_asked_for() -> None:
-    image, mask = changes()(PICTURE, MASK, 0)
-    assert (image == PICTURE).all() and (mask == MASK).all()
+def test_without_changes_all_stays_as_it_is() -> None:
+    image, mask = changes()(IMAGE, MASK, 0)
+    assert (image == IMAGE).all() and (mask == MASK).all()
 
 
 @pytest.mark.parametrize("border", ["black", "reflect"])
-def test_affine_and_flip_move_picture_and_mask_alike(border: str) -> None:
+def test_affine_and_flip_move_image_and_mask_alike(border: str) -> None:
     transform = changes(affine=1.0, flip=0.5, border=border, shear=8.0, scale=[0.7, 1.4])
     mask = np.zeros((64, 64), np.uint8)
     mask[20:40, 10:50] = 1
@@ -38,7 +38,7 @@ def test_affine_and_flip_move_picture_and_mask_alike(border: str) -> None:
         assert set(np.unique(changed_mask)) <= {0, 1}
 
 
-def test_affine_has_the_reports_range() -> None:
+def test_affine_has_the_lab_reports_range() -> None:
     transform, mask = changes(affine=1.0), square()
     areas, shifts = [], []
     for seed in range(300):
@@ -49,17 +49,17 @@ def test_affine_has_the_reports_range() -> None:
     assert 0.08 < max(shifts) < 0.11
 
 
-def test_the_scale_is_the_one_asked_for() -> None:
+def test_the_scale_is_that_of_the_settings() -> None:
     mask = square()
     for low, high in ([0.5, 0.5], [1.0, 1.0], [1.5, 1.5]):
         _, changed = changes(affine=1.0, scale=[low, high])(np.zeros((201, 201, 3), np.uint8), mask, 3)
         assert changed.sum() / mask.sum() == pytest.approx(low * high, rel=0.06)
 
 
-def test_a_border_is_black_or_the_picture_mirrored() -> None:
-    # No pixel of the picture is black, and half of it is foreground.
+def test_a_border_is_black_or_the_image_mirrored() -> None:
+    # No pixel of the image is black, and half of it is foreground.
     for border, some in (("black", True), ("reflect", False)):
-        image, _ = changes(affine=1.0, scale=[0.5, 0.5], border=border)(PICTURE, MASK, 1)
+        image, _ = changes(affine=1.0, scale=[0.5, 0.5], border=border)(IMAGE, MASK, 1)
         assert (image == 0).all(axis=2).any() == some
 
 
@@ -77,7 +77,7 @@ def test_shear_slants() -> None:
     assert max(longest_diagonal(slanted(image, mask, seed)[1]) for seed in range(20)) > 34
 
 
-def test_color_changes_the_picture_alone_and_within_its_strength() -> None:
+def test_color_changes_the_image_alone_and_within_its_strength() -> None:
     grey = np.full((8, 8, 3), 100, np.uint8)
     found = set()
     for seed in range(50):
@@ -89,6 +89,6 @@ def test_color_changes_the_picture_alone_and_within_its_strength() -> None:
 
 def test_the_seed_decides() -> None:
     transform = changes(affine=0.9, flip=0.5, color=0.3)
-    first = [transform(PICTURE, MASK, seed)[0] for seed in (1, 2)]
-    again = [transform(PICTURE, MASK, seed)[0] for seed in (2, 1)]
+    first = [transform(IMAGE, MASK, seed)[0] for seed in (1, 2)]
+    again = [transform(IMAGE, MASK, seed)[0] for seed in (2, 1)]
     assert (first[0] == again[1]).all() and (first[1] == again[0]).all() and (first[0] != first[1]).any()

@@ -6,13 +6,18 @@ from conftest import DEFAULTS
 
 from segmentation.common.dataset_layout import TRAINVAL, read_list
 from segmentation.common.errors import Fault
-from segmentation.inference.dataset_pass import Normalization, Runner, score
-from segmentation.loading.dataset import Batches, SegmentationDataset
-from segmentation.models.build import NAMES, build_model
+from segmentation.inference.dataset_pass import score
+from segmentation.inference.predictor import Predictor
+from segmentation.inference.runner import Runner
+from segmentation.loading.dataset import SegmentationDataset
+from segmentation.loading.loader import Batches
+from segmentation.loading.transforms import Normalization
+from segmentation.models.build import build_model, network_names
 from segmentation.params import Train
-from segmentation.training.loop import Epoch, Row, Training, halved
+from segmentation.training.loop import EpochMetrics, FinishedEpoch, Training, halved
 from segmentation.training.losses import LOSSES
 
+FOREGROUND = ["pet", "border"]
 RUNNER = Runner(torch.device("cpu"), "float32", Normalization([0.5] * 3, [0.25] * 3))
 
 
@@ -20,24 +25,28 @@ def settings(**changes: object) -> Train:
     return DEFAULTS.train.model_copy(update={"epochs": 3, "batch_size": 4, **changes})
 
 
-def epochs(sample: Path, name: str, train: Train, images: int = 9) -> list[Epoch]:
-    dataset = SegmentationDataset(sample, read_list(sample / TRAINVAL)[:images], 64, ["pet", "border"])
+def dataset(sample: Path, images: int = 9) -> SegmentationDataset:
+    return SegmentationDataset(sample, read_list(sample / TRAINVAL)[:images], 64, FOREGROUND)
+
+
+def epochs(sample: Path, name: str, train: Train, images: int = 9) -> list[FinishedEpoch]:
+    data = dataset(sample, images)
     torch.manual_seed(0)
     model = build_model(name, width=4)
-    return list(Training(model, Batches(dataset, 4, 0), Batches(dataset, 8), train, RUNNER, 0.5).epochs())
+    return list(Training(model, Batches(data, 4, 0), Batches(data, 8), train, RUNNER, 0.5).epochs())
 
 
-def rows(sample: Path, name: str, train: Train, images: int = 9) -> list[Row]:
-    return [epoch.row for epoch in epochs(sample, name, train, images)]
+def history(sample: Path, name: str, train: Train, images: int = 9) -> list[EpochMetrics]:
+    return [epoch.metrics for epoch in epochs(sample, name, train, images)]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", network_names())
 @pytest.mark.parametrize("loss", LOSSES)
 def test_it_learns(sample: Path, name: str, loss: str) -> None:
-    found = rows(sample, name, settings(epochs=6, loss=loss, lr=0.01))  # 9 pictures: the last batch holds 1
-    assert [row["epoch"] for row in found] == [1, 2, 3, 4, 5, 6]
+    found = history(sample, name, settings(epochs=6, loss=loss, lr=0.01))  # 9 images: the last batch holds 1
+    assert [metrics["epoch"] for metrics in found] == [1, 2, 3, 4, 5, 6]
     assert found[-1]["train_loss"] < found[0]["train_loss"] - 0.05
-    assert all(0 <= row["val_dice"] <= 1 for row in found)
+    assert all(0 <= metrics["val_dice"] <= 1 for metrics in found)
 
 
 @pytest.mark.parametrize("images", [4, 9])
@@ -45,51 +54,46 @@ def test_a_loss_that_is_not_finite_names_epoch_and_step(sample: Path, images: in
     with pytest.raises(
         Fault, match=r"training loss is not finite at epoch 1, step \d of \d; lower train\.lr \(now 1e\+30\)"
     ):
-        rows(sample, "unet", settings(lr=1e30, schedule="constant", warmup=0.0), images=images + 4)
+        history(sample, "unet", settings(lr=1e30, schedule="constant", warmup=0.0), images=images + 4)
 
 
-def test_validation_loss_weighs_pictures_alike(sample: Path) -> None:
-    dataset = SegmentationDataset(sample, read_list(sample / TRAINVAL)[:9], 64, ["pet", "border"])
-    model, loss = build_model("unet", width=4), LOSSES["bce_dice"]
-    single = score(model, Batches(dataset, 1).epoch(0), RUNNER, 0.5, loss)
+def test_the_validation_loss_weighs_all_images_equally(sample: Path) -> None:
+    data, loss = dataset(sample), LOSSES["bce_dice"]
+    predictor = Predictor(build_model("unet", width=4), RUNNER, 64, 0.5)
+    single = score(predictor, Batches(data, 1).epoch(0), loss)
     parts = [
-        score(
-            model,
-            Batches(SegmentationDataset(sample, [each], 64, ["pet", "border"]), 1).epoch(0),
-            RUNNER,
-            0.5,
-            loss,
-        ).loss
-        for each in dataset.ids
+        score(predictor, Batches(SegmentationDataset(sample, [each], 64, FOREGROUND), 1).epoch(0), loss).loss
+        for each in data.ids
     ]
     assert single.loss == pytest.approx(sum(parts) / 9, rel=1e-5)
-    assert (single.counts == score(model, Batches(dataset, 8).epoch(0), RUNNER, 0.5).counts).all()
+    assert (single.counts == score(predictor, Batches(data, 8).epoch(0)).counts).all()
 
 
-def test_the_average_is_what_is_scored(sample: Path) -> None:
-    dataset = SegmentationDataset(sample, read_list(sample / TRAINVAL)[:9], 64, ["pet", "border"])
-    model, loss = build_model("unet", width=4), LOSSES["bce_dice"]
-    batches = Batches(dataset, 4, 0), Batches(dataset, 8)
-    for epoch in Training(model, *batches, settings(ema=0.9, epochs=2), RUNNER, 0.5).epochs():
-        assert epoch.model is not model and not epoch.model.training
-        assert score(epoch.model, batches[1].epoch(0), RUNNER, 0.5, loss).loss == epoch.row["val_loss"]
-        assert score(model, batches[1].epoch(0), RUNNER, 0.5, loss).loss != epoch.row["val_loss"]
+def test_the_average_of_the_weights_is_scored(sample: Path) -> None:
+    data, loss = dataset(sample), LOSSES["bce_dice"]
+    model = build_model("unet", width=4)
+    train, val = Batches(data, 4, 0), Batches(data, 8)
+    for epoch in Training(model, train, val, settings(ema=0.9, epochs=2), RUNNER, 0.5).epochs():
+        assert epoch.predictor.model is not model and not epoch.predictor.model.training
+        val_loss = epoch.metrics["val_loss"]
+        assert score(epoch.predictor, val.epoch(0), loss).loss == val_loss
+        assert score(Predictor(model, RUNNER, 64, 0.5), val.epoch(0), loss).loss != val_loss
 
 
-def test_an_average_leaves_training_as_it_is(sample: Path) -> None:
-    plain, averaged = (rows(sample, "unet", settings(ema=ema)) for ema in (0.0, 0.9))
-    assert [row["train_loss"] for row in plain] == [row["train_loss"] for row in averaged]
-    assert [row["val_loss"] for row in plain] != [row["val_loss"] for row in averaged]
+def test_an_average_does_not_change_the_training(sample: Path) -> None:
+    plain, averaged = (history(sample, "unet", settings(ema=ema)) for ema in (0.0, 0.9))
+    assert [each["train_loss"] for each in plain] == [each["train_loss"] for each in averaged]
+    assert [each["val_loss"] for each in plain] != [each["val_loss"] for each in averaged]
 
 
 def test_a_small_clip_slows_adamw_not_at_all_but_changes_the_weights(sample: Path) -> None:
     # Adam divides by the size of the gradients: only their relation over time counts.
-    plain, clipped = (rows(sample, "unet", settings(clip=clip)) for clip in (None, 0.01))
+    plain, clipped = (history(sample, "unet", settings(clip=clip)) for clip in (None, 0.01))
     assert plain[0]["train_loss"] != clipped[0]["train_loss"]
     assert clipped[-1]["train_loss"] < clipped[0]["train_loss"] - 0.02
 
 
-def test_small_pictures_first(sample: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_images_first(sample: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
     logits = Runner.logits
 
@@ -98,8 +102,8 @@ def test_small_pictures_first(sample: Path, monkeypatch: pytest.MonkeyPatch) -> 
         return logits(runner, model, images)
 
     monkeypatch.setattr(Runner, "logits", spy)
-    rows(sample, "unet", settings(epochs=4, small_first=0.5))
-    step, validation = [32] * 3, [-64] * 2  # 9 pictures: three steps of 4, two batches of 8
+    history(sample, "unet", settings(epochs=4, small_first=0.5))
+    step, validation = [32] * 3, [-64] * 2  # 9 images: three steps of 4, two batches of 8
     assert sizes == (step + validation) * 2 + ([64] * 3 + validation) * 2
 
 
@@ -108,6 +112,6 @@ def test_halved() -> None:
     assert halved(pixels).tolist() == [[[[2, 253]]]]  # means of 2.25 and 252.75; the odd column is left out
 
 
-def test_the_pace_is_measured(sample: Path) -> None:
+def test_the_throughput_is_measured(sample: Path) -> None:
     for epoch in epochs(sample, "unet", settings(epochs=2)):
-        assert epoch.pace.speed > 1 and 0 < epoch.pace.waiting < 1
+        assert epoch.throughput.images_per_second > 1 and 0 < epoch.throughput.waiting < 1

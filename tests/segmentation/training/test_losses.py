@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from segmentation.training.losses import LOSSES, alone, bce_dice, report
+from segmentation.training.losses import LOSSES, bce_dice, double_sigmoid, whole_batch
 
 
 def test_bce_dice_by_hand() -> None:
@@ -13,12 +13,12 @@ def test_bce_dice_by_hand() -> None:
     assert bce_dice(logits, masks).item() == pytest.approx(expected, abs=1e-6)
 
 
-def test_report_applies_the_sigmoid_twice() -> None:
+def test_double_sigmoid_applies_the_sigmoid_twice() -> None:
     logits, masks = torch.tensor([[[[2.0, -1.0]]]]), torch.tensor([[[[1.0, 0.0]]]])
     p, q = 1 / (1 + math.exp(-2)), 1 / (1 + math.exp(1))
     twice = [1 / (1 + math.exp(-p)), 1 / (1 + math.exp(-q))]
     expected = -(math.log(twice[0]) + math.log(1 - twice[1])) / 2 + 1 - 2 * p / (p + q + 1)
-    assert report(logits, masks).item() == pytest.approx(expected, abs=1e-6)
+    assert double_sigmoid(logits, masks).item() == pytest.approx(expected, abs=1e-6)
 
 
 def test_where_a_perfect_answer_ends() -> None:
@@ -27,14 +27,14 @@ def test_where_a_perfect_answer_ends() -> None:
     share = masks.mean().item()
     floor = share * math.log(1 + math.exp(-1)) + (1 - share) * math.log(2)
     assert bce_dice(logits, masks).item() == pytest.approx(0, abs=1e-6)
-    assert report(logits, masks).item() == pytest.approx(floor, abs=1e-5)
+    assert double_sigmoid(logits, masks).item() == pytest.approx(floor, abs=1e-5)
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_the_gradient_points_to_the_mask(name: str) -> None:
     masks = (torch.rand(2, 1, 8, 8) < 0.5).float()
     logits = torch.zeros(2, 1, 8, 8, requires_grad=True)
-    LOSSES[name](logits, masks, alone).backward()
+    LOSSES[name](logits, masks, whole_batch).backward()
     assert logits.grad is not None
     assert ((logits.grad < 0) == masks.bool()).all()
 
@@ -51,4 +51,4 @@ def test_shares_of_a_batch_give_the_loss_of_the_whole(name: str) -> None:
     LOSSES[name](logits[:3], masks[:3], keep)
     LOSSES[name](logits[3:], masks[3:], keep)
     together = LOSSES[name](logits[:3], masks[:3], lambda _: sums[0] + sums[1])
-    assert together.item() == pytest.approx(LOSSES[name](logits, masks, alone).item(), rel=1e-6)
+    assert together.item() == pytest.approx(LOSSES[name](logits, masks, whole_batch).item(), rel=1e-6)

@@ -4,7 +4,7 @@ from conftest import DEFAULTS
 
 from segmentation.models.build import build_model
 from segmentation.params import Train
-from segmentation.training.optimizer import Updates, WeightAverage, lr_factor, make_optimizer
+from segmentation.training.optimizer import Optimization, WeightAverage, lr_factor, make_optimizer
 
 
 def settings(**changes: object) -> Train:
@@ -18,7 +18,7 @@ def test_the_learning_rate() -> None:
     assert cosine[10:] == sorted(cosine[10:], reverse=True)
     assert [lr_factor(step, 100, "constant", 0.0) for step in (0, 50, 99)] == [1.0, 1.0, 1.0]
     assert lr_factor(0, 1, "cosine", 0.9) > 0
-    assert lr_factor(1, 1, "cosine", 0.9) == 1.0  # asked for after the last step, and never used
+    assert lr_factor(1, 1, "cosine", 0.9) == 1.0  # read after the last step, and never used
 
 
 @pytest.mark.parametrize(("name", "decoupled"), [("adam", False), ("adamw", True)])
@@ -72,20 +72,20 @@ def test_a_clip_bounds_the_norm_of_the_gradient(
     descent = "segmentation.training.optimizer.make_optimizer"
     monkeypatch.setattr(descent, lambda model, _: torch.optim.SGD(model.parameters(), lr=1.0))
     model = one_weight()
-    updates = Updates(model, settings(clip=clip, schedule="constant", warmup=0), 3)
+    optimization = Optimization(model, settings(clip=clip, schedule="constant", warmup=0), 3)
     model.weight.grad = torch.full((1, 1), 8.0)
-    updates.take()
+    optimization.step()
     assert model.weight.item() == pytest.approx(1 - step, rel=1e-5)
     assert model.weight.grad is None
 
 
-def test_updates_follow_the_schedule() -> None:
+def test_the_steps_follow_the_schedule() -> None:
     model = one_weight()
-    updates = Updates(model, settings(lr=0.1, schedule="cosine", warmup=0.5), 4)
+    optimization = Optimization(model, settings(lr=0.1, schedule="cosine", warmup=0.5), 4)
     found = []
     for _ in range(4):
-        found.append(updates.lr)
+        found.append(optimization.lr)
         model.weight.grad = torch.ones(1, 1)
-        updates.take()
+        optimization.step()
     assert found == pytest.approx([0.1 * lr_factor(step, 4, "cosine", 0.5) for step in range(4)])
-    assert updates.scored is model  # no average was asked for
+    assert optimization.scored is model  # without an average

@@ -1,4 +1,4 @@
-"""The file that a stopped training goes on from; tests/test_resume.py stops real ones."""
+"""The file from which a stopped training resumes; tests/stages/test_resume.py stops real ones."""
 
 import json
 import os
@@ -15,37 +15,37 @@ import torch
 from hostile import Hostile
 
 from segmentation.common.errors import Fault
-from segmentation.training.resume import FORGOTTEN_S, States, differences
+from segmentation.training.resume import ABANDONED_S, ResumeState, differences
 
-INPUTS = {"train.lr": 0.1, "data/split.json": "a" * 64, "augment.scale": [0.8, 1.2]}
+FINGERPRINT = {"train.lr": 0.1, "data/split.json": "a" * 64, "augment.scale": [0.8, 1.2]}
 STATE: dict[str, Any] = {
     "weights": torch.arange(100_000.0),
-    "rows": [{"epoch": 1, "val_dice": 0.1 + 0.2}],
+    "history": [{"epoch": 1, "val_dice": 0.1 + 0.2}],
     "none": None,
 }
 
 HOLDER = """
-import sys; from pathlib import Path; from segmentation.training.resume import States
-with States("unet", {}, Path(sys.argv[1])).held():
+import sys; from pathlib import Path; from segmentation.training.resume import ResumeState
+with ResumeState("unet", {}, Path(sys.argv[1])).held():
     print("held", flush=True)
     sys.stdin.read()
 """
 
 
-def states(folder: Path, **changes: object) -> States:
-    return States("unet", INPUTS | changes, folder)
+def make_state(folder: Path, **changes: object) -> ResumeState:
+    return ResumeState("unet", FINGERPRINT | changes, folder)
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    mine = states(tmp_path / "deep/folder")
+    mine = make_state(tmp_path / "deep/folder")
     with mine.held():
         assert mine.load() is None
         mine.save(STATE, 1)
         mine.save(STATE, 2)
     with mine.held():
-        loaded = states(tmp_path / "deep/folder").load()
+        loaded = make_state(tmp_path / "deep/folder").load()
     assert loaded is not None and torch.equal(loaded["weights"], STATE["weights"])
-    assert loaded["rows"] == STATE["rows"] and loaded["none"] is None
+    assert loaded["history"] == STATE["history"] and loaded["none"] is None
     assert [path.suffix for path in mine.folder.iterdir()] == [".state"]
     with mine.held():
         mine.discard()
@@ -57,7 +57,7 @@ def test_what_is_saved_is_loaded(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_every_damage_is_found(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], rounds: Callable[[int], None]
 ) -> None:
-    mine, draw = states(tmp_path), random.Random(0)
+    mine, draw = make_state(tmp_path), random.Random(0)
     mine.save(STATE, 1)
     whole = mine.path.read_bytes()
     damages = [whole[: draw.randrange(len(whole))] for _ in range(100)] + [b"", whole[:-1], b"hello\n"]
@@ -70,14 +70,14 @@ def test_every_damage_is_found(
         assert mine.load() is None
         aside = mine.path.with_suffix(".damaged")
         assert aside.read_bytes() == damaged and not mine.path.exists()
-        line = f"unet: {mine.path} is damaged: set aside as {aside.name}; training starts afresh\n"
+        line = f"unet: {mine.path} is damaged: moved to {aside.name}; training starts from the beginning\n"
         assert capsys.readouterr().err == line
     rounds(len(damages))
 
 
 @pytest.mark.fault("a file whose pickle would run code")
 def test_a_state_runs_no_code(tmp_path: Path) -> None:
-    mine = states(tmp_path)
+    mine = make_state(tmp_path)
     mine.save({"hostile": Hostile(tmp_path / "proof")}, 1)
     assert mine.load() is None and not (tmp_path / "proof").exists()
 
@@ -90,28 +90,29 @@ def test_a_state_runs_no_code(tmp_path: Path) -> None:
 def test_another_training_has_another_state(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, object]
 ) -> None:
-    states(tmp_path).save(STATE, 3)
-    other = states(tmp_path, **changes)
+    make_state(tmp_path).save(STATE, 3)
+    other = make_state(tmp_path, **changes)
     assert other.load() is None
     said = capsys.readouterr().err
-    assert said.startswith("unet: starts afresh; the training that stopped after epoch 3 (")
+    assert said.startswith("unet: starts from the beginning; the training that stopped after epoch 3 (")
     assert next(iter(changes)) in said and len(said.splitlines()) == 1
     other.save(STATE, 1)
     assert len(list(tmp_path.glob("*.state"))) == 2
-    assert States("resnet", INPUTS, tmp_path).load() is None
-    assert capsys.readouterr().err == ""  # another network is no surprise
+    assert ResumeState("resnet", FINGERPRINT, tmp_path).load() is None
+    assert capsys.readouterr().err == ""  # of another network nothing is expected
 
 
 def test_differences() -> None:
-    assert differences(INPUTS, INPUTS) == []
-    assert differences(INPUTS, INPUTS | {"train.lr": 0.2}) == ["train.lr 0.1 -> 0.2"]
-    assert differences(INPUTS, INPUTS | {"data/split.json": "b" * 64}) == ["another data/split.json"]
+    assert differences(FINGERPRINT, FINGERPRINT) == []
+    assert differences(FINGERPRINT, FINGERPRINT | {"train.lr": 0.2}) == ["train.lr 0.1 -> 0.2"]
+    other_split = FINGERPRINT | {"data/split.json": "b" * 64}
+    assert differences(FINGERPRINT, other_split) == ["another data/split.json"]
     assert differences({"a": 1}, {"b": 2}) == ["b None -> 2", "a 1 -> None"]
 
 
 @pytest.fixture
 def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """Another process that holds the lock of the training of no inputs."""
+    """Another process that holds the lock of the training with an empty fingerprint."""
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(tmp_path)],
         stdin=subprocess.PIPE,
@@ -127,32 +128,35 @@ def test_the_holder_is_named(
     holder: subprocess.Popen[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("segmentation.training.resume.GRACE_S", 0.2)
-    mine = States("unet", {}, tmp_path)
+    mine = ResumeState("unet", {}, tmp_path)
     with pytest.raises(
-        Fault, match=rf"^process {holder.pid} on \S+, in {Path.cwd()} \(.*at this very training"
+        Fault,
+        match=rf"^process {holder.pid} on \S+, in {Path.cwd()} \(.* runs this training; wait for its end",
     ):
         mine.held().__enter__()
     mine.lock.write_text("hello")
-    with pytest.raises(Fault, match=r"another process, which holds .*\.lock, is at this very training"):
+    with pytest.raises(
+        Fault, match=r"another process, holding .*\.lock, runs this training; wait for its end"
+    ):
         mine.held().__enter__()
     holder.kill()
     holder.wait()
-    assert mine.lock.exists()  # the lock of a process that is gone is none
+    assert mine.lock.exists()  # the lock of a process that has ended does not count
     with mine.held():
         assert json.loads(mine.lock.read_text())["pid"] == os.getpid()
     assert not mine.lock.exists()
 
 
-def test_what_others_hold_is_not_what_was_stopped(
+def test_a_running_training_is_not_a_stopped_one(
     tmp_path: Path, holder: subprocess.Popen[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    States("unet", {}, tmp_path).save(STATE, 1)
-    assert states(tmp_path).load() is None
+    ResumeState("unet", {}, tmp_path).save(STATE, 1)
+    assert make_state(tmp_path).load() is None
     assert capsys.readouterr().err == ""
 
 
-def test_forgotten_states_are_deleted(tmp_path: Path) -> None:
-    old, recent = time.time() - FORGOTTEN_S - 60, time.time() - FORGOTTEN_S + 600
+def test_abandoned_states_are_deleted(tmp_path: Path) -> None:
+    old, recent = time.time() - ABANDONED_S - 60, time.time() - ABANDONED_S + 600
     for name, when in (
         ("a.state", old),
         (".a.state.tmp-x-1-y", old),
@@ -161,6 +165,6 @@ def test_forgotten_states_are_deleted(tmp_path: Path) -> None:
     ):
         (tmp_path / name).touch()
         os.utime(tmp_path / name, (when, when))
-    with states(tmp_path).held():
+    with make_state(tmp_path).held():
         assert len(list(tmp_path.iterdir())) == 2  # and the lock
     assert [path.name for path in tmp_path.iterdir()] == ["b.state"]

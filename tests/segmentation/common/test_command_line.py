@@ -8,12 +8,13 @@ import pytest
 
 RAISES = """
 import sys
-from segmentation.common.errors import Fault, InputError, run
+from segmentation.common.command_line import command_line, run
+from segmentation.common.errors import Fault, InputError
 from segmentation.common.signals import Interrupted
 sys.argv[0] = "/somewhere/train_unet.py"
 def main():
     raise {error}
-run(main)
+run(main, command_line("A stage."))
 """
 
 
@@ -27,7 +28,7 @@ run(main)
         ("Interrupted(15, ' in epoch 2')", 143, "train_unet: stopped by SIGTERM in epoch 2"),
     ],
 )  # fmt: skip
-def test_what_a_user_can_meet_is_one_line(error: str, status: int, line: str) -> None:
+def test_an_error_of_the_user_or_the_machine_is_one_line(error: str, status: int, line: str) -> None:
     finished = subprocess.run(
         [sys.executable, "-c", RAISES.format(error=error)], capture_output=True, text=True
     )
@@ -41,6 +42,7 @@ def test_a_defect_keeps_its_traceback() -> None:
     assert finished.returncode == 1 and "Traceback" in finished.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.fault("SIGINT or SIGTERM while a stage imports or reads")
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("stage", ["download", "split", "compute_stats", "train_unet"])
@@ -54,7 +56,10 @@ def test_a_signal_at_any_time_is_one_line(project: Path, stage: str, signum: sig
         time.sleep(delay)
         process.send_signal(signum)
         _, stderr = process.communicate(timeout=60)
-        if process.returncode == 0 or (process.returncode, stderr) == (-signum, ""):  # it was done
+        if process.returncode == 0 or (process.returncode, stderr) == (
+            -signum,
+            "",
+        ):  # it had finished, or had not begun
             break
         assert process.returncode == 128 + signum, stderr
         assert stderr.startswith(f"{stage}: stopped by {signum.name}") and len(stderr.splitlines()) == 1

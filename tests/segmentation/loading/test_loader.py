@@ -1,0 +1,99 @@
+import itertools
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import DEFAULTS
+from torch import Tensor
+
+from segmentation.common.dataset_layout import TRAINVAL, read_list
+from segmentation.loading.dataset import SegmentationDataset
+from segmentation.loading.loader import Batches, EpochSampler
+from segmentation.training.augmentation import Augmentation
+
+FOREGROUND = ["pet", "border"]
+
+
+@pytest.fixture(scope="module")
+def ids(sample: Path) -> list[str]:
+    return read_list(sample / TRAINVAL)[:12]
+
+
+def augmented(sample: Path, ids: list[str]) -> SegmentationDataset:
+    changes = Augmentation(DEFAULTS.augment.model_copy(update={"affine": 0.5, "flip": 0.5}))
+    return SegmentationDataset(sample, ids, 48, FOREGROUND, changes)
+
+
+def images_of(batches: Batches, epoch: int) -> list[Tensor]:
+    """The images of an epoch, one by one."""
+    return [image for images, _ in batches.epoch(epoch) for image in images]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_augmentation_does_not_depend_on_the_number_of_workers(
+    sample: Path, ids: list[str], workers: int
+) -> None:
+    alone = Batches(augmented(sample, ids), 2)
+    shared = Batches(augmented(sample, ids), 2, workers=workers)
+    seen = []
+    for epoch in (1, 2, 3):  # the same worker processes serve all epochs
+        expected, found = images_of(alone, epoch), images_of(shared, epoch)
+        assert all((a == b).all() for a, b in zip(expected, found, strict=True))
+        seen.append(torch.stack(found))
+    assert not (seen[0] == seen[1]).all() and not (seen[1] == seen[2]).all()
+
+
+def test_augmentation_differs_between_workers(sample: Path, ids: list[str]) -> None:
+    # With two workers and batches of 1, one worker takes the even indices and the other the odd ones.
+    images = images_of(Batches(augmented(sample, [ids[0]] * 40), 1, workers=2), 1)
+    assert not all((a == b).all() for a, b in zip(images[::2], images[1::2], strict=True))
+
+
+def test_each_image_once_per_epoch_in_another_order(sample: Path, ids: list[str]) -> None:
+    batches = Batches(SegmentationDataset(sample, ids, 48, FOREGROUND), 5, shuffle_seed=0)
+    plain = images_of(Batches(SegmentationDataset(sample, ids, 48, FOREGROUND), 5), 0)
+    orders = []
+    for epoch in (1, 2, 1):
+        images = images_of(batches, epoch)
+        orders.append([next(i for i, p in enumerate(plain) if (p == image).all()) for image in images])
+        assert sorted(orders[-1]) == list(range(12))
+    assert orders[0] != orders[1] and orders[0] == orders[2] and len(batches) == 3
+
+
+def test_the_global_random_stream_is_left_alone(sample: Path, ids: list[str]) -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    images_of(Batches(augmented(sample, ids), 4, shuffle_seed=0, workers=1), 1)
+    assert torch.rand(1) == expected
+
+
+def share(
+    monkeypatch: pytest.MonkeyPatch, rank: int, world_size: int, sampler: EpochSampler
+) -> list[list[int]]:
+    """The batches of indices that one of several processes would take."""
+    monkeypatch.setattr("segmentation.loading.loader.rank", lambda: rank)
+    monkeypatch.setattr("segmentation.loading.loader.world_size", lambda: world_size)
+    batches = [[index for _, index in batch] for batch in sampler]
+    assert len(batches) == len(sampler)
+    return batches
+
+
+@pytest.mark.parametrize("count", [32, 29, 33, 8, 3])
+def test_processes_share_each_training_batch(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    whole = share(monkeypatch, 0, 1, EpochSampler(count, 8, shuffle_seed=0))
+    shares = [share(monkeypatch, rank, 3, EpochSampler(count, 8, shuffle_seed=0)) for rank in range(3)]
+    together = [sorted(itertools.chain(*parts)) for parts in zip(*shares, strict=True)]
+    assert all(part for each in shares for part in each)
+    if count == 33:  # one image is left for three processes: it joins the batch before
+        whole[-2:] = [whole[-2] + whole[-1]]
+    assert together == [sorted(batch) for batch in whole]
+
+
+@pytest.mark.parametrize("count", [32, 29, 5])
+def test_processes_take_turns_at_whole_batches_when_scoring(
+    monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    whole = share(monkeypatch, 0, 1, EpochSampler(count, 8))
+    shares = [share(monkeypatch, rank, 3, EpochSampler(count, 8)) for rank in range(3)]
+    assert [batch for i in range(len(whole)) for batch in [shares[i % 3][i // 3]]] == whole

@@ -1,0 +1,50 @@
+"""A whole training in this process; tests/stages/test_resume.py stops and kills real processes."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from conftest import set_params
+
+from segmentation.common.signals import Interrupted
+from segmentation.params import load_params
+from segmentation.training.optimizer import Optimization
+from segmentation.training.run import train_network
+
+
+def outputs(name: str) -> list[bytes]:
+    paths = [f"checkpoints/{name}.pt", f"metrics/train_{name}.json", f"metrics/plots/train_{name}.csv"]
+    return [Path(path).read_bytes() for path in paths]
+
+
+@pytest.mark.parametrize("name", ["unet", "resnet"])
+def test_a_stopped_training_resumes_to_the_same_bytes(
+    project: Path,
+    states: Path,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(project)
+    set_params(project, train__epochs=4, train__batch_size=5, train__ema=0.9, augment__affine=0.5)
+    train_network(name, load_params())
+    expected, steps, step = outputs(name), 0, Optimization.step
+    assert list(states.iterdir()) == []
+
+    def stop_at_step_6(optimization: Optimization) -> None:
+        nonlocal steps
+        step(optimization)
+        steps += 1
+        if steps == 6:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Optimization, "step", stop_at_step_6)
+        with pytest.raises(Interrupted, match="after epoch 1 of 4 and 2 of 4 steps; run the same command"):
+            train_network(name, load_params())
+    assert [path.suffix for path in states.iterdir()] == [".state"]
+    capsys.readouterr()
+    train_network(name, load_params())
+    assert f"{name}: resuming after epoch 1 of 4 and 2 of 4 steps\n" in capsys.readouterr().out
+    assert outputs(name) == expected and list(states.iterdir()) == []
