@@ -1,9 +1,9 @@
-"""Mean and standard deviation: the report's way against this project's, side by side.
+"""Mean and standard deviation: the lab report's way against this project's, side by side.
 
     python -m benchmarks.stats FOLDER [--rounds 7]
 
-FOLDER holds pictures in their original size, for instance data/raw/images. The report holds every
-picture in memory as float32, averages the means of the pictures, and takes the deviation around that.
+FOLDER holds images in their original size, for instance data/raw/images. The lab report holds every
+image in memory as float32, averages the means of the images, and takes the deviation around that.
 """
 
 import argparse
@@ -18,8 +18,8 @@ from PIL import Image
 from segmentation.pixel_stats import compute_stats
 
 
-def report_way(paths: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
-    """Mean of the pictures' means, and the pixel-weighted deviation around it, `(3,)` each."""
+def lab_report(paths: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean of the images' means, and the pixel-weighted deviation around it, `(3,)` each."""
     images = [np.asarray(Image.open(path).convert("RGB")).astype(np.float32) / 255 for path in paths]
     mean = np.mean([image.mean(axis=(0, 1)) for image in images], axis=0)
     squares = np.sum([((image - mean) ** 2).sum(axis=(0, 1)) for image in images], axis=0)
@@ -50,18 +50,18 @@ def main() -> None:
     paths = sorted(arguments.folder.glob("*.jpg"))
     if not paths:
         parser.error(f"{arguments.folder} holds no *.jpg")
-    ways: dict[str, Callable[[Sequence[Path]], object]] = {"report": report_way, "here": compute_stats}
+    ways: dict[str, Callable[[Sequence[Path]], object]] = {"lab report": lab_report, "here": compute_stats}
     for way in ways.values():
         way(paths)  # warms the file cache
     times: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(arguments.rounds):
         for name, way in ways.items():
             times[name].append(seconds(way, paths))
-    print(f"{'':<7}  median    (range) of {arguments.rounds} rounds")
+    print(f"{'':<10}  median    (range) of {arguments.rounds} rounds")
     for name, values in times.items():
         median, low, high = statistics.median(values), min(values), max(values)
-        print(f"{name:<7} {median:7.3f} s  ({low:.3f} to {high:.3f}) for {len(paths)} pictures")
-    ratio = statistics.median(times["report"]) / statistics.median(times["here"])
+        print(f"{name:<10} {median:7.3f} s  ({low:.3f} to {high:.3f}) for {len(paths)} images")
+    ratio = statistics.median(times["lab report"]) / statistics.median(times["here"])
     stats, (mean, std) = compute_stats(paths), exact(paths)
     gap = max(np.abs(stats["mean"] - mean).max(), np.abs(stats["std"] - std).max())
     print(f"{ratio:.1f} times as fast (goal: 4): {'yes' if ratio >= 4 else 'NO'}")

@@ -1,9 +1,9 @@
-"""Training speed: the report's plain loop against this engine, end to end, side by side.
+"""Training speed: the lab report's plain loop against this engine, end to end, side by side.
 
     python -m benchmarks.train_step [--raw data/raw] [--size 128] [--width 64] [--batch 8]
-                                    [--pictures 64] [--rounds 3] [--networks unet resnet]
+                                    [--images 64] [--rounds 3] [--networks unet resnet]
 
-Both train with the report's augmentation on the first pictures of the dataset in --raw. The plain loop
+Both train with the lab report's augmentation on the first images of the dataset in --raw. The plain loop
 is in float32 and NCHW, decodes in the main process, and asks for loss and Dice (`.item()`) at each step.
 The engine is `training.fit`, from its second epoch on: the first one fills the cache. They take turns,
 each time in a process of their own, so that neither profits from the other's memory.
@@ -24,89 +24,83 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.device import matrix_rate, peak_memory, synchronize
 from segmentation.common.dataset_layout import TRAINVAL, read_list
-from segmentation.inference.dataset_pass import Normalization, Runner
-from segmentation.loading.cache import PictureCache
-from segmentation.loading.dataset import Batches, SegmentationDataset
-from segmentation.models.build import NAMES, build_model
+from segmentation.inference.runner import Runner
+from segmentation.loading.cache import ImageCache
+from segmentation.loading.dataset import SegmentationDataset
+from segmentation.loading.loader import Batches, loader_workers
+from segmentation.loading.transforms import LAB_REPORT
+from segmentation.models.build import build_model, network_names
 from segmentation.params import Params, load_params
-from segmentation.pixel_stats import REPORT
-from segmentation.runtime.devices import (
-    choose_device,
-    choose_precision,
-    loader_workers,
-    on_device,
-    prepare_cpu,
-)
+from segmentation.runtime.devices import choose_device, choose_precision, prepare_cpu, to_device
 from segmentation.scoring.scores import soft_dice
 from segmentation.training.augmentation import Augmentation
 from segmentation.training.loop import Training
-from segmentation.training.losses import report
+from segmentation.training.losses import double_sigmoid
 
 ROOT = Path(__file__).parents[1]
 GOALS = {("cpu", "unet"): 2.5, ("cpu", "resnet"): 1.8, ("cuda", "unet"): 4.0, ("cuda", "resnet"): 4.0}
-NORMALIZATION = Normalization(*REPORT)
 
 
-def plain_loop(name: str, pictures: SegmentationDataset, width: int, batch: int) -> tuple[float, float]:
-    """Train as the report does and return pictures a second, and the share of time spent on pictures."""
+def plain_loop(name: str, data: SegmentationDataset, width: int, batch: int) -> tuple[float, float]:
+    """Train as the lab report does; return images a second and the share of time spent waiting for images."""
     device = choose_device()
     model = build_model(name, width).to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, weight_decay=2e-4)
-    mean, std = (torch.tensor(each).view(3, 1, 1) for each in NORMALIZATION)
-    loader = DataLoader(pictures, batch, sampler=[(1, position) for position in range(len(pictures))])
+    mean, std = (torch.tensor(each).view(3, 1, 1) for each in LAB_REPORT)
+    loader = DataLoader(data, batch, sampler=[(1, index) for index in range(len(data))])
 
     def step(images: torch.Tensor, masks: torch.Tensor) -> None:
-        images, truth = ((images.float() / 255 - mean) / std).to(device), masks.float().to(device)
+        images, targets = ((images.float() / 255 - mean) / std).to(device), masks.float().to(device)
         logits = model(images)
-        loss = report(logits, truth)
+        loss = double_sigmoid(logits, targets)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         loss.item()
         probabilities = torch.sigmoid(logits)
-        soft_dice((probabilities * truth).sum(), probabilities.sum(), truth.sum()).item()
+        soft_dice((probabilities * targets).sum(), probabilities.sum(), targets.sum()).item()
 
     step(*next(iter(loader)))  # warms up
-    started = asked = time.perf_counter()
+    started = requested = time.perf_counter()
     waited = 0.0
     for images, masks in loader:
-        waited += time.perf_counter() - asked
+        waited += time.perf_counter() - requested
         step(images, masks)
-        asked = time.perf_counter()
+        requested = time.perf_counter()
     synchronize(device)
     taken = time.perf_counter() - started
-    return len(pictures) / taken, waited / taken
+    return len(data) / taken, waited / taken
 
 
 def engine(
-    name: str, pictures: SegmentationDataset, width: int, batch: int, params: Params
+    name: str, data: SegmentationDataset, width: int, batch: int, params: Params
 ) -> tuple[float, float]:
     """Train with this project's engine, likewise."""
     prepare_cpu()
     device = choose_device()
-    runner = Runner(device, choose_precision("auto", device), NORMALIZATION)
+    runner = Runner(device, choose_precision("auto", device), LAB_REPORT)
     workers = loader_workers(device)
-    pictures.cache = PictureCache(len(pictures), pictures.size, shared=workers > 0)
-    val = SegmentationDataset(pictures.raw, pictures.ids[:1], pictures.size, pictures.foreground)
+    data.cache = ImageCache(len(data), data.size, shared=workers > 0)
+    val = SegmentationDataset(data.raw, data.ids[:1], data.size, data.foreground)
     settings = params.train.model_copy(update={"epochs": 3, "lr": 1e-4, "batch_size": batch})
-    model = on_device(build_model(name, width), device)
-    train = Batches(pictures, batch, shuffle_seed=0, workers=workers)
-    _, *warm = [
-        epoch.pace for epoch in Training(model, train, Batches(val, 1), settings, runner, 0.5).epochs()
-    ]
-    return statistics.mean(pace.speed for pace in warm), statistics.mean(pace.waiting for pace in warm)
+    model = to_device(build_model(name, width), device)
+    train = Batches(data, batch, shuffle_seed=0, workers=workers)
+    training = Training(model, train, Batches(val, 1), settings, runner, 0.5)
+    _, *warm = [epoch.throughput for epoch in training.epochs()]
+    speed, waiting = (statistics.mean(values) for values in zip(*warm, strict=True))
+    return speed, waiting
 
 
 def measure(way: str, name: str, arguments: argparse.Namespace) -> dict[str, float]:
     """What one way gives in this process: speed, waiting, FLOP/s as a share of a matrix product's, memory."""
     params, device = load_params(ROOT / "params.yaml"), choose_device()
-    ids = read_list(arguments.raw / TRAINVAL)[: arguments.pictures]
-    changes = Augmentation(load_params(ROOT / "presets/report.yaml").augment)
-    pictures = SegmentationDataset(arguments.raw, ids, arguments.size, ["pet", "border"], changes)
+    ids = read_list(arguments.raw / TRAINVAL)[: arguments.images]
+    changes = Augmentation(load_params(ROOT / "presets/lab_report.yaml").augment)
+    data = SegmentationDataset(arguments.raw, ids, arguments.size, ["pet", "border"], changes)
     if way == "plain":
-        speed, waiting = plain_loop(name, pictures, arguments.width, arguments.batch)
+        speed, waiting = plain_loop(name, data, arguments.width, arguments.batch)
     else:
-        speed, waiting = engine(name, pictures, arguments.width, arguments.batch, params)
+        speed, waiting = engine(name, data, arguments.width, arguments.batch, params)
     peak = peak_memory(device)  # before the matrices below
     precision = "float32" if way == "plain" else choose_precision("auto", device)
     rate = matrix_rate(device, torch.bfloat16 if precision == "bf16" else torch.float32)
@@ -115,7 +109,7 @@ def measure(way: str, name: str, arguments: argparse.Namespace) -> dict[str, flo
 
 
 def training_flop(name: str, width: int, size: int) -> int:
-    """Floating-point operations of a training step, for each picture."""
+    """Floating-point operations of a training step, for each image."""
     model, batch = build_model(name, width), 2
     with FlopCounterMode(display=False) as counter:
         model(torch.rand(batch, 3, size, size)).sum().backward()
@@ -124,7 +118,7 @@ def training_flop(name: str, width: int, size: int) -> int:
 
 def in_a_process(way: str, name: str, arguments: argparse.Namespace) -> dict[str, float]:
     """Measure one way in a process of its own."""
-    given = [f"--{key}={getattr(arguments, key)}" for key in ("raw", "size", "width", "batch", "pictures")]
+    given = [f"--{key}={getattr(arguments, key)}" for key in ("raw", "size", "width", "batch", "images")]
     command = [sys.executable, "-m", "benchmarks.train_step", *given, "--measure", way, name]
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
@@ -149,9 +143,9 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--pictures", type=int, default=64)
+    parser.add_argument("--images", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--networks", nargs="+", choices=NAMES, default=NAMES)
+    parser.add_argument("--networks", nargs="+", choices=network_names(), default=network_names())
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if not (arguments.raw / TRAINVAL).is_file():
@@ -163,10 +157,10 @@ def main() -> None:
     device = choose_device().type
     print(
         f"{arguments.size}x{arguments.size}, width {arguments.width}, batch {arguments.batch}, {device},"
-        f" {arguments.pictures} pictures an epoch, median of {arguments.rounds} rounds"
+        f" {arguments.images} images an epoch, median of {arguments.rounds} rounds"
     )
     print(
-        "network way     pictures/s (range)        waiting  of matmul  TFLOP/s  peak GiB",
+        "network way       images/s (range)        waiting  of matmul  TFLOP/s  peak GiB",
     )
     for name in arguments.networks:
         results: dict[str, list[dict[str, float]]] = {"plain": [], "engine": []}

@@ -21,12 +21,13 @@ def test_stats(sample: Path) -> None:
     assert "times as fast" in ratio and gap.endswith("yes")
 
 
+@pytest.mark.slow
 def test_train_step(sample: Path) -> None:
-    options = ["--size=64", "--width=2", "--batch=4", "--pictures=8", "--rounds=1"]
+    options = ["--size=64", "--width=2", "--batch=4", "--images=8", "--rounds=1"]
     _, header, plain, engine, verdict = run(
         "benchmarks.train_step", f"--raw={sample}", *options, "--networks", "resnet"
     )
-    assert header.split()[:3] == ["network", "way", "pictures/s"]
+    assert header.split()[:3] == ["network", "way", "images/s"]
     speeds = [float(line.split()[2]) for line in (plain, engine)]
     assert min(speeds) > 1 and plain.startswith("resnet  plain") and engine.startswith("resnet  engine")
     assert float(verdict.split()[1]) == pytest.approx(speeds[1] / speeds[0], rel=0.02)
