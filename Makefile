@@ -24,7 +24,7 @@ setup: .venv/.complete  ## build .venv (TORCH_INDEX=URL takes torch from that pa
 
 run: setup  ## run the whole pipeline and print its results
 	dvc repro
-	@python -m stages.summary
+	@python -m tools.summary
 
 test: setup  ## the fast tests
 	python -m pytest -m "not slow"

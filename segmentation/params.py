@@ -47,7 +47,7 @@ def _whole_number(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _rising(values: list[float]) -> list[float]:
+def _ordered(values: list[float]) -> list[float]:
     if values[0] > values[1]:
         raise ValueError("min must be ≤ max")
     return values
@@ -121,7 +121,7 @@ class Augment(Group):
     """Random changes of the training images."""
 
     affine: Share
-    scale: Annotated[Range, AfterValidator(_rising)]
+    scale: Annotated[Range, AfterValidator(_ordered)]
     shear: Annotated[Real, Field(ge=0, le=45)]
     border: Literal["black", "reflect"]
     flip: Share

@@ -77,7 +77,7 @@ def split_dataset(raw: Path, val_fraction: float, limit: int | None, max_dropped
     }
     for name, ids in parts.items():
         if not ids:
-            raise InputError(f"{raw}: no images are left to {name}; add images, or fix the lists")
+            raise InputError(f"{raw}: the {name} part is empty; add images, or fix the lists")
     pixels = "".join(f"{each} {checked[each][1]}\n" for ids in parts.values() for each in ids)
     return Split(
         train=parts["train"],

@@ -1,6 +1,6 @@
 """Compute the mean and standard deviation of the training images' pixels."""
 
-from segmentation.common.command_line import command_line, run
+from segmentation.common.command_line import make_parser, run
 from segmentation.common.artifacts import RAW, SPLIT, STATS, Split
 from segmentation.common.dataset_layout import image_path
 from segmentation.common.files import read_json, write_json
@@ -19,4 +19,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main, command_line(__doc__))
+    run(main, make_parser(__doc__))

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from segmentation.common.command_line import command_line, run
+from segmentation.common.command_line import make_parser, run
 from segmentation.common.artifacts import RAW
 from segmentation.common.files import rebuilt_folder
 from segmentation.params import load_params
@@ -33,4 +33,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main, command_line(__doc__))
+    run(main, make_parser(__doc__))

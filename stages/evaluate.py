@@ -1,11 +1,11 @@
 """Score all networks and the trivial baselines on the test images, and draw examples."""
 
-from segmentation.common.command_line import command_line, run
+from segmentation.common.command_line import make_parser, run
 from segmentation.common.artifacts import OVERLAYS, RAW, SPLIT, TEST_METRICS, Split
 from segmentation.common.files import read_json, rebuilt_folder, write_bytes, write_json
 from segmentation.evaluation.baselines import score_baselines
+from segmentation.evaluation.checkpoints import load_checkpoints
 from segmentation.evaluation.compare import compare
-from segmentation.evaluation.networks import load_checkpoints
 from segmentation.evaluation.overlays import examples, sheet
 from segmentation.evaluation.tables import results_table
 from segmentation.inference.dataset_pass import score
@@ -46,4 +46,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main, command_line(__doc__))
+    run(main, make_parser(__doc__))

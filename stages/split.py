@@ -2,7 +2,7 @@
 
 import sys
 
-from segmentation.common.command_line import command_line, run
+from segmentation.common.command_line import make_parser, run
 from segmentation.common.artifacts import RAW, SPLIT
 from segmentation.common.files import write_json
 from segmentation.params import load_params
@@ -20,4 +20,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main, command_line(__doc__))
+    run(main, make_parser(__doc__))

@@ -1,6 +1,6 @@
 """Train ResNet34-UNet on the training images and keep the best epoch by the validation score."""
 
-from segmentation.common.command_line import command_line, run
+from segmentation.common.command_line import make_parser, run
 from segmentation.params import load_params
 from segmentation.training.run import train_network
 
@@ -11,4 +11,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main, command_line(__doc__))
+    run(main, make_parser(__doc__))

@@ -8,11 +8,12 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
 from segmentation.common.errors import Fault, InputError, reason
-from segmentation.common.signals import Interrupted, listen, quit_during_imports
+from segmentation.common.signals import Interrupted, listen, main_module, quit_during_imports
 
 quit_during_imports()
 
@@ -25,10 +26,10 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"{message}; see `{self.prog} --help`")
 
 
-def command_line(description: str | None) -> Parser:
+def make_parser(description: str | None) -> Parser:
     """Return a parser without arguments for the module that runs, with its docstring as `description`."""
-    module = sys.modules["__main__"].__spec__
-    prog = f"python -m {module.name}" if module else Path(sys.argv[0]).name
+    module = main_module()
+    prog = f"python -m {module}" if module else Path(sys.argv[0]).name
     formatter = argparse.RawDescriptionHelpFormatter
     return Parser(prog=prog, description=description, formatter_class=formatter, allow_abbrev=False)
 
@@ -38,16 +39,17 @@ def run(main: Callable[..., None], parser: argparse.ArgumentParser) -> None:
     name = Path(sys.argv[0]).stem
     listen()
     try:
-        main(**vars(parser.parse_args()))
-        sys.stdout.flush()
+        try:
+            main(**vars(parser.parse_args()))
+        finally:
+            _flush()
     except InputError as error:
         status, message = 2, f"error: {error}"
     except Fault as error:
         status, message = 1, f"error: {error}"
-    except BrokenPipeError:  # the reader of our output has ended, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's own flush at exit
-        sys.exit(128 + 13)  # as if SIGPIPE had ended it
     except OSError as error:
+        if not _can_print() and isinstance(error, BrokenPipeError):
+            sys.exit(128 + 13)  # as if SIGPIPE had ended it: its reader has ended, as `| head` does
         status, message = 1, f"error: {reason(error)}"
     except Interrupted as stop:
         sys.exit(stop.say(name))
@@ -56,3 +58,19 @@ def run(main: Callable[..., None], parser: argparse.ArgumentParser) -> None:
     # One write, where print makes two: processes that fail together must not break each other's lines.
     sys.stderr.write(f"{name}: {' '.join(message.split())}\n")
     sys.exit(status)
+
+
+def _flush() -> None:
+    if sys.stdout is not None:  # None: closed before the start
+        sys.stdout.flush()
+
+
+def _can_print() -> bool:
+    """Whether standard output can be written; if not, discard it, so that Python's flush at exit succeeds."""
+    try:
+        _flush()
+    except OSError:
+        with suppress(OSError, ValueError):  # it may have no file descriptor
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False
+    return True

@@ -53,12 +53,12 @@ def listen() -> None:
 
 
 @contextmanager
-def deferred(insistent: bool) -> Iterator[StopRequest]:
-    """Only record a signal until the block ends; a second SIGINT interrupts at once if `insistent`."""
+def deferred(second_interrupts: bool) -> Iterator[StopRequest]:
+    """Only record a signal until the block ends; if `second_interrupts`, a second SIGINT interrupts at once."""
     request = StopRequest()
 
     def record(signum: int, frame: FrameType | None) -> None:
-        if request.signum and insistent and signum == signal.SIGINT:
+        if request.signum and second_interrupts and signum == signal.SIGINT:
             _raise(signum, frame)
         request.signum = request.signum or signum
 
@@ -78,10 +78,15 @@ def ignore(*_: object) -> None:
     _handle(signal.SIG_IGN)
 
 
+def main_module() -> str | None:
+    """Return the name of the module that `python -m` runs; None for a script."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return spec.name if spec else None
+
+
 def quit_during_imports() -> None:
     """Let a signal end a stage or tool in one line during its imports, where no exception can be caught."""
-    spec = getattr(sys.modules["__main__"], "__spec__", None)
-    if spec is not None and spec.name.startswith(("stages.", "tools.")):
+    if (main_module() or "").startswith(("stages.", "tools.")):
         _handle(_quit)
 
 
@@ -94,8 +99,7 @@ def _raise(signum: int, _: FrameType | None) -> NoReturn:
 
 
 def _quit(signum: int, _: FrameType | None) -> NoReturn:
-    name = sys.modules["__main__"].__spec__.name  # type: ignore[union-attr]
-    os._exit(Interrupted(signum).say(name.split(".")[-1]))
+    os._exit(Interrupted(signum).say((main_module() or "").split(".")[-1]))
 
 
 def _end_with_parent() -> None:

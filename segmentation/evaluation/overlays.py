@@ -63,7 +63,7 @@ def overlay(image: Image.Image, target: Mask, prediction: Mask) -> Image.Image:
 
 def sheet(title: str, rows: Sequence[tuple[str, Sequence[Example]]]) -> bytes:
     """Draw rows of examples, each as image and overlay side by side, as a PNG."""
-    columns = 2 * max(len(examples) for _, examples in rows)
+    columns = 2 * max(len(shown) for _, shown in rows)
     height = HEAD + len(rows) * (HEAD + PANEL + GAP)
     canvas = Image.new("RGB", (columns * (PANEL + GAP) + GAP, height), "white")
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(size=15)
@@ -74,9 +74,9 @@ def sheet(title: str, rows: Sequence[tuple[str, Sequence[Example]]]) -> bytes:
         draw.text((at + 17, 5), label, "black", font)
         at += draw.textlength(label, font) + 36
     small = ImageFont.load_default(size=13)
-    for index, (label, examples) in enumerate(rows):
+    for index, (label, shown) in enumerate(rows):
         top = HEAD + index * (HEAD + PANEL + GAP)
-        for column, example in enumerate(examples):
+        for column, example in enumerate(shown):
             left = GAP + 2 * column * (PANEL + GAP)
             draw.text((left, top + 6), f"{label}  {example.dice:.3f}  {example.image_id}", "black", small)
             scale = PANEL / max(example.image.size)

@@ -9,7 +9,7 @@ BASELINES = {"all_foreground": "all foreground", "mean_mask": "mean training mas
 EXPLANATION = """\
 dice, iou  mean over the images, and the 95 % bootstrap interval of the mean Dice
 pooled     Dice of all pixels of all images together
-soft       soft Dice of batches of 8, averaged: the lab report's score, comparable with that alone"""
+soft       soft Dice of batches of 8, averaged: the lab report's score, to compare only with that"""
 
 
 def results_table(metrics: Mapping[str, Any]) -> str:

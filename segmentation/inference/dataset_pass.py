@@ -12,7 +12,7 @@ from segmentation.runtime.distributed import all_gather_interleaved
 from segmentation.scoring.scores import Counts, Values, confusion_counts, soft_sums
 from segmentation.scoring.threshold import is_foreground
 
-Loss = Callable[[Tensor, Tensor], Tensor]  # logits and targets (N, 1, H, W) to the mean over the images
+ScoringLoss = Callable[[Tensor, Tensor], Tensor]  # logits, targets (N, 1, H, W) to their mean
 
 
 class ImageScores(NamedTuple):
@@ -25,7 +25,7 @@ class ImageScores(NamedTuple):
 
 @torch.inference_mode()
 def score(
-    predictor: Predictor, batches: Iterable[tuple[Tensor, Tensor]], loss: Loss | None = None
+    predictor: Predictor, batches: Iterable[tuple[Tensor, Tensor]], loss: ScoringLoss | None = None
 ) -> ImageScores:
     """Compare the predictions for images `(N, 3, size, size)` with their masks `(N, 1, size, size)`.
 

@@ -59,9 +59,13 @@ class Predictor:
     ) -> list[NDArray[np.float32]]:
         """Return the probability of foreground of each pixel of `images`, which may differ in size.
 
-        Each result has the height and width of its image, or `(size, size)` without `own_size`.
+        Images are `(H, W, 3)`, uint8, RGB; anything else is a `ValueError`. Each result has the height and
+        width of its image, or `(size, size)` without `own_size`.
         """
         results = []
+        for image in images:
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+                raise ValueError(f"an image is (H, W, 3), uint8, not {image.shape} {image.dtype}")
         for start in range(0, len(images), batch_size):
             batch = images[start : start + batch_size]
             squares = torch.stack([to_tensor(resize_image(image, self.size)) for image in batch])

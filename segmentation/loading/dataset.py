@@ -15,7 +15,7 @@ from segmentation.loading.cache import ImageCache
 from segmentation.loading.transforms import Image, Mask, resize_image, resize_mask, to_tensor
 
 Key = tuple[int, int]  # epoch and index in the list of ids
-Augment = Callable[[Image, Mask, int], tuple[Image, Mask]]  # the last argument is a seed
+AugmentFunction = Callable[[Image, Mask, int], tuple[Image, Mask]]  # the last argument is a seed
 Pair = tuple[Tensor, Tensor]  # image (3, H, W) and mask (1, H, W), both uint8; the mask is 0 or 1
 
 
@@ -33,7 +33,7 @@ class SegmentationDataset(Dataset[Pair]):
         ids: Sequence[str],
         size: int,
         foreground: Sequence[str],
-        augment: Augment | None = None,
+        augment: AugmentFunction | None = None,
         seed: int = 0,
         cache: ImageCache | None = None,
     ) -> None:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -59,6 +60,11 @@ def resize_probabilities(probabilities: NDArray[np.float32], height: int, width:
     """Resize probabilities `(h, w)` to `(height, width)`: bilinear, pixel centres in place."""
     resized = cv2.resize(probabilities, (width, height), interpolation=cv2.INTER_LINEAR)
     return resized.astype(np.float32, copy=False)
+
+
+def halve(pixels: Tensor) -> Tensor:
+    """Return uint8 images or masks `(N, C, H, W)` at half their size, each pixel the rounded mean of four."""
+    return F.avg_pool2d(pixels.float(), 2).round().to(torch.uint8)
 
 
 def to_tensor(image: Image) -> Tensor:

@@ -1,6 +1,6 @@
 """From the name of a network to the network.
 
-A network is a file in `segmentation/networks/`, and has its name. The file holds `TITLE`, what people call
+Each file in `segmentation/networks/` is one network, named after the file. It holds `TITLE`, what people call
 the network, and `build(width, dropout)`, which returns a module that maps images `(N, 3, H, W)` to logits
 `(N, 1, H, W)`.
 """
@@ -18,8 +18,15 @@ FIRST = "unet"  # the network that the others are compared with
 
 def network_names() -> list[str]:
     """Return the names of all networks: `unet` first, then the others in alphabetical order."""
-    names = [module.name for module in pkgutil.iter_modules(networks.__path__)]
+    names = [module.name for module in pkgutil.iter_modules(networks.__path__) if module.name[0] != "_"]
     return sorted(names, key=lambda name: (name != FIRST, name))
+
+
+def check_name(name: str) -> str:
+    """Return `name` if it is that of a network; raises `ValueError` otherwise."""
+    if name not in network_names():
+        raise ValueError(f"no network {name!r}; known here: {', '.join(network_names())}")
+    return name
 
 
 def network_title(name: str) -> str:
@@ -41,9 +48,7 @@ def build_model(name: str, width: int = 64, dropout: float = 0.1, init: str = "h
 
 
 def _module(name: str) -> ModuleType:
-    if name not in network_names():
-        raise ValueError(f"no network {name!r}; known here: {', '.join(network_names())}")
-    return importlib.import_module(f"{networks.__name__}.{name}")
+    return importlib.import_module(f"{networks.__name__}.{check_name(name)}")
 
 
 def _init_he(module: nn.Module) -> None:

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from segmentation.common.errors import InputError
-from segmentation.models.build import build_model, network_names
+from segmentation.models.build import build_model, check_name
 from segmentation.params import Image, Model, Part
 
 # Raised with every change of the metadata. A field that is added has a default, so that older files load.
@@ -24,18 +24,12 @@ VERSION = 2
 Channels = Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=3, max_length=3)]
 
 
-def _known(name: str) -> str:
-    if name not in network_names():
-        raise ValueError(f"no network of that name; known here: {', '.join(network_names())}")
-    return name
-
-
 class Metadata(BaseModel):
     """All that inference needs besides the weights, and where they come from."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    model: Annotated[str, AfterValidator(_known)]
+    model: Annotated[str, AfterValidator(check_name)]
     width: Annotated[int, *Model.model_fields["width"].metadata]
     size: Annotated[int, *Image.model_fields["size"].metadata]  # side in pixels of the training images
     mean: Channels  # red, green, blue, in [0, 1]

@@ -1,7 +1,7 @@
 """Several processes that train one network, as torch's own launcher `torchrun` starts them.
 
 Every process holds the whole network and takes its share of each batch. What they must agree on is reduced,
-broadcast or gathered here; with a single process each function returns its argument unchanged.
+broadcast or gathered here; with a single process that changes nothing.
 """
 
 import os
@@ -52,7 +52,9 @@ def process_group(device: torch.device) -> Iterator[None]:
         yield
     except RuntimeError as error:
         if "Connection" in str(error):  # gloo's "closed by peer", "reset by peer"
-            raise Fault("another process of this training has ended; see its error") from None
+            raise Fault(
+                "another process of this training has ended, see its error if it printed one"
+            ) from None
         raise
     finally:
         dist.destroy_process_group()

@@ -1,4 +1,4 @@
-"""A person's own images and masks, brought into the layout of `layout.py`.
+"""A person's own images and masks, brought into the layout of `common/dataset_layout.py`.
 
     images/        images of any format
     masks/         lossless images; any non-zero pixel is foreground. Or:

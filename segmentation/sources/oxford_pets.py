@@ -1,4 +1,4 @@
-"""Oxford-IIIT Pet from its two archives, which hold the layout of `layout.py` as it is.
+"""Oxford-IIIT Pet from its two archives, which already have the layout of `common/dataset_layout.py`.
 
 Source: https://www.robots.ox.ac.uk/~vgg/data/pets/
 """
@@ -21,7 +21,7 @@ def default_cache() -> Path:
 def write_pets(
     folder: Path, images_url: str, images_md5: str, annotations_url: str, annotations_md5: str, cache: Path
 ) -> None:
-    """Fetch both archives by way of `cache` and unpack them into the existing, empty `folder`.
+    """Fetch both archives through `cache` and unpack them into the existing, empty `folder`.
 
     On an error the caller discards `folder`. Raises InputError and Fault as `fetch` and `unpack` do,
     and InputError where an archive lacks a part of the dataset.

@@ -32,7 +32,7 @@ def unpack(archive: Path, destination: Path, max_bytes: int = MAX_BYTES) -> None
     macOS companions (`._*`) are left out. The archive is read once, so what came before an error has
     been unpacked by then: the caller discards `destination`.
 
-    Raises InputError for an archive that is damaged or none, that claims more than `max_bytes` in all, and
+    Raises InputError for an archive that is damaged or not one, that claims more than `max_bytes` in all, and
     for a member that is not a file or folder inside `destination`; Fault if it cannot be read or written.
     Source of the rules: PEP 706, whose `data` filter stays on behind the stricter check made here.
     """

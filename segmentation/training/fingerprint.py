@@ -1,7 +1,7 @@
-"""All that decides the result of a training, by name: what a stopped training must share to be resumed."""
+"""Everything that determines the result of a training: it is resumed only if all of it is the same."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,17 @@ from segmentation.runtime.distributed import world_size
 from segmentation.training.outputs import used_params
 
 PIPELINE = Path("dvc.yaml")
+CODE = "segmentation"
+
+Fingerprint = Mapping[str, Any]  # by name: what JSON can hold
 
 
-def fingerprint(stage: str, params: Params, runner: Runner) -> dict[str, Any]:
-    """Return the values of all params and machine properties, and the hashes of all files, that matter.
+def fingerprint(stage: str, params: Params, runner: Runner) -> Fingerprint:
+    """Return the relevant params and properties of the machine, and the hashes of the relevant files.
 
     The files are those that `stage` declares in dvc.yaml, except for the images: the hash in
-    data/split.json covers them. Raises `InputError` if dvc.yaml does not declare the stage.
+    data/split.json covers them. Raises `InputError` if dvc.yaml does not declare the stage, or one of
+    the files does not exist.
     """
     values = {
         f"{group}.{key}": value
@@ -40,14 +44,24 @@ def fingerprint(stage: str, params: Params, runner: Runner) -> dict[str, Any]:
 
 
 def declared_files(stage: str) -> Iterator[Path]:
-    """Yield the files that a stage depends on by dvc.yaml, in order, without those in data/raw."""
+    """Yield the files that a stage depends on by dvc.yaml, in order, without those in data/raw.
+
+    As for DVC (.dvcignore), a folder of code is its `*.py`, and hidden files do not count.
+    """
     try:
         deps = yaml.safe_load(PIPELINE.read_text(encoding="utf-8"))["stages"][stage]["deps"]
         paths = sorted(Path(dep) for dep in deps if Path(dep) != RAW)
     except FileNotFoundError:
         raise InputError(f"{PIPELINE}: no such file; run from the folder that holds it") from None
-    except (yaml.YAMLError, KeyError, TypeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise InputError(f"{PIPELINE}: declares no stage {stage} with deps ({reason[:200]})") from None
     for path in paths:
-        yield from sorted(path.rglob("*.py")) if path.is_dir() else [path]
+        if not path.exists():
+            raise InputError(f"{path}: no such file, but {stage} depends on it in {PIPELINE}")
+        found = path.rglob("*.py" if path.parts[0] == CODE else "*") if path.is_dir() else [path]
+        yield from sorted(
+            file
+            for file in found
+            if file.is_file() and not any(part.startswith(".") for part in file.relative_to(path).parts)
+        )

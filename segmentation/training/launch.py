@@ -13,9 +13,9 @@ from segmentation.common.errors import InputError
 def launch(module: str, processes: int) -> None:
     """Run `python -m module` in `processes` processes that train together, and wait for them.
 
-    The same as `torchrun --standalone --nproc-per-node=PROCESSES -m MODULE`. Each process
-    reports its own errors, and their exit status becomes that of this one. Raises `InputError` if there are
-    GPUs, but fewer than processes.
+    The same as `torchrun --standalone --nproc-per-node=PROCESSES -m MODULE`. Each process reports its own
+    errors, and their exit status becomes that of this one. Raises `InputError` if there are GPUs, but fewer
+    than processes.
     """
     gpus = torch.cuda.device_count()
     if torch.cuda.is_available() and gpus < processes:

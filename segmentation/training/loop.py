@@ -7,7 +7,6 @@ from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
@@ -18,6 +17,7 @@ from segmentation.inference.predictor import Predictor
 from segmentation.inference.runner import Runner
 from segmentation.loading.dataset import Pair
 from segmentation.loading.loader import Batches
+from segmentation.loading.transforms import halve
 from segmentation.params import Train
 from segmentation.runtime.devices import random_state, set_random_state
 from segmentation.runtime.distributed import (
@@ -185,9 +185,9 @@ class Training:
         return Throughput((total - before) / taken, waited / taken)
 
     def _step(self, images: Tensor, masks: Tensor, small: bool) -> StepResult:
-        if small:
+        if small:  # Howard 2018, "Now anyone can train Imagenet in 18 minutes" (fast.ai)
             images, masks = (
-                halved(each.to(self.runner.device, non_blocking=True)) for each in (images, masks)
+                halve(each.to(self.runner.device, non_blocking=True)) for each in (images, masks)
             )
         targets, logits = self.runner.targets(masks), self.runner.logits(self.distributed, images)
         loss = self.loss(logits, targets, all_reduce_sum)
@@ -201,15 +201,6 @@ class Training:
         if not finite.all():
             where = f"epoch {epoch}, step {int(finite.argmin()) + 1} of {len(self.train)}"
             raise Fault(f"the training loss is not finite at {where}; {_advice(self.settings.lr)}")
-
-
-def halved(pixels: Tensor) -> Tensor:
-    """Return uint8 images or masks `(N, C, H, W)` at half their size, each pixel the rounded mean of four.
-
-    Small images first: coarse features are learned in a quarter of the time. Howard 2018, "Now anyone can
-    train Imagenet in 18 minutes" (fast.ai).
-    """
-    return F.avg_pool2d(pixels.float(), 2).round().to(torch.uint8)
 
 
 def _timed(batches: Iterator[Pair]) -> Iterator[tuple[Pair, float]]:

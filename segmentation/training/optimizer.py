@@ -37,7 +37,7 @@ class WeightAverage:
     """An exponential moving average of a network's weights and batch statistics; `model` holds it.
 
     The decay grows to `decay` as (1 + n) / (10 + n) with the number n of steps, so that the first weights
-    soon have no weight. Polyak and Juditsky 1992, doi:10.1137/0330046; the warm-up as in TensorFlow's
+    soon become negligible. Polyak and Juditsky 1992, doi:10.1137/0330046; the warm-up as in TensorFlow's
     `ExponentialMovingAverage`.
     """
 
@@ -73,7 +73,7 @@ class Optimization:
         return float(self.schedule.get_last_lr()[0])
 
     def step(self) -> None:
-        """Update the weights by their gradients, then clear these."""
+        """Update the weights by their gradients, then clear the gradients."""
         if self.clip:
             clip_grad_norm_(self.parameters, self.clip)
         self.optimizer.step()

@@ -1,16 +1,14 @@
-"""What a training leaves: its checkpoint, curves and summary, and what can be followed meanwhile."""
+"""The outputs of a training: checkpoint, curves and summary, and what can be followed meanwhile."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from segmentation.common.artifacts import RUNS, checkpoint_path, curve_path, training_summary_path
 from segmentation.common.files import fault, write_bytes, write_json
-from segmentation.inference.runner import Runner
 from segmentation.loading.dataset import SegmentationDataset
 from segmentation.models.checkpoints import Metadata, checkpoint_bytes
 from segmentation.params import Params
 from segmentation.runtime.distributed import world_size
-from segmentation.scoring.threshold import DEFAULT_THRESHOLD
 from segmentation.training.loop import EpochMetrics, FinishedEpoch
 from segmentation.training.tracking import epoch_line, log_epoch, log_images, open_board, write_csv
 
@@ -20,8 +18,8 @@ SHOWN = 8  # validation images on TensorBoard
 class Outputs:
     """The outputs of the training of `name`; `checkpoint` holds the file of the best epoch so far."""
 
-    def __init__(self, name: str, params: Params, runner: Runner, val: SegmentationDataset) -> None:
-        self.name, self.params, self.runner = name, params, runner
+    def __init__(self, name: str, params: Params, val: SegmentationDataset) -> None:
+        self.name, self.params = name, params
         self.checkpoint = b""
         self._runs = RUNS / name
         with fault(self._runs):
@@ -44,7 +42,7 @@ class Outputs:
         """Write the outputs of an epoch, the last one of `history`."""
         write_csv(curve_path(self.name), history)
         if self._best(history) is epoch.metrics:
-            self.checkpoint = checkpoint_bytes(epoch.predictor.model, self._metadata(epoch.metrics))
+            self.checkpoint = checkpoint_bytes(epoch.predictor.model, self._metadata(epoch))
             write_bytes(checkpoint_path(self.name), self.checkpoint)
         predictions = epoch.predictor.masks(self._images, own_size=False)
         with fault(self._runs):
@@ -71,18 +69,18 @@ class Outputs:
             return max(history, key=lambda metrics: metrics["val_dice"])
         return max(history, key=lambda metrics: metrics["val_dice_soft"])
 
-    def _metadata(self, metrics: EpochMetrics) -> Metadata:
-        params, runner = self.params, self.runner
+    def _metadata(self, epoch: FinishedEpoch) -> Metadata:
+        params, predictor, runner = self.params, epoch.predictor, epoch.predictor.runner
         return Metadata(
             model=self.name,
             width=params.model.width,
-            size=params.image.size,
+            size=predictor.size,
             mean=runner.normalization.mean,
             std=runner.normalization.std,
-            threshold=DEFAULT_THRESHOLD,
+            threshold=predictor.threshold,
             foreground=params.data.foreground,
-            epoch=metrics["epoch"],
-            val_dice=metrics["val_dice"],
+            epoch=epoch.metrics["epoch"],
+            val_dice=epoch.metrics["val_dice"],
             device=runner.device.type,
             processes=world_size(),
             precision=runner.precision,

@@ -14,7 +14,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -26,14 +26,13 @@ from platformdirs import user_state_path
 
 from segmentation.common.errors import Fault, reason
 from segmentation.common.files import replaced
+from segmentation.training.fingerprint import Fingerprint
 
 GRACE_S = 15.0  # to wait for the lock: a process that was told to stop finishes its step first
 ABANDONED_S = 30 * 24 * 3600.0  # after which an abandoned state is deleted
 NAMED = 4  # differences that a message names
 DIGEST = 64  # bytes of the checksum
 VERSION = 2  # of the state file and of what it holds
-
-Fingerprint = Mapping[str, Any]  # all that decides the result, by name: what JSON can hold
 
 
 class ResumeState:

@@ -59,7 +59,10 @@ def _train(name: str, params: Params, device: torch.device, workers: int) -> Non
     runner = Runner(device, choose_precision(settings.precision, device), normalization)
     train, val = _make_batches(params, workers)
     state = ResumeState(name, fingerprint(f"train_{name}", params, runner))
-    with deferred(insistent=not launched_by_torchrun()) as request, state.held() if first else nullcontext():
+    with (
+        deferred(second_interrupts=not launched_by_torchrun()) as request,
+        state.held() if first else nullcontext(),
+    ):
         torch.manual_seed(settings.seed)
         model = build_model(name, params.model.width, params.model.dropout, params.model.init)
         training = Training(to_device(model, device), train, val, settings, runner, DEFAULT_THRESHOLD)
@@ -68,7 +71,7 @@ def _train(name: str, params: Params, device: torch.device, workers: int) -> Non
         saved = broadcast(state.load() if first else None)
         if saved:
             training.load_state_dict(saved["training"])
-        outputs = Outputs(name, params, runner, val.dataset) if first else None
+        outputs = Outputs(name, params, val.dataset) if first else None
         if saved and outputs:
             print(f"{name}: resuming {training.progress}", flush=True)
             outputs.restore(training.history, saved["checkpoint"].numpy().tobytes())

@@ -25,7 +25,9 @@ def start_line(train: Batches, val: Batches, runner: Runner) -> str:
     if train.dataset.cache:
         return line
     needed = f"{cached_bytes(count + val_count, size):,} bytes"
-    return f"{line}; decoded anew in each epoch: caching needs {needed} (machine.cache_bytes, /dev/shm)"
+    return (
+        f"{line}; decoded again in every epoch; to cache them, machine.cache_bytes or /dev/shm needs {needed}"
+    )
 
 
 def epoch_line(metrics: EpochMetrics, epochs: int, throughput: Throughput) -> str:
@@ -39,7 +41,7 @@ def epoch_line(metrics: EpochMetrics, epochs: int, throughput: Throughput) -> st
 
 
 def write_csv(path: Path, history: Sequence[EpochMetrics]) -> None:
-    """Write all epochs so far; the file is replaced, never appended to (see files.py)."""
+    """Write all epochs so far; the file is replaced, never appended to (see common/files.py)."""
     lines = [",".join(history[0])]
     lines += [",".join(f"{value:.6g}" for value in metrics.values()) for metrics in history]
     write_bytes(path, ("\n".join(lines) + "\n").encode())

@@ -1,6 +1,6 @@
 """The sample images' cats and dogs: breeds, poses and heads, made of shapes.
 
-Coordinates as in `shapes`; every animal faces +x, or the onlooker.
+Coordinates as in `shapes`; every animal faces +x, or the viewer.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The trained networks that there are, ready to predict."""
+"""The checkpoints of all networks."""
 
 from segmentation.common.artifacts import CHECKPOINTS, checkpoint_path
 from segmentation.common.errors import InputError
