@@ -54,7 +54,7 @@ def listen() -> None:
 
 @contextmanager
 def deferred(second_interrupts: bool) -> Iterator[StopRequest]:
-    """Only record a signal until the block ends; if `second_interrupts`, a second SIGINT interrupts at once."""
+    """Only record a signal until the block ends, unless it is a second SIGINT and `second_interrupts`."""
     request = StopRequest()
 
     def record(signum: int, frame: FrameType | None) -> None:
