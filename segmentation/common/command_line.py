@@ -47,9 +47,11 @@ def run(main: Callable[..., None], parser: argparse.ArgumentParser) -> None:
         status, message = 2, f"error: {error}"
     except Fault as error:
         status, message = 1, f"error: {error}"
+    except BrokenPipeError:  # the reader of standard output has ended, as `| head` does
+        _discard_output()
+        sys.exit(128 + 13)  # as if SIGPIPE had ended it
     except OSError as error:
-        if not _can_print() and isinstance(error, BrokenPipeError):
-            sys.exit(128 + 13)  # as if SIGPIPE had ended it: its reader has ended, as `| head` does
+        _discard_output()  # in case it is the one that cannot be written
         status, message = 1, f"error: {reason(error)}"
     except Interrupted as stop:
         sys.exit(stop.say(name))
@@ -65,12 +67,7 @@ def _flush() -> None:
         sys.stdout.flush()
 
 
-def _can_print() -> bool:
-    """Whether standard output can be written; if not, discard it, so that Python's flush at exit succeeds."""
-    try:
-        _flush()
-    except OSError:
-        with suppress(OSError, ValueError):  # it may have no file descriptor
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return False
-    return True
+def _discard_output() -> None:
+    """Discard what standard output still holds: Python's own flush at exit would fail, and say so."""
+    with suppress(OSError, ValueError, AttributeError):  # it may be closed, or have no file descriptor
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
