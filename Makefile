@@ -27,10 +27,10 @@ run: setup  ## run the whole pipeline and print its results
 	@python -m tools.summary
 
 test: setup  ## the fast tests
-	python -m pytest -m "not slow"
+	python -m pytest -m "not slow" -n 2 --dist loadfile
 
 test-all: setup  ## all tests, the slow ones too
-	python -m pytest
+	python -m pytest -n 2 --dist worksteal
 
 reliability: setup  ## all tests; writes what they tried into docs/reliability.md
 	python -m pytest --faults=docs/reliability.md

@@ -15,7 +15,7 @@ import torch
 import yaml
 from filelock import FileLock
 
-from segmentation.common.command_line import command_line, run
+from segmentation.common.command_line import make_parser, run
 from segmentation.params import load_params
 from segmentation.sources.sample.generator import write_sample
 
@@ -74,9 +74,9 @@ class Faults:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Faults(), "faults")
-    if IS_WORKER:  # each worker, and what it starts, has a core: threads that compete for cores cost far more
-        torch.set_num_threads(1)
-        os.environ["OMP_NUM_THREADS"] = "1"
+    # Small networks gain nothing from threads, and threads that compete for cores take ten times as long.
+    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"  # for what the tests start
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -185,7 +185,7 @@ def run_here(
         capsys.readouterr()
         status = 0
         try:
-            run(module.main, command_line(module.__doc__))
+            run(module.main, make_parser(module.__doc__))
         except SystemExit as ended:
             status = int(ended.code or 0)
         return Ended(status, *capsys.readouterr())

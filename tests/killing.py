@@ -1,7 +1,7 @@
-"""Running a stage that is killed, or told to end, at a chosen moment: the real stage in a process of its own.
+"""Running a stage that is killed, or asked to stop, at a chosen moment: the real one, in its own process.
 
-A signal sent from outside hits any moment but the one that is wanted. So the process sends it to itself, at
-the n-th call of a function of its own; nothing else about it is changed.
+A signal from outside arrives at any moment but the wanted one. So the process sends it to itself, at the n-th
+call of one of its functions; nothing else about it is changed.
 """
 
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 
 # The function at whose n-th call the signal comes, and what is done before it.
 MOMENTS = {
-    "a step": "training.optimizer.Updates.take",
+    "a step": "training.optimizer.Optimization.step",
     "a validation": "inference.dataset_pass.soft_sums",
     "a write": "common.files.os.fsync",
     "the summary": "training.outputs.write_json",
@@ -28,7 +28,7 @@ for name in names[:-1]:
     owner = getattr(owner, name)
 original, calls = getattr(owner, names[-1]), 0
 
-def struck(*arguments, **options):
+def interrupted(*arguments, **options):
     global calls
     calls += 1
     if calls == call:
@@ -37,14 +37,14 @@ def struck(*arguments, **options):
         os.kill(os.getpid(), signum)
     return original(*arguments, **options)
 
-setattr(owner, names[-1], struck)
+setattr(owner, names[-1], interrupted)
 del sys.modules[f"stages.{stage}"]
 sys.argv = [f"stages/{stage}.py"]
 runpy.run_module(f"stages.{stage}", run_name="__main__")
 """
 
 
-def run_struck(
+def run_interrupted(
     project: Path, stage: str, moment: str, call: int, signum: int = signal.SIGKILL
 ) -> subprocess.CompletedProcess[str]:
     """Run a stage that gets `signum` at the `call`-th call of the function behind `moment`."""

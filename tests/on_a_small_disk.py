@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 PAGE = 4096
+SCRIPT = Path(__file__)
 
 
 def md5s(folder: Path) -> dict[str, str]:

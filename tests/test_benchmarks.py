@@ -1,5 +1,6 @@
 """The benchmarks run as their docstrings say; what they measure is not judged here."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,8 +17,10 @@ def run(*command: str) -> list[str]:
     return finished.stdout.splitlines()
 
 
-def test_stats(sample: Path) -> None:
-    *_, ratio, gap = run("benchmarks.stats", str(sample / "images"), "--rounds=1")
+def test_stats(sample: Path, tmp_path: Path) -> None:
+    for path in sorted((sample / "images").iterdir())[:40]:
+        shutil.copy(path, tmp_path)
+    *_, ratio, gap = run("benchmarks.stats", str(tmp_path), "--rounds=1")
     assert "times as fast" in ratio and gap.endswith("yes")
 
 

@@ -1,4 +1,4 @@
-"""What the default params promise: both networks learn the sample pictures, whatever the seed."""
+"""What the default params promise: both networks learn the sample images, whatever the seed."""
 
 import json
 from pathlib import Path
@@ -6,12 +6,16 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from conftest import ROOT, make_project, run_stage, set_params
+from conftest import ROOT, STAGES, make_project, run_stage, set_params
 
-from segmentation.common import dataset_layout as layout
-from segmentation.evaluation.compare import report
-from segmentation.inference.dataset_pass import Normalization, Runner, score
-from segmentation.loading.dataset import Batches, SegmentationDataset
+from segmentation.common import artifacts
+from segmentation.evaluation.compare import summarize
+from segmentation.inference.dataset_pass import score
+from segmentation.inference.predictor import Predictor
+from segmentation.inference.runner import Runner
+from segmentation.loading.dataset import SegmentationDataset
+from segmentation.loading.loader import Batches
+from segmentation.loading.transforms import Normalization
 from segmentation.models.checkpoints import load_checkpoint
 
 
@@ -22,7 +26,7 @@ def test_both_networks_reach_090_on_the_sample(tmp_path: Path, seed: int) -> Non
     (project / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     set_params(project, train__seed=seed)
     assert yaml.safe_load((project / "params.yaml").read_text())["data"]["source"] == "sample"
-    for stage in ("download", "split", "compute_stats", "train_unet", "train_resnet", "evaluate"):
+    for stage in STAGES:
         finished = run_stage(project, stage)
         assert finished.returncode == 0, finished.stderr
     metrics = json.loads((project / "metrics/test.json").read_text())
@@ -34,13 +38,12 @@ def test_both_networks_reach_090_on_the_sample(tmp_path: Path, seed: int) -> Non
 
 def gap_of_precisions(project: Path, name: str) -> float:
     """The largest difference of any test score of a trained network between float32 and bfloat16."""
-    network = load_checkpoint(project / f"checkpoints/{name}.pt")
-    ids = json.loads((project / layout.SPLIT).read_text())["test"]
-    pictures = SegmentationDataset(project / layout.RAW, ids, network.meta.size, network.meta.foreground)
-    normalization = Normalization(network.meta.mean, network.meta.std)
+    model, meta = load_checkpoint(project / f"checkpoints/{name}.pt")
+    ids = json.loads((project / artifacts.SPLIT).read_text())["test"]
+    test = SegmentationDataset(project / artifacts.RAW, ids, meta.size, meta.foreground)
     rows = []
     for precision in ("float32", "bf16"):
-        runner = Runner(torch.device("cpu"), precision, normalization)
-        scored = score(network.model, Batches(pictures, 8).epoch(0), runner, network.meta.threshold)
-        rows.append(report({name: scored}, 100)[name])
+        runner = Runner(torch.device("cpu"), precision, Normalization(meta.mean, meta.std))
+        scored = score(Predictor(model, runner, meta.size, meta.threshold), Batches(test, 8).epoch(0))
+        rows.append(summarize({name: scored}, 100)[name])
     return max(abs(rows[0][key] - rows[1][key]) for key in rows[0])

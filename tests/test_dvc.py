@@ -2,14 +2,16 @@
 
 import hashlib
 import json
-import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import TRAINING, dvc, ran, run_stage, set_params
+from conftest import STAGES, TRAINING, copied, dvc, ran, run_stage, set_params
+from dvc.repo import Repo
 from PIL import Image
 
+from segmentation.common import artifacts
 from segmentation.common import dataset_layout as layout
 
 OUTPUTS = ["data/split.json", "checkpoints/unet.pt", "metrics/test.json", "metrics/plots/train_unet.csv"]
@@ -27,7 +29,34 @@ def cached(project: Path) -> dict[Path, str]:
 
 @pytest.fixture
 def project(finished: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(finished, tmp_path / "project", symlinks=True))
+    return copied(finished, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def shared_project(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project for tests that change one file and put it back."""
+    return copied(finished, tmp_path_factory.mktemp("shared"))
+
+
+@pytest.fixture
+def restored(shared_project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The shared project as the present folder; afterwards its params and its code are as before."""
+    monkeypatch.chdir(shared_project)
+    files = [shared_project / "params.yaml", *(shared_project / "segmentation").rglob("*")]
+    before = {path: path.read_bytes() for path in files if path.is_file()}
+    yield shared_project
+    for path in (shared_project / "segmentation").rglob("*"):
+        if path.is_file() and path not in before:
+            path.unlink()
+    for path, content in before.items():
+        if path.read_bytes() != content:
+            path.write_bytes(content)
+
+
+def changed_stages() -> set[str]:
+    """The stages that `dvc status` names in the present folder; by its library, which saves a process."""
+    with Repo() as repo:
+        return set(repo.status())
 
 
 def test_a_second_repro_runs_nothing(project: Path) -> None:
@@ -37,81 +66,103 @@ def test_a_second_repro_runs_nothing(project: Path) -> None:
     assert (project / "dvc.lock").read_bytes() == before
 
 
+def test_the_library_and_the_command_say_the_same(restored: Path) -> None:
+    assert changed_stages() == set(json.loads(dvc(restored, "status", "--json"))) == set()
+    set_params(restored, evaluate__bootstrap=200)
+    assert changed_stages() == set(json.loads(dvc(restored, "status", "--json"))) == {"evaluate"}
+
+
 @pytest.mark.parametrize(
     ("change", "first"),
     [
         ({"train__lr": 1e-4}, {"train_unet", "train_resnet"}),
-        ({"train__lr": 0.002}, set()),  # what it is already
+        ({"train__lr": 0.002}, set()),  # the present value
         ({"evaluate__bootstrap": 200}, {"evaluate"}),
         ({"image__size": 64}, {"train_unet", "train_resnet"}),
         ({"data__limit": 12}, {"split"}),
         ({"data__seed": 5}, {"download"}),
         ({"data__foreground": ["border"]}, {"train_unet", "train_resnet"}),
+        ({"machine__cache_bytes": 0}, set()),
     ],
     ids=str,
 )
 def test_a_param_changes_the_stages_that_use_it(
-    project: Path, change: dict[str, object], first: set[str]
+    restored: Path, change: dict[str, object], first: set[str]
 ) -> None:
-    set_params(project, **change)
-    assert set(json.loads(dvc(project, "status", "--json"))) == first
+    set_params(restored, **change)
+    assert changed_stages() == first
 
 
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        ("scoring/scores.py", {"train_unet", "train_resnet", "evaluate"}),
+        ("loading/transforms.py", {"train_unet", "train_resnet", "evaluate"}),
+        ("networks/unet.py", {"train_unet", "evaluate"}),
+        ("networks/resnet.py", {"train_resnet", "evaluate"}),
+        ("evaluation/overlays.py", {"evaluate"}),
+        ("training/loop.py", {"train_unet", "train_resnet"}),
+        ("pixel_stats.py", {"compute_stats"}),
+        ("splitting.py", {"split"}),
+        ("sources/sample/painting.py", {"download"}),
+        ("common/files.py", set(STAGES)),
+        ("params.py", set()),
+        ("README.md", set()),
+        ("training/README.md", set()),
+        ("training/loop.pyc", set()),
+        ("training/__pycache__/other.cpython-311.pyc", set()),
+    ],
+)
+def test_a_change_of_code_changes_the_stages_that_use_it(
+    restored: Path, file: str, expected: set[str]
+) -> None:
+    path = restored / "segmentation" / file
+    path.parent.mkdir(exist_ok=True)
+    path.write_text((path.read_text() if path.exists() else "") + "\n# changed\n")
+    assert changed_stages() == expected
+
+
+@pytest.mark.slow
 def test_an_evaluation_param_reruns_evaluate_alone(project: Path) -> None:
     set_params(project, evaluate__bootstrap=200)
     assert ran(dvc(project, "repro")) == ["evaluate"]
 
 
-def test_what_is_the_same_again_is_not_run_on(project: Path) -> None:
-    set_params(project, data__max_dropped=0.5)  # the split runs, and finds what it found before
+@pytest.mark.slow
+def test_a_stage_whose_output_is_the_same_again_reruns_nothing_after_it(project: Path) -> None:
+    set_params(project, data__max_dropped=0.5)  # the split runs, and writes what it wrote before
     assert ran(dvc(project, "repro")) == ["split"]
 
 
-@pytest.mark.parametrize(
-    ("module", "expected"),
-    [
-        ("scoring/scores", {"train_unet", "train_resnet", "evaluate"}),
-        ("evaluation/overlays", {"evaluate"}),
-        ("training/loop", {"train_unet", "train_resnet"}),
-        ("pixel_stats", {"compute_stats", "train_unet", "train_resnet"}),
-        ("splitting", {"split"}),
-        ("sources/sample/painting", {"download"}),
-    ],
-)
-def test_a_change_of_code_changes_the_stages_that_import_it(
-    project: Path, module: str, expected: set[str]
-) -> None:
-    file = project / f"segmentation/{module}.py"
-    file.write_text(file.read_text() + "\n# changed\n")
-    assert set(json.loads(dvc(project, "status", "--json"))) == expected
-
-
+@pytest.mark.slow
 def test_the_learning_rate_reruns_training_and_evaluation_only(project: Path) -> None:
     set_params(project, train__lr="1e-4")
     assert ran(dvc(project, "repro")) == TRAINING
     changes = json.loads(dvc(project, "metrics", "diff", "--json"))["metrics/test.json"]
-    assert changes["unet.dice_report"]["diff"] != 0
+    assert changes["unet.dice_soft"]["diff"] != 0
     set_params(project, train__lr=0.002)  # back: everything comes out of the cache
     assert ran(dvc(project, "repro")) == []
     assert json.loads(dvc(project, "metrics", "diff", "--json")) == {}
 
 
+@pytest.mark.slow
 def test_running_stages_by_hand_leaves_the_cache_intact(project: Path) -> None:
     outputs = {path: md5(project / path) for path in OUTPUTS}
     before = cached(project)
     assert before and all(
         path.parent.name + path.name.removesuffix(".dir") == digest for path, digest in before.items()
     )
-    set_params(project, train__seed=7, data__seed=9)  # so that every output becomes another
-    for stage in ("download", "split", "compute_stats", *TRAINING):
+    set_params(project, train__seed=7, data__seed=9)  # so that every output changes
+    for stage in STAGES:
         assert run_stage(project, stage).returncode == 0
     after = cached(project)
     assert after == before
     set_params(project, train__seed=0, data__seed=0)
-    assert ran(dvc(project, "repro")) == []  # everything can be had back
+    assert ran(dvc(project, "repro")) == []  # all outputs are still in the cache
     assert outputs == {path: md5(project / path) for path in OUTPUTS}
 
 
+@pytest.mark.slow
 def test_a_bad_param_loses_nothing(project: Path) -> None:
     checkpoint = (project / "checkpoints/unet.pt").read_bytes()
     metrics = (project / "metrics/train_unet.json").read_bytes()
@@ -134,15 +185,16 @@ def own_folder(path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("outside", [True, False])
-def test_a_changed_picture_of_ones_own_reruns_what_depends_on_it(
+def test_a_change_of_ones_own_image_reruns_what_depends_on_it(
     project: Path, tmp_path: Path, outside: bool
 ) -> None:
     own = own_folder(tmp_path / "own" if outside else project / "data/folder")
     path = str(own) if outside else "data/folder"
     set_params(project, data__source="folder", data__folder__path=path, data__limit=None)
     assert ran(dvc(project, "repro", "compute_stats")) == ["download", "split", "compute_stats"]
-    assert layout.image_path(project / layout.RAW, "3").is_file()
+    assert layout.image_path(project / artifacts.RAW, "3").is_file()
     assert ran(dvc(project, "repro", "compute_stats")) == []
     Image.new("RGB", (40, 40), (0, 99, 0)).save(own / "images/3.png")
     assert ran(dvc(project, "repro", "compute_stats"))[:2] == ["download", "split"]

@@ -1,4 +1,4 @@
-"""One `dvc repro` that is killed again and again, and in the end has the outputs of one that never was."""
+"""One `dvc repro` that is killed again and again, and ends with the outputs of one that never was."""
 
 import hashlib
 import os
@@ -96,23 +96,23 @@ def test_soak(uninterrupted: Path, tmp_path: Path, states: Path, rounds: Callabl
     project = make_project(tmp_path / "project")
     set_params(project, train__epochs=EPOCHS, train__ema=0.9, augment__affine=0.5)
     (project / "dvc.lock").unlink(missing_ok=True)
-    draw, struck = random.Random(0), 0
+    draw, interruptions = random.Random(0), 0
     for number in range(ROUNDS):
         process = repro(project)
         try:
             process.wait(draw.uniform(1, 20))
-            break  # it came to its end; the rest has nothing to be done to
+            break  # it has finished: nothing is left to interrupt
         except subprocess.TimeoutExpired:
             WAYS[number % len(WAYS)](process)
-            struck += 1
+            interruptions += 1
             process.wait(timeout=120)
     deadline = time.monotonic() + 900
     while (process := repro(project)).wait(timeout=900) != 0:  # an orphan may be finishing its last step
         assert time.monotonic() < deadline, (tmp_path / "log.txt").read_text()[-3000:]
     log = (tmp_path / "log.txt").read_text()
-    assert struck >= min(3, ROUNDS) and "goes on after epoch" in log
+    assert interruptions >= min(3, ROUNDS) and "resuming after epoch" in log
     assert "Traceback" not in log
     assert md5s(project) == md5s(uninterrupted)
     assert list(states.glob("*.state")) == [] and list(states.glob("*.damaged")) == []
     assert [path for path in project.glob("**/.*.tmp*") if ".dvc" not in path.parts] == []
-    rounds(struck)
+    rounds(interruptions)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -12,14 +11,14 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
-from conftest import TRAINING, dvc, dvc_environment, ran, set_params
+from conftest import TRAINING, copied, dvc, dvc_environment, git, ran, set_params
 
-GIT = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost"]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
 def project(finished: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(finished, tmp_path / "project", symlinks=True))
+    return copied(finished, tmp_path)
 
 
 def start(project: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -51,7 +50,7 @@ def test_killed_under_dvc(project: Path, states: Path, command: list[str]) -> No
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     output = dvc(project, *command)
-    assert "unet: goes on after epoch" in output
+    assert "unet: resuming after epoch" in output
     assert list(states.glob("*")) == []
     by_resuming = (project / "metrics/test.json").read_bytes()
     dvc(project, "repro", "--force", "--no-run-cache", "-s", "train_unet")
@@ -87,7 +86,6 @@ def start_queue(project: Path, workers: int = 1) -> None:
     assert process.wait(timeout=60) == 0
 
 
-@pytest.mark.slow
 @pytest.mark.fault("two queue workers at once")
 def test_two_queue_workers(queue: Path, states: Path) -> None:
     for seed in (11, 12, 13):
@@ -99,9 +97,8 @@ def test_two_queue_workers(queue: Path, states: Path) -> None:
     assert list(states.iterdir()) == []
 
 
-@pytest.mark.slow
 @pytest.mark.fault("kill -9 of a queued task, then killed, removed and queued again as the README says")
-def test_a_queued_task_goes_on(queue: Path, states: Path) -> None:
+def test_a_queued_task_is_resumed(queue: Path, states: Path) -> None:
     command = ["exp", "run", "--queue", "-S", "train.epochs=150", "--name", "long"]
     dvc(queue, *command)
     start_queue(queue)
@@ -110,28 +107,28 @@ def test_a_queued_task_goes_on(queue: Path, states: Path) -> None:
     task = psutil.Process(holder["pid"])
     for process in [task, *task.parents()[:1]]:  # the training and the DVC that runs it
         process.kill()
-    wait_for(lambda: not psutil.pid_exists(holder["pid"]), lambda: "the training lives on")
+    wait_for(lambda: not psutil.pid_exists(holder["pid"]), lambda: "the training is still running")
     if "Running" in status(queue):
         dvc(queue, "queue", "kill", "--force", "long")
     dvc(queue, "queue", "remove", "long")
     dvc(queue, *command)
     start_queue(queue)
     wait_for(lambda: "Success" in status(queue), lambda: status(queue))
-    assert "unet: goes on after epoch" in dvc(queue, "queue", "logs", "long")
+    assert "unet: resuming after epoch" in dvc(queue, "queue", "logs", "long")
 
 
 @pytest.fixture
 def clone(project: Path, tmp_path: Path) -> Path:
-    """A clone elsewhere, after a push to a remote; a folder stands for it."""
+    """A clone elsewhere, after a push to a remote, which is a folder here."""
     dvc(project, "remote", "add", "-d", "storage", str(tmp_path / "remote"))
-    subprocess.run([*GIT, "commit", "-qam", "remote"], cwd=project, check=True)
+    git(project, "commit", "-qam", "remote")
     dvc(project, "push")
     subprocess.run(["git", "clone", "-q", str(project), str(tmp_path / "clone")], check=True)
     return tmp_path / "clone"
 
 
 @pytest.mark.fault("a remote: push, clone elsewhere, pull, a corrupted object")
-def test_there_and_back(project: Path, clone: Path) -> None:
+def test_push_clone_and_pull(project: Path, clone: Path) -> None:
     dvc(clone, "pull")
     assert ran(dvc(clone, "repro")) == []
     for arguments in (["metrics", "show", "--json"], ["metrics", "diff", "--json"]):
@@ -157,7 +154,7 @@ def test_a_corrupted_object(project: Path, clone: Path, tmp_path: Path) -> None:
     corrupt(objects(tmp_path / "remote", clone))
     refused = dvc(clone, "pull", status=1)
     assert "Missing cache files" in refused and "checkpoints/unet.pt" in refused
-    assert not (clone / "checkpoints/unet.pt").exists()  # what is corrupted is never taken
+    assert not (clone / "checkpoints/unet.pt").exists()  # a corrupted object is never checked out
     dvc(project, "push")  # from a machine that has it
     dvc(clone, "pull")
     assert ran(dvc(clone, "repro")) == []

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import run_stage
-from on_a_small_disk import md5s
+from conftest import copied
+from on_a_small_disk import SCRIPT, md5s
 
-STAGES = ["download", "split", "compute_stats", "train_unet", "train_resnet", "evaluate"]
 READ_ONLY = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && shift && exec "$@"'
 
 # Each stage, a folder it writes to, and how much of a disk it needs there beside what is there.
@@ -38,21 +37,15 @@ def mounts_work() -> bool:
     return subprocess.run(command, capture_output=True).returncode == 0
 
 
-needs_mounts = pytest.mark.skipif(not mounts_work(), reason="needs unshare and mount")
-
-
-@pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory, prepared: Path) -> Path:
-    """A project in which every stage has run; not to be changed."""
-    project = Path(shutil.copytree(prepared, tmp_path_factory.mktemp("done") / "project", symlinks=True))
-    for stage in STAGES[3:]:
-        assert run_stage(project, stage).returncode == 0
-    return project
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not mounts_work(), reason="needs unshare and mount"),
+]
 
 
 @pytest.fixture
-def project(done: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(done, tmp_path / "project", symlinks=True))
+def project(finished: Path, tmp_path: Path) -> Path:
+    return copied(finished, tmp_path)
 
 
 def assert_one_line(status: int, stderr: str, stage: str, *named: str) -> None:
@@ -69,7 +62,6 @@ def read_only(project: Path, stage: str, folder: Path) -> subprocess.CompletedPr
     )  # fmt: skip
 
 
-@needs_mounts
 @pytest.mark.fault("a folder that cannot be written")
 @pytest.mark.parametrize(("stage", "folder"), [*NEEDS, ("train_unet", "runs")])
 def test_a_read_only_folder(project: Path, stage: str, folder: str) -> None:
@@ -79,7 +71,6 @@ def test_a_read_only_folder(project: Path, stage: str, folder: str) -> None:
     assert md5s(project / folder) == before
 
 
-@needs_mounts
 @pytest.mark.fault("a folder that cannot be written")
 def test_a_read_only_home(project: Path, states: Path) -> None:
     states.mkdir(parents=True)
@@ -90,7 +81,7 @@ def test_a_read_only_home(project: Path, states: Path) -> None:
 
 
 def small_disk(project: Path, stage: str, folder: Path, room: int) -> dict[str, Any]:
-    script = [sys.executable, str(Path(__file__).parent / "on_a_small_disk.py")]
+    script = [sys.executable, str(SCRIPT)]
     finished = subprocess.run(
         ["unshare", "-rm", *script, str(folder), str(room), sys.executable, "-m", f"stages.{stage}"],
         cwd=project, capture_output=True, text=True, timeout=300, env=os.environ,
@@ -107,7 +98,6 @@ def assert_intact(found: dict[str, Any], stage: str) -> None:
     assert changed <= {f"plots/{stage}.csv"}
 
 
-@needs_mounts
 @pytest.mark.fault("a full disk")
 @pytest.mark.parametrize(("stage", "folder"), NEEDS)
 def test_a_full_disk(project: Path, stage: str, folder: str, rounds: Callable[[int], None]) -> None:
@@ -120,7 +110,6 @@ def test_a_full_disk(project: Path, stage: str, folder: str, rounds: Callable[[i
     rounds(len(rooms))
 
 
-@needs_mounts
 @pytest.mark.fault("a full disk")
 def test_no_room_for_the_state(project: Path, states: Path) -> None:
     states.mkdir(parents=True)
@@ -129,7 +118,6 @@ def test_no_room_for_the_state(project: Path, states: Path) -> None:
     assert found["after"] == found["before"]
 
 
-@needs_mounts
 @pytest.mark.fault("a full disk")
 def test_no_room_for_the_log(project: Path) -> None:
     found = small_disk(project, "train_unet", project / "runs", 8192)

@@ -10,6 +10,8 @@ from conftest import run_stage, set_params
 
 GIB = 2**30
 
+pytestmark = pytest.mark.slow
+
 
 def limit() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (6 * GIB, 6 * GIB))
@@ -22,7 +24,7 @@ def test_training_without_enough_memory(project: Path, states: Path, name: str) 
     finished = run_stage(project, f"train_{name}", preexec_fn=limit)
     assert finished.returncode == 1, finished.stderr[-500:]
     assert finished.stderr == (
-        f"train_{name}: error: out of memory with 16 pictures of 2048x2048 pixels a step; lower"
+        f"train_{name}: error: out of memory with 16 images of 2048x2048 pixels a step; lower"
         " train.batch_size, image.size or model.width\n"
     )
 
@@ -36,13 +38,13 @@ def test_evaluation_without_enough_memory(project: Path) -> None:
     finished = run_stage(project, "evaluate", preexec_fn=limit)
     assert finished.returncode == 1, finished.stderr[-500:]
     assert finished.stderr.startswith(
-        "evaluate: error: out of memory with 8 pictures of 4096x4096 pixels a step"
+        "evaluate: error: out of memory with 8 images of 4096x4096 pixels a step"
     )
     assert len(finished.stderr.splitlines()) == 1
 
 
 def set_checkpoint_size(project: Path, size: int) -> None:
-    """Let both checkpoints claim that they were trained on larger pictures."""
+    """Let both checkpoints claim that they were trained on larger images."""
     for path in (project / "checkpoints").glob("*.pt"):
         content = torch.load(path, weights_only=True)
         content["meta"] = json.dumps(json.loads(content["meta"]) | {"size": size})

@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, make_project, run_stage, set_params
+from conftest import ROOT, STAGES, make_project, run_stage, set_params
 
 DATA = ROOT.parent / "shared/data"
 MD5 = {
     "pets-128": ("c850e8f00d7c0624a5279235dc347cd7", "3f4f5728f60f42a0d875a53bcde47b85"),
     "pets-original-100": ("791d49bd1abd7b95b318c97fae719525", "87e1be33ed8e2e176126b903d0007648"),
 }
-STAGES = ["download", "split", "compute_stats", "train_unet", "train_resnet", "evaluate"]
 
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="no real pictures here")
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="no real images here")
 
 
 def run_all(folder: Path, name: str, **values: object) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -53,7 +52,7 @@ def test_the_official_split(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @needs_data
-def test_pictures_of_original_size(tmp_path: Path) -> None:
+def test_images_of_original_size(tmp_path: Path) -> None:
     split, metrics = run_all(
         tmp_path, "pets-original-100", image__size=64, model__width=8, train__epochs=5, data__limit=None
     )

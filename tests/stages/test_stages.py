@@ -2,19 +2,20 @@
 
 import hashlib
 import json
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import run_stage, set_params
+from conftest import TRAINING, Ended, run_stage, set_params
 from PIL import Image
 
+from segmentation.common import artifacts
 from segmentation.common import dataset_layout as layout
 from segmentation.params import load_params
 from segmentation.training.run import train_network
-
-STAGES = ["download", "split", "compute_stats", "train_unet", "train_resnet", "evaluate"]
 
 
 def md5(path: Path) -> str:
@@ -26,12 +27,13 @@ def outputs(project: Path) -> dict[str, str]:
     return {str(path.relative_to(project)): md5(path) for path in files if path.name != ".gitignore"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["unet", "resnet"])
 def test_the_same_params_and_seed_give_the_same_bytes(project: Path, name: str) -> None:
     set_params(project, image__size=64, model__width=4)
     found = []
-    for _ in range(2):  # each in a process of its own
-        finished = run_stage(project, f"train_{name}")
+    for _ in range(2):  # each in a process of its own, with two threads
+        finished = run_stage(project, f"train_{name}", env=os.environ | {"OMP_NUM_THREADS": "2"})
         assert finished.returncode == 0, finished.stderr
         found.append(outputs(project))
         (project / f"checkpoints/{name}.pt").unlink()
@@ -52,14 +54,24 @@ def test_neither_workers_nor_the_cache_change_anything(
         set_params(project, machine__cache_bytes=cache_bytes)
         train_network(name, load_params(), workers)
         found.append(outputs(project))
-        assert ("decoded anew" in capsys.readouterr().out) == (cache_bytes < needed)
+        assert ("decoded again" in capsys.readouterr().out) == (cache_bytes < needed)
     assert all(each == found[0] for each in found)
 
 
-def test_a_run_by_hand_from_end_to_end(project: Path) -> None:
-    for stage in STAGES[3:]:
+@pytest.mark.slow
+def test_the_stages_run_without_dvc(project: Path) -> None:
+    for stage in TRAINING:
         finished = run_stage(project, stage)
         assert finished.returncode == 0, finished.stderr
+    assert_consistent(project)
+
+
+def test_metrics_curves_and_checkpoints_agree(finished: Path) -> None:
+    assert_consistent(finished)
+
+
+def assert_consistent(project: Path) -> None:
+    """What the stages have left fits together."""
     metrics = json.loads((project / "metrics/test.json").read_text())
     assert set(metrics) == {"unet", "resnet", "difference", "baselines"}
     for name in ("unet", "resnet"):
@@ -73,18 +85,17 @@ def test_a_run_by_hand_from_end_to_end(project: Path) -> None:
         assert train["epoch"] == 1 + scores.index(max(scores))
         assert train["val_dice"] == pytest.approx(max(scores), abs=1e-5)
         content = torch.load(project / f"checkpoints/{name}.pt", weights_only=True)
-        assert json.loads(content["meta"])["epoch"] == train["epoch"]
-    gap = metrics["difference"]
+        meta = json.loads(content["meta"])
+        assert meta["epoch"] == train["epoch"] and meta["val_dice"] == train["val_dice"]
+    gap = metrics["difference"]["resnet"]
     assert gap["dice"] == pytest.approx(metrics["resnet"]["dice"] - metrics["unet"]["dice"], abs=1e-12)
     assert gap["low"] <= gap["dice"] <= gap["high"]
     assert (project / "metrics/plots/overlays/unet.png").stat().st_size > 50_000
-    shown = run_stage(project, "summary").stdout
-    assert f"{metrics['resnet']['dice']:.4f}" in shown and "metrics/plots/overlays/unet.png" in shown
 
 
 def spoil(project: Path, how: str) -> str:
     """Do what the name says, and return the stage that meets it."""
-    raw = project / layout.RAW
+    raw = project / artifacts.RAW
     listed = raw / layout.TRAINVAL
     first = layout.read_list(listed)[0]
     if how == "param":
@@ -118,20 +129,20 @@ def spoil(project: Path, how: str) -> str:
         other = next(each for each in layout.read_list(listed) if size(raw, each) != size(raw, first))
         shutil.copy(layout.trimap_path(raw, other), layout.trimap_path(raw, first))
         return "split"
-    elif how == "broken picture":
+    elif how == "broken image":
         set_params(project, data__max_dropped=0)
         layout.image_path(raw, first).write_text("hello")
         return "split"
     elif how == "no split":
-        (project / layout.SPLIT).unlink()
+        (project / artifacts.SPLIT).unlink()
         return "compute_stats"
     elif how == "no stats":
-        (project / layout.STATS).unlink()
+        (project / artifacts.STATS).unlink()
         return "train_resnet"
     elif how == "no raw":
         shutil.rmtree(raw)
         return "split"
-    elif how == "no pictures":
+    elif how == "no images":
         shutil.rmtree(raw / layout.IMAGES)
         return "train_unet"
     elif how == "no foreground":
@@ -143,8 +154,8 @@ def spoil(project: Path, how: str) -> str:
     return "download"
 
 
-def size(raw: Path, picture_id: str) -> tuple[int, int]:
-    with Image.open(layout.image_path(raw, picture_id)) as image:
+def size(raw: Path, image_id: str) -> tuple[int, int]:
+    with Image.open(layout.image_path(raw, image_id)) as image:
         return image.size
 
 
@@ -158,36 +169,61 @@ MESSAGES = {
     "no archive": "some.tar.gz: damaged, or not a tar archive",
     "other scheme": "ftp://x/y.tar.gz: the address must start with https://, http:// or file://",
     "list names nothing": "nobody_1.jpg: no such file",
-    "list leads out": "trainval.txt: '../../x' is not a plain picture id",
-    "mask of another size": "1 of 400 listed pictures are unusable",
-    "broken picture": "does not decode as a picture",
+    "list leads out": "trainval.txt: '../../x' is not a plain image id",
+    "mask of another size": "1 of 400 listed images are unusable",
+    "broken image": "does not decode as an image",
     "no split": "data/split.json: no such file; run `python -m stages.split` first",
     "no stats": "data/stats.json: no such file; run `python -m stages.compute_stats` first",
-    "no pictures": ".jpg: no such file, but the split names it",
-    "no foreground": "data/raw: no training picture shows any foreground",
+    "no images": ".jpg: no such file, but the split names it",
+    "no foreground": "data/raw: no training image shows any foreground",
     "no raw": "data/raw/annotations/trainval.txt: no such list; run `python -m stages.download` first",
     "no checkpoint": "checkpoints/unet.pt: no such checkpoint",
 }
 
 
-@pytest.mark.parametrize("how", MESSAGES)
-def test_bad_input_gives_one_line_status_2_and_loses_nothing(project: Path, how: str) -> None:
+# Connecting is tried again and again, with pauses.
+HOW = [pytest.param(how, marks=pytest.mark.slow) if how == "no network" else how for how in MESSAGES]
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_bad_input_gives_one_line_status_2_and_loses_nothing(
+    project: Path, how: str, run_here: Callable[[Path, str], Ended]
+) -> None:
     stage = spoil(project, how)
     before = {path: md5(path) for path in sorted(project.glob("data/**/*")) if path.is_file()}
-    finished = run_stage(project, stage)
-    assert finished.returncode == 2, finished.stderr
-    lines = [line for line in finished.stderr.splitlines() if line]
+    status, _, stderr = run_here(project, f"stages.{stage}")
+    assert status == 2, stderr
+    lines = [line for line in stderr.splitlines() if line]
     assert len(lines) == 1 and MESSAGES[how] in lines[0] and lines[0].startswith(f"{stage}: error: ")
     assert {path: md5(path) for path in sorted(project.glob("data/**/*")) if path.is_file()} == before
 
 
+UNSTABLE = {
+    "train__lr": 10,
+    "train__schedule": "constant",
+    "train__warmup": 0,
+    "train__epochs": 60,
+    "train__optimizer": "adamw",
+    "train__weight_decay": 10,
+    "train__precision": "float32",
+}
+
+
+def test_a_loss_that_is_not_finite_is_a_fault(project: Path, run_here: Callable[[Path, str], Ended]) -> None:
+    set_params(project, **UNSTABLE)
+    assert_diverged(*run_here(project, "stages.train_unet"), processes=1)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2])
-def test_a_loss_that_is_not_finite_is_a_fault(project: Path, processes: int) -> None:
-    set_params(project, train__lr=10, train__schedule="constant", train__warmup=0, train__epochs=60)
-    set_params(project, train__processes=processes)
-    set_params(project, train__optimizer="adamw", train__weight_decay=10, train__precision="float32")
+def test_a_loss_that_is_not_finite_ends_every_process(project: Path, processes: int) -> None:
+    set_params(project, train__processes=processes, **UNSTABLE)
     finished = run_stage(project, "train_unet")
-    assert finished.returncode == 1
-    lines = finished.stderr.splitlines()
+    assert_diverged(finished.returncode, finished.stdout, finished.stderr, processes)
+
+
+def assert_diverged(status: int, _: str, stderr: str, processes: int) -> None:
+    assert status == 1
+    lines = stderr.splitlines()
     assert 1 <= len(lines) <= processes
     assert all("loss is" in line and "lower train.lr (now 10)" in line for line in lines)

@@ -8,13 +8,13 @@ import pytest
 
 RAISES = """
 import sys
-from segmentation.common.command_line import command_line, run
+from segmentation.common.command_line import make_parser, run
 from segmentation.common.errors import Fault, InputError
 from segmentation.common.signals import Interrupted
 sys.argv[0] = "/somewhere/train_unet.py"
 def main():
     raise {error}
-run(main, command_line("A stage."))
+run(main, make_parser("A stage."))
 """
 
 

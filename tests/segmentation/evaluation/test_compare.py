@@ -59,6 +59,7 @@ def test_counts_of_a_whole_test_set_do_not_overflow() -> None:
     assert scores.dice(np.repeat(counts, 2000, axis=0).sum(axis=0)) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", network_names())
 def test_bfloat16_scores_as_float32_does(sample: Path, name: str) -> None:
     ids = read_list(sample / TRAINVAL)

@@ -1,16 +1,44 @@
+from pathlib import Path
+
 import pytest
 
+from segmentation.common.artifacts import checkpoint_path
+from segmentation.common.errors import InputError
+from segmentation.common.files import write_bytes
+from segmentation.evaluation.checkpoints import load_checkpoints
 from segmentation.inference.predictor import Predictor
-from segmentation.models.build import build_model
-from segmentation.models.checkpoints import Checkpoint, Metadata
+from segmentation.models.build import build_model, network_names
+from segmentation.models.checkpoints import Checkpoint, Metadata, checkpoint_bytes
 from segmentation.runtime.devices import choose_device, choose_precision
+
+
+def metadata(name: str, **changes: object) -> Metadata:
+    values = {
+        "model": name, "width": 4, "size": 64, "mean": [0.5] * 3, "std": [0.2] * 3, "threshold": 0.5,
+        "foreground": ["pet"], "epoch": 1, "device": "cpu", "processes": 1, "precision": "float32",
+        "params": {},
+    }  # fmt: skip
+    return Metadata.model_validate(values | changes)
 
 
 @pytest.mark.parametrize(("trained", "expected"), [("float32", "float32"), ("bf16", None)])
 def test_a_network_is_scored_in_the_number_format_of_its_training(trained: str, expected: str | None) -> None:
-    meta = Metadata(
-        model="unet", width=4, size=64, mean=[0.5] * 3, std=[0.2] * 3, threshold=0.5, foreground=["pet"],
-        epoch=1, device="cpu", processes=1, precision=trained, params={},
-    )  # fmt: skip
-    predictor = Predictor.from_checkpoint(Checkpoint(build_model("unet", 4), meta))
-    assert predictor.runner.precision == (expected or choose_precision("auto", choose_device()))
+    checkpoint = Checkpoint(build_model("unet", 4), metadata("unet", precision=trained))
+    found = Predictor.from_checkpoint(checkpoint).runner.precision
+    assert found == (expected or choose_precision("auto", choose_device()))
+
+
+def test_all_networks_are_evaluated_on_the_same_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    models = {name: build_model(name, 4) for name in network_names()}
+    for name, model in models.items():
+        write_bytes(checkpoint_path(name), checkpoint_bytes(model, metadata(name)))
+    assert list(load_checkpoints()) == network_names()
+    for change in ({"size": 96}, {"foreground": ["border"]}):
+        changed = checkpoint_bytes(models["resnet"], metadata("resnet", **change))
+        write_bytes(checkpoint_path("resnet"), changed)
+        with pytest.raises(InputError, match="checkpoints: trained for different sizes or foregrounds"):
+            load_checkpoints()
+    checkpoint_path("resnet").unlink()
+    with pytest.raises(InputError, match=r"checkpoints/resnet\.pt: no such checkpoint"):
+        load_checkpoints()

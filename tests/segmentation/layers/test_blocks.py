@@ -1,6 +1,7 @@
 import subprocess
 import sys
 
+import pytest
 import torch
 from conftest import ROOT
 from torch import nn
@@ -17,6 +18,7 @@ def test_the_pointwise_convolution_is_a_convolution() -> None:
         torch.testing.assert_close(mine(images), theirs(images))
 
 
+@pytest.mark.slow
 def test_narrow_networks_train_without_corrupting_memory() -> None:
     # In a process of its own, because the allocator would crash.
     code = """

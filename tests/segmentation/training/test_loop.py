@@ -14,7 +14,7 @@ from segmentation.loading.loader import Batches
 from segmentation.loading.transforms import Normalization
 from segmentation.models.build import build_model, network_names
 from segmentation.params import Train
-from segmentation.training.loop import EpochMetrics, FinishedEpoch, Training, halved
+from segmentation.training.loop import EpochMetrics, FinishedEpoch, Training
 from segmentation.training.losses import LOSSES
 
 FOREGROUND = ["pet", "border"]
@@ -105,11 +105,6 @@ def test_small_images_first(sample: Path, monkeypatch: pytest.MonkeyPatch) -> No
     history(sample, "unet", settings(epochs=4, small_first=0.5))
     step, validation = [32] * 3, [-64] * 2  # 9 images: three steps of 4, two batches of 8
     assert sizes == (step + validation) * 2 + ([64] * 3 + validation) * 2
-
-
-def test_halved() -> None:
-    pixels = torch.tensor([[0, 3, 250, 255, 9], [2, 4, 252, 254, 9]], dtype=torch.uint8)[None, None]
-    assert halved(pixels).tolist() == [[[[2, 253]]]]  # means of 2.25 and 252.75; the odd column is left out
 
 
 def test_the_throughput_is_measured(sample: Path) -> None:
