@@ -29,11 +29,11 @@ run: setup  ## run the whole pipeline and print its results
 test: setup  ## the fast tests
 	python -m pytest -m "not slow" -n 2 --dist loadfile
 
-test-all: setup  ## all tests, the slow ones too
-	python -m pytest -n 2 --dist worksteal
+test-all: test  ## all tests, the slow ones too
+	python -m pytest -m slow -n 2 --dist worksteal
 
 reliability: setup  ## all tests; writes what they tried into docs/reliability.md
-	python -m pytest --faults=docs/reliability.md
+	python -m pytest -n 2 --dist loadfile --faults=docs/reliability.md
 
 lint: setup  ## ruff and mypy
 	ruff check .

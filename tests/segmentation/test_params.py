@@ -1,3 +1,4 @@
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,21 @@ def leaves(values: dict[str, Any], prefix: str = "") -> set[str]:
 
 def written(path: Path, key: str, text: str) -> Path:
     """A params file in which the value of a leaf reads `text`, as a person or DVC would write it."""
+    file = path / "params.yaml"
+    file.write_text(template(key).replace("PLACE", text))
+    return file
+
+
+@functools.cache
+def template(key: str) -> str:
+    """The default params in which the value of a leaf reads PLACE."""
     *groups, leaf = key.split(".")
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     group = params
     for name in groups:
         group = group[name]
     group[leaf] = "PLACE"
-    file = path / "params.yaml"
-    file.write_text(yaml.safe_dump(params).replace("PLACE", text))
-    return file
+    return yaml.safe_dump(params)
 
 
 @pytest.mark.parametrize(
