@@ -84,7 +84,7 @@ def test_the_library_and_the_command_say_the_same(restored: Path) -> None:
         ({"data__foreground": ["border"]}, {"train_unet", "train_resnet"}),
         ({"machine__cache_bytes": 0}, set()),
     ],
-    ids=str,
+    ids=lambda value: str(sorted(value) if isinstance(value, set) else value),
 )
 def test_a_param_changes_the_stages_that_use_it(
     restored: Path, change: dict[str, object], first: set[str]
