@@ -200,7 +200,7 @@ def run_stage(project: Path, stage: str, **options: Any) -> subprocess.Completed
     """Run `python -m stages.STAGE` in a project, as a person would without DVC."""
     return subprocess.run(
         [sys.executable, "-m", f"stages.{stage}"],
-        cwd=project, capture_output=True, text=True, timeout=300, **options,
+        cwd=project, capture_output=True, text=True, timeout=1800, **options,
     )  # fmt: skip
 
 
