@@ -96,22 +96,23 @@ def test_soak(uninterrupted: Path, tmp_path: Path, states: Path, rounds: Callabl
     project = make_project(tmp_path / "project")
     set_params(project, train__epochs=EPOCHS, train__ema=0.9, augment__affine=0.5)
     (project / "dvc.lock").unlink(missing_ok=True)
-    draw, interruptions = random.Random(0), 0
-    for number in range(ROUNDS):
+    draw, interruptions, log = random.Random(0), 0, tmp_path / "log.txt"
+    for _ in range(20 + 10 * ROUNDS):
+        if interruptions >= ROUNDS and "resuming after epoch" in log.read_text():
+            break
         process = repro(project)
         try:
-            process.wait(draw.uniform(1, 20))
-            break  # it has finished: nothing is left to interrupt
+            if process.wait(draw.uniform(1, 20)) == 0:
+                break  # it has finished: nothing is left to interrupt
         except subprocess.TimeoutExpired:
-            WAYS[number % len(WAYS)](process)
+            WAYS[interruptions % len(WAYS)](process)
             interruptions += 1
             process.wait(timeout=120)
     deadline = time.monotonic() + 900
     while (process := repro(project)).wait(timeout=900) != 0:  # an orphan may be finishing its last step
-        assert time.monotonic() < deadline, (tmp_path / "log.txt").read_text()[-3000:]
-    log = (tmp_path / "log.txt").read_text()
-    assert interruptions >= min(3, ROUNDS) and "resuming after epoch" in log
-    assert "Traceback" not in log
+        assert time.monotonic() < deadline, log.read_text()[-3000:]
+    assert interruptions >= min(3, ROUNDS) and "resuming after epoch" in log.read_text()
+    assert "Traceback" not in log.read_text()
     assert md5s(project) == md5s(uninterrupted)
     assert list(states.glob("*.state")) == [] and list(states.glob("*.damaged")) == []
     assert [path for path in project.glob("**/.*.tmp*") if ".dvc" not in path.parts] == []

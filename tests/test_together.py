@@ -99,7 +99,7 @@ def test_two_queue_workers(queue: Path, states: Path) -> None:
 
 @pytest.mark.fault("kill -9 of a queued task, then killed, removed and queued again as the README says")
 def test_a_queued_task_is_resumed(queue: Path, states: Path) -> None:
-    command = ["exp", "run", "--queue", "-S", "train.epochs=150", "--name", "long"]
+    command = ["exp", "run", "--queue", "-S", "train.epochs=60", "--name", "long"]
     dvc(queue, *command)
     start_queue(queue)
     wait_for(lambda: list(states.glob("unet-*.state")) != [], lambda: status(queue))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import run_stage, set_params
+from conftest import copied, run_stage, set_params
 
 GIB = 2**30
 
@@ -30,17 +30,13 @@ def test_training_without_enough_memory(project: Path, states: Path, name: str) 
 
 
 @pytest.mark.fault("out of memory")
-def test_evaluation_without_enough_memory(project: Path) -> None:
-    set_params(project, train__epochs=1)
-    for name in ("unet", "resnet"):
-        assert run_stage(project, f"train_{name}").returncode == 0
+def test_evaluation_without_enough_memory(finished: Path, tmp_path: Path) -> None:
+    project = copied(finished, tmp_path)
     set_checkpoint_size(project, 4096)
-    finished = run_stage(project, "evaluate", preexec_fn=limit)
-    assert finished.returncode == 1, finished.stderr[-500:]
-    assert finished.stderr.startswith(
-        "evaluate: error: out of memory with 8 images of 4096x4096 pixels a step"
-    )
-    assert len(finished.stderr.splitlines()) == 1
+    ended = run_stage(project, "evaluate", preexec_fn=limit)
+    assert ended.returncode == 1, ended.stderr[-500:]
+    assert ended.stderr.startswith("evaluate: error: out of memory with 8 images of 4096x4096 pixels a step")
+    assert len(ended.stderr.splitlines()) == 1
 
 
 def set_checkpoint_size(project: Path, size: int) -> None:
