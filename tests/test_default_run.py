@@ -1,12 +1,14 @@
 """What the default params promise: both networks learn the sample images, whatever the seed."""
 
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import yaml
-from conftest import ROOT, STAGES, make_project, run_stage, set_params
+from conftest import DEFAULTS, ROOT, STAGES, make_project, run_stage, set_params
 
 from segmentation.common import artifacts
 from segmentation.evaluation.compare import summarize
@@ -19,8 +21,22 @@ from segmentation.loading.transforms import Normalization
 from segmentation.models.checkpoints import load_checkpoint
 
 
+# Ten minutes each with one thread. `.ci/run` leaves out seed 0, whose metrics are committed.
+SEEDS = [int(seed) for seed in os.environ.get("DEFAULT_RUN_SEEDS", "0,1").split(",")]
+
+
+def assert_learned(metrics: dict[str, Any]) -> None:
+    assert metrics["unet"]["dice"] >= 0.90 and metrics["resnet"]["dice"] >= 0.90
+    assert metrics["baselines"]["mean_mask"]["dice"] < 0.72
+
+
+def test_both_networks_reached_090_in_the_committed_run() -> None:
+    assert DEFAULTS.train.seed == 0 and DEFAULTS.data.source == "sample"
+    assert_learned(json.loads((ROOT / "metrics/test.json").read_text()))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", SEEDS)
 def test_both_networks_reach_090_on_the_sample(tmp_path: Path, seed: int) -> None:
     project = make_project(tmp_path)
     (project / "params.yaml").write_text((ROOT / "params.yaml").read_text())
@@ -29,9 +45,7 @@ def test_both_networks_reach_090_on_the_sample(tmp_path: Path, seed: int) -> Non
     for stage in STAGES:
         finished = run_stage(project, stage)
         assert finished.returncode == 0, finished.stderr
-    metrics = json.loads((project / "metrics/test.json").read_text())
-    assert metrics["unet"]["dice"] >= 0.90 and metrics["resnet"]["dice"] >= 0.90
-    assert metrics["baselines"]["mean_mask"]["dice"] < 0.72
+    assert_learned(json.loads((project / "metrics/test.json").read_text()))
     for name in ("unet", "resnet"):
         assert gap_of_precisions(project, name) < 1e-3
 
