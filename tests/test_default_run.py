@@ -20,7 +20,6 @@ from segmentation.loading.loader import Batches
 from segmentation.loading.transforms import Normalization
 from segmentation.models.checkpoints import load_checkpoint
 
-
 # Ten minutes each with one thread. `.ci/run` leaves out seed 0, whose metrics are committed.
 SEEDS = [int(seed) for seed in os.environ.get("DEFAULT_RUN_SEEDS", "0,1").split(",")]
 
