@@ -1,12 +1,12 @@
 import os
 import re
+import runpy
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +15,6 @@ import torch
 import yaml
 from filelock import FileLock
 
-from segmentation.common.command_line import make_parser, run
 from segmentation.params import load_params
 from segmentation.sources.sample.generator import write_sample
 
@@ -172,20 +171,21 @@ class Ended(NamedTuple):
     stderr: str
 
 
-@pytest.fixture
-def run_here(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Callable[[Path, str], Ended]]:
-    """Runs `python -m MODULE` in a project, but in this process, which saves the imports."""
+RunHere = Callable[..., Ended]  # project, module, *arguments
 
-    def run_module(project: Path, name: str) -> Ended:
-        module = import_module(name)
-        monkeypatch.chdir(project)
-        monkeypatch.setattr(sys, "argv", [f"{name.replace('.', '/')}.py"])
+
+@pytest.fixture
+def run_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[RunHere]:
+    """Runs `python -m MODULE ARGUMENTS` in a folder, but in this process, which saves the imports."""
+
+    def run_module(folder: Path, name: str, *arguments: str | Path) -> Ended:
+        monkeypatch.chdir(folder)
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        monkeypatch.delitem(sys.modules, name, raising=False)
         capsys.readouterr()
         status = 0
         try:
-            run(module.main, make_parser(module.__doc__))
+            runpy.run_module(name, run_name="__main__", alter_sys=True)
         except SystemExit as ended:
             status = int(ended.code or 0)
         return Ended(status, *capsys.readouterr())

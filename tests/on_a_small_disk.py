@@ -13,6 +13,16 @@ from pathlib import Path
 
 PAGE = 4096
 SCRIPT = Path(__file__)
+# Arguments: FOLDER COMMAND... Under `unshare -rm`, the command sees a folder that it cannot write.
+READ_ONLY = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && shift && exec "$@"'
+
+
+def mounts_work() -> bool:
+    """Whether this user may mount file systems of their own, in a namespace that ends with the process."""
+    if shutil.which("unshare") is None:
+        return False
+    command = ["unshare", "-rm", "mount", "-t", "tmpfs", "none", "/mnt"]
+    return subprocess.run(command, capture_output=True).returncode == 0
 
 
 def md5s(folder: Path) -> dict[str, str]:

@@ -33,6 +33,8 @@ LEVELS = [
     {"models"},
     {"inference"},
     {"training", "evaluation"},
+    {"prediction"},
+    {"export"},
 ]
 
 

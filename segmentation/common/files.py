@@ -13,6 +13,7 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -21,6 +22,8 @@ from pydantic import TypeAdapter, ValidationError
 from segmentation.common.errors import Fault, InputError, reason
 
 T = TypeVar("T")
+
+_MARK = f".tmp-{socket.gethostname()}-"  # followed by the process that writes
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -91,13 +94,18 @@ def fault(path: Path) -> Iterator[None]:
 
 
 def _prefix(path: Path) -> str:
-    """Return the prefix of a temporary file beside `path`; delete the leftovers of killed processes."""
-    start = f".{path.name}.tmp-{socket.gethostname()}-"
-    for left in path.parent.glob(f"{glob.escape(start)}*"):
-        pid = left.name.removeprefix(start).split("-")[0]
+    """Return the prefix of a temporary file beside `path`."""
+    _delete_leftovers(path.parent.absolute())
+    return f".{path.name}{_MARK}{os.getpid()}-"
+
+
+@cache  # once per process: a folder may hold millions of files
+def _delete_leftovers(folder: Path) -> None:
+    """Delete what killed processes of this machine have left in a folder."""
+    for left in folder.glob(f".*{glob.escape(_MARK)}*"):
+        pid = left.name.rpartition(_MARK)[2].partition("-")[0]
         if pid.isdigit() and not _alive(int(pid)):
             shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
-    return f"{start}{os.getpid()}-"
 
 
 def _alive(pid: int) -> bool:

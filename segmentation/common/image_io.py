@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from segmentation.common.dataset_layout import BACKGROUND, BORDER, PET
 from segmentation.common.errors import InputError
@@ -34,23 +34,35 @@ def _opened(path: Path, what: str) -> Iterator[Image.Image]:
         raise InputError(f"{path}: does not decode as {what} ({error or type(error).__name__})") from None
 
 
-def open_rgb(path: Path) -> Image.Image:
+def image_size(path: Path) -> tuple[int, int]:
+    """Return the width and height that an image has as it is stored, in pixels, without decoding it.
+
+    Raises `InputError` if the file is missing or is not an image.
+    """
+    with _opened(path, "an image") as image:
+        return image.size
+
+
+def open_rgb(path: Path, upright: bool = False) -> Image.Image:
     """Decode an image, whatever format its content has, to RGB; of an animation, the first frame.
 
-    EXIF orientation is not applied: a mask belongs to the pixels as they are stored.
-    Raises `InputError` if the file is missing, does not decode or has more than 8 bits per channel.
+    With `upright` the EXIF orientation is applied. A dataset is read without: its masks belong to the pixels
+    as they are stored. Raises `InputError` if the file is missing, does not decode or has more than 8 bits
+    per channel.
     """
     with _opened(path, "an image") as image:
         if image.mode.startswith(("I", "F")):  # converting these would clip almost all to white
             raise InputError(f"{path}: has more than 8 bits per channel; save it with 8")
+        if upright:
+            ImageOps.exif_transpose(image, in_place=True)
         if "transparency" in image.info:  # Pillow warns without this step
             return image.convert("RGBA").convert("RGB")
         return image.convert("RGB")
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
-    """Return an image as an `(H, W, 3)` array, RGB; errors as in `open_rgb`."""
-    return np.asarray(open_rgb(path))
+def read_image(path: Path, upright: bool = False) -> NDArray[np.uint8]:
+    """Return an image as an `(H, W, 3)` array, RGB; arguments and errors as in `open_rgb`."""
+    return np.asarray(open_rgb(path, upright))
 
 
 def read_labels(path: Path) -> NDArray[np.generic]:

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -17,7 +19,7 @@ from segmentation.loading.transforms import (
     resize_probabilities,
     to_tensor,
 )
-from segmentation.models.checkpoints import Checkpoint
+from segmentation.models.checkpoints import Checkpoint, load_checkpoint
 from segmentation.runtime.devices import choose_device, choose_precision, to_device
 from segmentation.scoring.threshold import is_foreground
 
@@ -28,13 +30,20 @@ BATCH_SIZE = 8
 class Predictor:
     """A network with all that it takes to predict; `size` is the side in pixels of the square that it sees.
 
-    The network must be on the device of the `runner`. Every method puts it into evaluation mode.
+    The network must be on the device of the `runner`. Every method puts it into evaluation mode. With `tta`
+    (test-time augmentation) "flip", probabilities are the mean over an image and its mirror image.
     """
 
     model: nn.Module
     runner: Runner
     size: int
     threshold: float
+    tta: Literal["none", "flip"] = "none"
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Predictor":
+        """Return the predictor of a checkpoint file; raises `InputError` if it cannot be read."""
+        return cls.from_checkpoint(load_checkpoint(Path(path)))
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint, device: torch.device | None = None) -> "Predictor":
@@ -69,7 +78,7 @@ class Predictor:
         for start in range(0, len(images), batch_size):
             batch = images[start : start + batch_size]
             squares = torch.stack([to_tensor(resize_image(image, self.size)) for image in batch])
-            for image, square in zip(batch, torch.sigmoid(self.logits(squares)).cpu().numpy(), strict=True):
+            for image, square in zip(batch, self._at_network_size(squares).cpu().numpy(), strict=True):
                 height, width = image.shape[:2] if own_size else (self.size, self.size)
                 results.append(resize_probabilities(square[0], height, width))
         return results
@@ -83,3 +92,14 @@ class Predictor:
         """
         found = self.probabilities(images, own_size, batch_size)
         return [is_foreground(each, self.threshold).astype(np.uint8) for each in found]
+
+    def mask(self, image: Image) -> Mask:
+        """Return the mask `(H, W)`, 0 or 1, of an image `(H, W, 3)`, uint8, RGB."""
+        (found,) = self.masks([image])
+        return found
+
+    def _at_network_size(self, images: Tensor) -> Tensor:
+        probabilities = torch.sigmoid(self.logits(images))
+        if self.tta == "flip":
+            probabilities = (probabilities + torch.sigmoid(self.logits(images.flip(-1))).flip(-1)) / 2
+        return probabilities

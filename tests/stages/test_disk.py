@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,9 +10,7 @@ from typing import Any
 
 import pytest
 from conftest import copied
-from on_a_small_disk import SCRIPT, md5s
-
-READ_ONLY = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && shift && exec "$@"'
+from on_a_small_disk import READ_ONLY, SCRIPT, md5s, mounts_work
 
 # Each stage, a folder it writes to, and how much of a disk it needs there beside what is there.
 NEEDS = {
@@ -27,14 +24,6 @@ NEEDS = {
     ("evaluate", "metrics/plots"): 200_000,
     ("evaluate", "metrics"): 200_000,
 }
-
-
-def mounts_work() -> bool:
-    """Whether this user may mount file systems of their own, in a namespace that ends with the process."""
-    if shutil.which("unshare") is None:
-        return False
-    command = ["unshare", "-rm", "mount", "-t", "tmpfs", "none", "/mnt"]
-    return subprocess.run(command, capture_output=True).returncode == 0
 
 
 pytestmark = [

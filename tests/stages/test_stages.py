@@ -4,12 +4,11 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import TRAINING, Ended, run_stage, set_params
+from conftest import TRAINING, RunHere, run_stage, set_params
 from PIL import Image
 
 from segmentation.common import artifacts
@@ -187,7 +186,7 @@ HOW = [pytest.param(how, marks=pytest.mark.slow) if how == "no network" else how
 
 @pytest.mark.parametrize("how", HOW)
 def test_bad_input_gives_one_line_status_2_and_loses_nothing(
-    project: Path, how: str, run_here: Callable[[Path, str], Ended]
+    project: Path, how: str, run_here: RunHere
 ) -> None:
     stage = spoil(project, how)
     before = {path: md5(path) for path in sorted(project.glob("data/**/*")) if path.is_file()}
@@ -209,7 +208,7 @@ UNSTABLE = {
 }
 
 
-def test_a_loss_that_is_not_finite_is_a_fault(project: Path, run_here: Callable[[Path, str], Ended]) -> None:
+def test_a_loss_that_is_not_finite_is_a_fault(project: Path, run_here: RunHere) -> None:
     set_params(project, **UNSTABLE)
     assert_diverged(*run_here(project, "stages.train_unet"), processes=1)
 

@@ -1,15 +1,12 @@
 """The table of results on the console."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
-from conftest import Ended
+from conftest import RunHere
 
 
-def test_it_shows_the_scores_and_where_the_overlays_are(
-    finished: Path, run_here: Callable[[Path, str], Ended]
-) -> None:
+def test_it_shows_the_scores_and_where_the_overlays_are(finished: Path, run_here: RunHere) -> None:
     metrics = json.loads((finished / "metrics/test.json").read_text())
     status, shown, stderr = run_here(finished, "tools.summary")
     assert (status, stderr) == (0, "")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import Ended
+from conftest import RunHere
 from hostile import Hostile
 from torch import Tensor, nn
 
@@ -138,9 +138,7 @@ def test_a_newer_version_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault("a checkpoint that is cut, damaged, of another network, or hostile")
-def test_a_hostile_checkpoint_stops_the_stage(
-    project: Path, tmp_path: Path, run_here: Callable[[Path, str], Ended]
-) -> None:
+def test_a_hostile_checkpoint_stops_the_stage(project: Path, tmp_path: Path, run_here: RunHere) -> None:
     (project / "checkpoints").mkdir(exist_ok=True)
     torch.save(Hostile(tmp_path / "proof"), project / "checkpoints/unet.pt")
     status, _, stderr = run_here(project, "stages.evaluate")

@@ -1,0 +1,96 @@
+"""Whether an exported network predicts what the checkpoint predicts, on real images."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from segmentation.common.dataset_layout import image_path, trimap_path
+from segmentation.common.errors import Fault
+from segmentation.common.image_io import foreground_mask, read_image, read_trimap
+from segmentation.export.graph import ImagesToProbabilities
+from segmentation.inference.predictor import Predictor
+from segmentation.loading.transforms import Image, Mask
+from segmentation.prediction.load import AnyPredictor
+from segmentation.prediction.onnx_predictor import OnnxPredictor
+from segmentation.scoring.scores import confusion_counts, dice
+from segmentation.scoring.threshold import is_foreground
+
+TOLERANCE = 1e-4  # of a probability, against the same graph in torch
+AGREEMENT = 0.999  # of the pixels of the masks, against `tools.predict`
+
+
+Sample = tuple[Image, Mask]  # of one size, any
+
+
+class Check(NamedTuple):
+    """The result of a comparison on `images` images."""
+
+    images: int
+    difference: float  # the largest of a probability, against the same graph in torch
+    agreement: float  # share of mask pixels that are those of the checkpoint
+    dice: float  # mean over the images, of the checkpoint
+    dice_onnx: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.images} validation images: probabilities are within {self.difference:.1e} of torch's;"
+            f" {self.agreement:.3%} of mask pixels agree; mean Dice {self.dice_onnx:.4f} (checkpoint"
+            f" {self.dice:.4f}, change {self.dice_onnx - self.dice:+.4f})"
+        )
+
+
+def compare(
+    graph: ImagesToProbabilities,
+    predictor: Predictor,
+    exported: OnnxPredictor,
+    samples: Sequence[Sample],
+) -> Check:
+    """Compare the exported network with its `graph` in torch, and with what `tools.predict` does."""
+    difference, same = 0.0, []
+    for image, _ in samples:
+        (probabilities,) = exported.probabilities([image])
+        with torch.inference_mode():
+            reference = graph(torch.from_numpy(image.copy())[None])[0].numpy()
+        difference = np.maximum(difference, np.abs(probabilities - reference).max())  # NaN stays
+        same.append(is_foreground(probabilities, exported.threshold).ravel() == predictor.mask(image).ravel())
+    agreement = float(np.concatenate(same).mean())
+    dice_before, dice_after = (mean_dice(each, samples) for each in (predictor, exported))
+    return Check(len(samples), float(difference), agreement, dice_before, dice_after)
+
+
+def mean_dice(predictor: AnyPredictor, samples: Sequence[Sample]) -> float:
+    """Return the mean Dice over images in their own sizes."""
+    scores = []
+    for image, target in samples:
+        (probabilities,) = predictor.probabilities([image])
+        found = is_foreground(probabilities, predictor.threshold)
+        tensors = (torch.from_numpy(each.astype(bool))[None, None] for each in (found, target))
+        scores.append(float(dice(confusion_counts(*tensors).numpy())[0]))
+    return float(np.mean(scores))
+
+
+def require(check: Check) -> None:
+    """Raise `Fault` unless the exported network may take the place of the checkpoint."""
+    if not (check.difference <= TOLERANCE and check.agreement >= AGREEMENT):
+        raise Fault(
+            f"the exported network is not that of the checkpoint; nothing was written ({check}; allowed:"
+            f" {TOLERANCE:.0e}, {AGREEMENT:.1%})"
+        )
+
+
+def read_samples(raw: Path, ids: Sequence[str], foreground: Sequence[str]) -> list[Sample]:
+    """Return images and masks in their own sizes; a square one loses the last quarter of its rows.
+
+    What squares hide, as height and width in the wrong order, then shows.
+    """
+    samples = []
+    for image_id in ids:
+        image = read_image(image_path(raw, image_id))
+        mask = foreground_mask(read_trimap(trimap_path(raw, image_id)), foreground)
+        height, width = mask.shape
+        rows = height - height // 4 if height == width else height
+        samples.append((image[:rows], mask[:rows]))
+    return samples

@@ -1,0 +1,141 @@
+"""Which files are photos, where their results go, and whose share they are."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from segmentation.common.errors import InputError
+from segmentation.prediction.inputs import find_sources, refuse_out_in_folder
+from segmentation.prediction.job import plan
+from segmentation.prediction.shards import Shard, choose_shard
+
+OUT = Path("out")
+
+
+def photo(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (4, 3)).save(path, "PNG")
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Photos among what else lies in people's folders."""
+    monkeypatch.chdir(tmp_path)
+    for name in (
+        "in/b.jpg",
+        "in/a.PNG",
+        "in/deep/er/a.tif",
+        "in/.hidden/x.jpg",
+        "in/._a.png",
+        "in/my.cat.webp",
+    ):
+        photo(tmp_path / name)
+    for name in ("in/notes.txt", "in/Thumbs.db", "in/phone.HEIC", "in/movie.mp4"):
+        (tmp_path / name).write_bytes(b"anything")
+    return tmp_path / "in"
+
+
+def names(*paths: str) -> list[str]:
+    return [str(source.name) for source in find_sources(paths).sources]
+
+
+def test_a_folder_with_all_that_is_in_it(folder: Path) -> None:
+    assert names("in") == ["a", "b", "deep/er/a", "my.cat"]
+    assert find_sources(["in"]).heic == [Path("in/phone.HEIC")]
+
+
+def test_files_and_globs(folder: Path) -> None:
+    assert names("in/b.jpg", "in/a.PNG") == ["b", "a"]
+    assert names("in/*.[jP]*") == ["a", "b"]
+    assert names(f"{folder}/**/*.tif") == ["a"]
+    assert names("in/b.jpg", "in", "in/b.jpg") == ["b", "a", "deep/er/a", "my.cat"]  # each file once
+    photo(folder / "[1].png")
+    assert names("in/[1].png") == ["[1]"]  # a name, not a pattern
+
+
+def test_content_counts_where_a_file_is_named(folder: Path) -> None:
+    photo(folder / "no_suffix")
+    assert names("in/no_suffix") == ["no_suffix"]
+
+
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        ("nothing.jpg", "no such file"),
+        ("none/*.jpg", "no such file"),
+        ("in/notes.txt", "does not decode"),
+        ("in/phone.HEIC", "save as JPEG"),
+        ("empty", "no images"),
+        ("heic", "save as JPEG"),
+    ],
+)
+def test_what_is_no_photo_is_refused_by_name(folder: Path, path: str, problem: str) -> None:
+    Path("empty").mkdir()
+    Path("heic").mkdir()
+    Path("heic/a.heic").touch()
+    with pytest.raises(InputError, match=problem) as caught:
+        find_sources(["in/b.jpg", path] if path.startswith(("in", "no")) else [path])
+    assert path in str(caught.value)
+
+
+def test_the_same_output_twice_is_refused(folder: Path) -> None:
+    photo(folder / "b.png")
+    with pytest.raises(InputError, match=r"in/b.png: its output would be out/b.png"):
+        plan(find_sources(["in"]).sources, OUT, ["mask"])
+    photo(folder / "more/b.jpg")
+    with pytest.raises(InputError, match=r"would be out/b\.png"):
+        plan(find_sources(["in/b.jpg", "in/more/b.jpg"]).sources, OUT, ["mask"])
+    assert len(plan(find_sources(["in/b.jpg", "in/more"]).sources[:1], OUT, ["mask"])) == 1
+
+
+def test_a_kind_in_a_name_does_not_hide_that(folder: Path) -> None:
+    photo(folder / "b.cutout.jpg")
+    with pytest.raises(InputError, match=r"would be out/b.cutout.png"):
+        plan(find_sources(["in"]).sources, OUT, ["mask", "cutout"])
+
+
+def test_a_photo_is_never_replaced(folder: Path) -> None:
+    photo(Path("c.png"))
+    with pytest.raises(InputError, match=r"c.png: its output would be c.png"):
+        plan(find_sources(["c.png"]).sources, Path(), ["mask"])
+
+
+@pytest.mark.parametrize("out", ["in", "in/masks", "in/../in/x"])
+def test_an_output_folder_in_an_input_folder_is_refused(folder: Path, out: str) -> None:
+    with pytest.raises(InputError, match="lies in the input folder in"):
+        refuse_out_in_folder(Path(out), ["in"])
+    refuse_out_in_folder(Path("in-masks"), ["in"])
+    refuse_out_in_folder(Path(out), ["in/b.jpg"])
+
+
+@pytest.mark.parametrize(
+    ("argument", "environment", "shard"),
+    [
+        (None, {}, Shard(0, 1)),
+        ("2/3", {"RANK": "0", "WORLD_SIZE": "1"}, Shard(2, 3)),
+        (None, {"RANK": "1", "WORLD_SIZE": "4"}, Shard(1, 4)),
+        (
+            None,
+            {"SLURM_ARRAY_TASK_ID": "7", "SLURM_ARRAY_TASK_MIN": "5", "SLURM_ARRAY_TASK_COUNT": "3"},
+            Shard(2, 3),
+        ),
+        (None, {"SLURM_ARRAY_TASK_ID": "0", "SLURM_ARRAY_TASK_COUNT": "3", "RANK": "1"}, Shard(0, 3)),
+    ],
+)
+def test_whose_share(argument: str | None, environment: dict[str, str], shard: Shard) -> None:
+    assert choose_shard(argument, environment) == shard
+
+
+@pytest.mark.parametrize("argument", ["3/3", "-1/3", "1", "a/b", "1/0", "", "1/2/3", "²/3"])
+def test_a_share_that_is_none_is_refused(argument: str) -> None:
+    with pytest.raises(InputError, match="0 <= I < N"):
+        choose_shard(argument, {})
+
+
+def test_an_array_with_gaps_is_refused() -> None:
+    with pytest.raises(InputError, match="range without gaps"):
+        choose_shard(
+            None, {"SLURM_ARRAY_TASK_ID": "9", "SLURM_ARRAY_TASK_MIN": "1", "SLURM_ARRAY_TASK_COUNT": "3"}
+        )

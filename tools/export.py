@@ -1,0 +1,49 @@
+"""Export a network to ONNX: from an image of any size to the probabilities of its pixels, in one file.
+
+Input `images`: `(N, H, W, 3)`, uint8, RGB. Output `probabilities`: `(N, H, W)`, float32. Resizing and
+normalisation are inside. Before the file is written, it is compared with the checkpoint on validation images.
+"""
+
+import hashlib
+from pathlib import Path
+
+from segmentation.common.command_line import make_parser, run
+from segmentation.common.artifacts import RAW, SPLIT, Split, checkpoint_path
+from segmentation.common.files import read_json, write_bytes
+from segmentation.export.check import compare, read_samples, require
+from segmentation.export.graph import ImagesToProbabilities, to_onnx
+from segmentation.inference.predictor import Predictor
+from segmentation.models.checkpoints import load_checkpoint
+from segmentation.prediction.load import best_network, checked_name
+from segmentation.prediction.onnx_predictor import OnnxPredictor
+
+CHECKED = 16  # validation images
+
+
+def main(model: str | None, out: Path | None) -> None:
+    """Convert the checkpoint, compare, and write."""
+    name = checked_name(model) if model else best_network()
+    path, out = checkpoint_path(name), out or Path("exports") / f"{name}.onnx"
+    checkpoint, split = load_checkpoint(path), read_json(SPLIT, "split", Split)
+    meta, graph = checkpoint.meta, ImagesToProbabilities(checkpoint)
+    metadata = {
+        "model": name,
+        "threshold": repr(meta.threshold),
+        "foreground": ",".join(meta.foreground),
+        "checkpoint_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+    }
+    content = to_onnx(graph, metadata)
+    samples = read_samples(RAW, split["val"][:CHECKED], meta.foreground)
+    check = compare(graph, Predictor.load(path), OnnxPredictor.of_bytes(content, str(out)), samples)
+    require(check)
+    print(check)
+    write_bytes(out, content)
+    print(f"{out}: {len(content) / 1e6:.1f} MB; use it:")
+    print(f"python -m tools.predict --checkpoint {out} photo.jpg")
+
+
+if __name__ == "__main__":
+    parser = make_parser(__doc__)
+    parser.add_argument("--model", metavar="NAME", help="unet, resnet, …; default: the better on validation")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="default: exports/NAME.onnx")
+    run(main, parser)
