@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segmentation.common.errors import InputError
+from segmentation.export import opencv_resize
 from segmentation.loading.transforms import normalize
 from segmentation.models.checkpoints import Checkpoint
 from segmentation.prediction.onnx_predictor import REQUIREMENTS
@@ -31,13 +32,11 @@ class ImagesToProbabilities(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Map images `(N, H, W, 3)`, uint8, RGB, to the probabilities `(N, H, W)` of foreground, float32.
 
-        The resize is `transforms.resize_image` but for its rounding to whole grey levels: at a tie, two
-        programs would round differently.
+        Both resizes are those of `loading/transforms`.
         """
-        height, width = images.shape[1:3]
-        squares = _resize(images.permute(0, 3, 1, 2).float(), self.size, self.size)
-        logits = self.model(normalize(squares, self.mean, self.std))
-        return _resize(torch.sigmoid(logits), height, width)[:, 0]
+        squares = opencv_resize.resize(images, self.size).permute(0, 3, 1, 2)
+        probabilities = torch.sigmoid(self.model(normalize(squares, self.mean, self.std)))
+        return F.interpolate(probabilities, images.shape[1:3], mode="bilinear", align_corners=False)[:, 0]
 
 
 def to_onnx(graph: ImagesToProbabilities, metadata: dict[str, str]) -> bytes:
@@ -73,7 +72,3 @@ def to_onnx(graph: ImagesToProbabilities, metadata: dict[str, str]) -> bytes:
     buffer = io.BytesIO()
     onnx.save_model(model, buffer)
     return buffer.getvalue()
-
-
-def _resize(images: Tensor, height: int, width: int) -> Tensor:
-    return F.interpolate(images, (height, width), mode="bilinear", align_corners=False)

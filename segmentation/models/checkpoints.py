@@ -76,8 +76,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
                 f" version reads up to {VERSION}); update the program, or train again"
             )
         meta = Metadata.model_validate_json(content["meta"])
-        with torch.device("meta"):  # no memory yet
-            model = build_model(meta.model, meta.width, dropout=0.0)
+        with torch.device("meta"):  # no memory yet; He initialisation there would load torch's compiler (2 s)
+            model = build_model(meta.model, meta.width, dropout=0.0, init="default")
         model.load_state_dict(_checked(content["weights"], model.state_dict()), assign=True)
     except FileNotFoundError:
         raise InputError(f"{path}: no such checkpoint; train the network first: `dvc repro`") from None
