@@ -8,7 +8,6 @@ Dice is that of the images in their own sizes.
 """
 
 import argparse
-import dataclasses
 import statistics
 import time
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ import torch
 
 from segmentation.common.artifacts import RAW, SPLIT, Split, checkpoint_path
 from segmentation.common.files import read_json
-from segmentation.export.check import mean_dice, read_samples
+from segmentation.export.check import mean_dice, read_samples, with_precision
 from segmentation.export.graph import ImagesToProbabilities, to_onnx
 from segmentation.inference.predictor import Predictor
 from segmentation.loading.transforms import Image
@@ -52,11 +51,6 @@ def ways(model: str) -> list[Way]:
         *(Way(f"torch {each}", with_precision(torch_predictor, each), size) for each in ("float32", "bf16")),
         Way("onnxruntime", OnnxPredictor.of_bytes(content, "export"), len(content)),
     ]
-
-
-def with_precision(predictor: Predictor, precision: str) -> Predictor:
-    """Return the predictor with another number format."""
-    return dataclasses.replace(predictor, runner=dataclasses.replace(predictor.runner, precision=precision))
 
 
 def milliseconds(predictor: AnyPredictor, images: Sequence[Image], batch: int) -> list[float]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from segmentation.common.command_line import make_parser, run
 from segmentation.common.artifacts import RAW, SPLIT, Split, checkpoint_path
 from segmentation.common.files import read_json, write_bytes
-from segmentation.export.check import compare, read_samples, require
+from segmentation.export.check import compare, read_samples, require, with_precision
 from segmentation.export.graph import ImagesToProbabilities, to_onnx
 from segmentation.inference.predictor import Predictor
 from segmentation.models.checkpoints import load_checkpoint
@@ -34,7 +34,8 @@ def main(model: str | None, out: Path | None) -> None:
     }
     content = to_onnx(graph, metadata)
     samples = read_samples(RAW, split["val"][:CHECKED], meta.foreground)
-    check = compare(graph, Predictor.load(path), OnnxPredictor.of_bytes(content, str(out)), samples)
+    predictor = with_precision(Predictor.load(path), "float32")  # as the file; the training's may be bfloat16
+    check = compare(graph, predictor, OnnxPredictor.of_bytes(content, str(out)), samples)
     require(check)
     print(check)
     write_bytes(out, content)
@@ -44,6 +45,6 @@ def main(model: str | None, out: Path | None) -> None:
 
 if __name__ == "__main__":
     parser = make_parser(__doc__)
-    parser.add_argument("--model", metavar="NAME", help="unet, resnet, …; default: the better on validation")
+    parser.add_argument("--model", metavar="NAME", help="such as unet; default: the better on validation")
     parser.add_argument("--out", type=Path, metavar="FILE", help="default: exports/NAME.onnx")
     run(main, parser)

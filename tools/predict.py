@@ -1,21 +1,22 @@
 """Predict photos: masks, cut-outs, overlays or probabilities, each in the photo's own upright size.
 
-PATH is a file, a folder (with all that is in it) or a glob in quotes; `-` reads one image from standard
+PATH is a file, a folder (and everything in it) or a glob in quotes; `-` reads one image from standard
 input and writes its result to standard output. Results are PNG files: NAME.png for a mask, NAME.KIND.png for
-the other kinds. What exists already is skipped, so an interrupted run resumes where it stopped. A photo that
-cannot be read is named and noted in errors.csv, and the exit status is 1.
+the other kinds. What exists already is skipped, whatever network or photo it came from, so an interrupted run
+resumes where it stopped. A photo that cannot be read is named and listed in errors.csv; the exit status is 1.
 """
 
 import argparse
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 from segmentation.common.command_line import make_parser, run
 from segmentation.common.errors import Fault, InputError
 from segmentation.prediction import job
-from segmentation.prediction.inputs import HEIC_HINT, find_sources, refuse_out_in_folder
+from segmentation.prediction.inputs import HEIC_HINT, find_sources, refuse_out
 from segmentation.prediction.kinds import KINDS, read_photo, split_kinds, write_kind
 from segmentation.prediction.load import choose_file, load_predictor
 from segmentation.prediction.shards import choose_shard
@@ -42,24 +43,27 @@ def main(
     if paths == ["-"]:
         pipe(kinds, choose_file(model, checkpoint), threshold, tta)
         return
-    refuse_out_in_folder(out, paths)
+    refuse_out(out, paths)
     found, share = find_sources(paths), choose_shard(shard)
     tasks = job.plan(found.sources, out, kinds)[share.index :: share.count]
     left = tasks if force else job.missing(tasks)
     file = choose_file(model, checkpoint)
     predictor = load_predictor(file, threshold, tta)
-    print(f"{file}, threshold {predictor.threshold:.2f}", flush=True)
-    start = time.perf_counter()
-    errors = job.predict(predictor, left, batch)
+    of_shard = f", shard {share.index} of {share.count}" if share.count > 1 else ""
+    print(f"{file}, threshold {predictor.threshold:g}{of_shard}", flush=True)
+    start, errors = time.perf_counter(), list[job.Error]()
+    try:
+        job.predict(predictor, left, batch, errors)
+    finally:
+        table = job.write_errors(out, share, errors)
     seconds, done = time.perf_counter() - start, len(left) - len(errors)
-    table = job.write_errors(out, share, errors)
     skipped = f"; {len(tasks) - len(left)} skipped, as they exist (--force replaces them)"
     print(
-        f"{done} of {len(tasks)} images to {out}/ in {seconds:.1f} s ({done / seconds:.0f} a second)"
+        f"{done} of {len(tasks)} images to {out}/ in {seconds:.1f} s ({done / seconds:.3g} a second)"
         + skipped * (left != tasks)
     )
     if found.heic:
-        print(f"{len(found.heic)} files passed over, the first {found.heic[0]}: {HEIC_HINT}")
+        print(f"HEIC files passed over: {len(found.heic)}, the first {found.heic[0]}: {HEIC_HINT}")
     if errors:
         raise Fault(f"{len(errors)} of {len(tasks)} images could not be read; {table} lists them")
 
@@ -68,6 +72,8 @@ def pipe(kinds: list[str], file: Path, threshold: float | None, tta: Literal["no
     """Predict the image on standard input, to standard output."""
     if len(kinds) > 1:
         raise InputError("- writes one result to standard output; choose one --kind")
+    if sys.stdout is None:
+        raise Fault("standard output is closed")
     photo, predictor = read_photo(STDIN), load_predictor(file, threshold, tta)
     (probabilities,) = predictor.probabilities([photo.image])
     write_kind(kinds[0], photo, probabilities, predictor.threshold, sys.stdout.buffer)
@@ -75,16 +81,18 @@ def pipe(kinds: list[str], file: Path, threshold: float | None, tta: Literal["no
 
 def share_of_one(text: str) -> float:
     """Read a number between 0 and 1."""
-    if not 0 < float(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text}: allowed: a number > 0 and < 1")
-    return float(text)
+    with suppress(ValueError):
+        if 0 < float(text) < 1:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text}: allowed: a number > 0 and < 1")
 
 
 def positive(text: str) -> int:
     """Read a whole number from 1."""
-    if int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text}: allowed: a whole number ≥ 1")
-    return int(text)
+    with suppress(ValueError):
+        if int(text) >= 1:
+            return int(text)
+    raise argparse.ArgumentTypeError(f"{text}: allowed: a whole number ≥ 1")
 
 
 if __name__ == "__main__":
@@ -93,7 +101,7 @@ if __name__ == "__main__":
     kinds = f"{', '.join(KINDS)}; default: mask"
     parser.add_argument("--kind", nargs="+", action="extend", default=[], metavar="KIND", help=kinds)
     network = parser.add_mutually_exclusive_group()
-    network.add_argument("--model", metavar="NAME", help="unet, resnet, …; default: the better on validation")
+    network.add_argument("--model", metavar="NAME", help="such as unet; default: the better on validation")
     network.add_argument("--checkpoint", type=Path, metavar="FILE", help="a .pt or .onnx file")
     parser.add_argument(
         "--out", type=Path, default=Path("predictions"), metavar="DIR", help="default: %(default)s"

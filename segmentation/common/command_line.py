@@ -5,6 +5,7 @@ bad input, 1 for a fault of the machine or of the run, 128 + N for signal N.
 """
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -38,6 +39,8 @@ def run(main: Callable[..., None], parser: argparse.ArgumentParser) -> None:
     """Call `main` with the parsed arguments as keywords; turn its errors into one line and an exit status."""
     name = Path(sys.argv[0]).stem
     listen()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # None where it was closed before the start
+        sys.stdout.reconfigure(errors="backslashreplace")  # the name of a file may not be printable
     try:
         try:
             main(**vars(parser.parse_args()))

@@ -12,7 +12,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -23,6 +23,8 @@ from segmentation.common.errors import Fault, InputError, reason
 
 T = TypeVar("T")
 
+_UMASK = os.umask(0o022)  # it cannot be read without setting it, which threads must not do
+os.umask(_UMASK)
 _MARK = f".tmp-{socket.gethostname()}-"  # followed by the process that writes
 
 
@@ -47,7 +49,7 @@ def replaced(path: Path) -> Iterator[IO[bytes]]:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.chmod(0o666 & ~_umask())  # mkstemp makes private files
+            temporary.chmod(0o666 & ~_UMASK)  # mkstemp makes private files
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -69,7 +71,7 @@ def rebuilt_folder(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         new = Path(tempfile.mkdtemp(dir=path.parent, prefix=_prefix(path)))
         try:
-            new.chmod(0o777 & ~_umask())
+            new.chmod(0o777 & ~_UMASK)
             yield new
             os.sync()  # one call for the thousands of small files of a dataset
             old = Path(tempfile.mkdtemp(dir=path.parent, prefix=_prefix(path)))
@@ -96,7 +98,7 @@ def fault(path: Path) -> Iterator[None]:
 def _prefix(path: Path) -> str:
     """Return the prefix of a temporary file beside `path`."""
     _delete_leftovers(path.parent.absolute())
-    return f".{path.name}{_MARK}{os.getpid()}-"
+    return f".{path.name[:32]}{_MARK}{os.getpid()}-"  # a name has at most 255 bytes
 
 
 @cache  # once per process: a folder may hold millions of files
@@ -105,7 +107,8 @@ def _delete_leftovers(folder: Path) -> None:
     for left in folder.glob(f".*{glob.escape(_MARK)}*"):
         pid = left.name.rpartition(_MARK)[2].partition("-")[0]
         if pid.isdigit() and not _alive(int(pid)):
-            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+            with suppress(OSError):  # another user's, or another thread is at it
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def _alive(pid: int) -> bool:
@@ -116,12 +119,6 @@ def _alive(pid: int) -> bool:
     except PermissionError:  # another user's
         return True
     return True
-
-
-def _umask() -> int:
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
 
 
 def read_json(path: Path, stage: str, kind: type[T]) -> T:

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "JPEG2000", "PPM
 
 # Above Image.MAX_IMAGE_PIXELS Pillow warns, above twice as many it refuses: the warning helps nobody.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", "Corrupt EXIF data")
 
 
 @contextmanager
@@ -47,14 +48,16 @@ def open_rgb(path: Path, upright: bool = False) -> Image.Image:
     """Decode an image, whatever format its content has, to RGB; of an animation, the first frame.
 
     With `upright` the EXIF orientation is applied. A dataset is read without: its masks belong to the pixels
-    as they are stored. Raises `InputError` if the file is missing, does not decode or has more than 8 bits
-    per channel.
+    as they are stored. Raises `InputError` if the file is missing, does not decode, or is grey with more than
+    8 bits (Pillow reduces colour to 8).
     """
     with _opened(path, "an image") as image:
         if image.mode.startswith(("I", "F")):  # converting these would clip almost all to white
             raise InputError(f"{path}: has more than 8 bits per channel; save it with 8")
         if upright:
-            ImageOps.exif_transpose(image, in_place=True)
+            image.load()
+            with suppress(Exception):  # damaged EXIF, but the pixels are there
+                ImageOps.exif_transpose(image, in_place=True)
         if "transparency" in image.info:  # Pillow warns without this step
             return image.convert("RGBA").convert("RGB")
         return image.convert("RGB")

@@ -1,5 +1,6 @@
 """Whether an exported network predicts what the checkpoint predicts, on real images."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -70,6 +71,11 @@ def mean_dice(predictor: AnyPredictor, samples: Sequence[Sample]) -> float:
         tensors = (torch.from_numpy(each.astype(bool))[None, None] for each in (found, target))
         scores.append(float(dice(confusion_counts(*tensors).numpy())[0]))
     return float(np.mean(scores))
+
+
+def with_precision(predictor: Predictor, precision: str) -> Predictor:
+    """Return the predictor with another number format."""
+    return dataclasses.replace(predictor, runner=dataclasses.replace(predictor.runner, precision=precision))
 
 
 def require(check: Check) -> None:

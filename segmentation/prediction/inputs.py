@@ -1,17 +1,18 @@
 """Which photos a person means by files, folders and globs, and where their results go."""
 
 import glob
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
 
-from segmentation.common.errors import InputError
+from segmentation.common.errors import InputError, reason
 from segmentation.common.image_io import FORMATS, image_size
 
 HEIC = {".heic", ".heif"}
-HEIC_HINT = "HEIC is not supported; save as JPEG (on an iPhone: Settings, Camera, Formats, Most Compatible)"
+HEIC_HINT = "HEIC is not supported; convert it to JPEG (iPhone: Settings, Camera, Formats, Most Compatible)"
 
 
 class Source(NamedTuple):
@@ -38,7 +39,7 @@ def find_sources(paths: Sequence[str]) -> Found:
     heic = []
     for path in expand(paths):
         if path.is_dir():
-            files = [file for file in sorted(path.rglob("*")) if _is_visible_file(file, path)]
+            files = _files(path)
             heic += [file for file in files if file.suffix.lower() in HEIC]
             found = [
                 Source(file, file.relative_to(path).with_suffix("")) for file in files if _is_image_name(file)
@@ -47,7 +48,7 @@ def find_sources(paths: Sequence[str]) -> Found:
             _refuse_other_files(path)
             found = [Source(path, Path(path.stem))]
         for source in found:
-            sources.setdefault(source.path.resolve(), source)
+            sources.setdefault(place(source.path), source)
     if not sources:
         hint = f"; {heic[0]}: {HEIC_HINT}" if heic else ""
         raise InputError(f"{', '.join(paths)}: no images were found there{hint}")
@@ -59,21 +60,41 @@ def expand(paths: Iterable[str]) -> Iterator[Path]:
     for path in paths:
         if Path(path).exists():
             yield Path(path)
-        elif matches := sorted(glob.glob(path, recursive=True)):  # noqa: PTH207 (it may be absolute)
+        elif matches := sorted(each for each in glob.glob(path, recursive=True) if Path(each).exists()):  # noqa: PTH207
             yield from map(Path, matches)
         else:
             raise InputError(f"{path}: no such file or folder")
 
 
-def refuse_out_in_folder(out: Path, paths: Sequence[str]) -> None:
-    """Raise `InputError` if `out` lies in an input folder: its results would be photos next time."""
+def refuse_out(out: Path, paths: Sequence[str]) -> None:
+    """Raise `InputError` if `out` is a file, or in an input folder: results would be photos next time."""
     for folder in filter(Path.is_dir, expand(paths)):
-        if out.resolve().is_relative_to(folder.resolve()):
+        if Path(os.path.realpath(out)).is_relative_to(os.path.realpath(folder)):
             raise InputError(f"--out {out}: lies in the input folder {folder}; choose a folder outside")
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out}: is not a folder")
 
 
-def _is_visible_file(file: Path, folder: Path) -> bool:
-    return not any(part.startswith(".") for part in file.relative_to(folder).parts) and file.is_file()
+def _files(folder: Path) -> list[Path]:
+    """Return all visible files under a folder, through links too; an unreadable one is an `InputError`."""
+    found: list[Path] = []
+    seen = set()
+    for name, folders, files in os.walk(folder, followlinks=True, onerror=_refuse_folder):
+        real = os.path.realpath(name)
+        folders[:] = [] if real in seen else sorted(each for each in folders if not each.startswith("."))
+        if real not in seen:
+            found += [Path(name, file) for file in sorted(files) if not file.startswith(".")]
+        seen.add(real)
+    return [file for file in found if file.is_file()]
+
+
+def _refuse_folder(error: OSError) -> None:
+    raise InputError(f"{reason(error)}; allow reading it, or name the folders beside it")
+
+
+def place(path: Path) -> Path:
+    """Return where a file is, however its folder is named; a link to a file is a file of its own."""
+    return Path(os.path.realpath(path.parent), path.name)
 
 
 def _is_image_name(file: Path) -> bool:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,13 +18,15 @@ from segmentation.common.cores import usable_cores
 from segmentation.common.errors import InputError
 from segmentation.common.files import replaced, write_bytes
 from segmentation.common.image_io import image_size
-from segmentation.prediction.inputs import Source
+from segmentation.prediction.inputs import Source, place
 from segmentation.prediction.kinds import Photo, read_photo, write_kind
 from segmentation.prediction.load import AnyPredictor
 from segmentation.prediction.shards import Shard
 
 Error = tuple[Path, str]  # a photo that cannot be read, and why
 
+HEADER = "image", "error"  # of the table of errors
+NAME_BYTES = 255  # of a file, on Linux and macOS
 BATCH_PIXELS = 32_000_000  # photos of more pixels than that in all do not go into one batch
 
 
@@ -39,36 +42,35 @@ def plan(sources: Sequence[Source], out: Path, kinds: Sequence[str]) -> list[Tas
 
     Raises `InputError` where two photos, or a photo and an output, would be the same file.
     """
-    made_of = {source.path.resolve(): source.path for source in sources}
-    tasks = []
-    for source in sources:
-        outputs = {kind: out / source.name.with_name(source.name.name + _ending(kind)) for kind in kinds}
-        for output in outputs.values():
-            other = made_of.setdefault(output.resolve(), source.path)
-            if other != source.path or output.resolve() == source.path.resolve():
-                raise InputError(
-                    f"{source.path}: its output would be {output}, as that of {other}; rename one or predict"
-                    " them one by one with another --out"
-                )
-        tasks.append(Task(source.path, outputs))
+    taken = {place(source.path): source.path for source in sources}
+    tasks = [Task(source.path, {kind: _output(out, source, kind) for kind in kinds}) for source in sources]
+    for task in tasks:
+        for output in task.outputs.values():
+            other = taken.setdefault(place(output), task.source)
+            if other != task.source or place(output) == place(task.source):
+                raise InputError(_clash(task.source, output, other))
+    for task in tasks:
+        for output in task.outputs.values():
+            for folder in output.relative_to(out).parents:
+                if (blocking := taken.get(place(out / folder))) is not None:
+                    raise InputError(_clash(task.source, output, blocking))
     return tasks
 
 
 def missing(tasks: Sequence[Task]) -> list[Task]:
     """Return the tasks, or parts of them, whose outputs do not exist yet."""
     left = [
-        Task(task.source, {kind: path for kind, path in task.outputs.items() if not path.exists()})
+        Task(task.source, {kind: path for kind, path in task.outputs.items() if not path.is_file()})
         for task in tasks
     ]
     return [task for task in left if task.outputs]
 
 
-def predict(predictor: AnyPredictor, tasks: Sequence[Task], batch_size: int) -> list[Error]:
-    """Predict and write all tasks, with a progress bar; return what could not be read.
+def predict(predictor: AnyPredictor, tasks: Sequence[Task], batch_size: int, errors: list[Error]) -> None:
+    """Predict and write all tasks, with a progress bar; add what could not be read to `errors` as it is met.
 
     Raises `Fault` if an output cannot be written.
     """
-    errors: list[Error] = []
     with (
         ThreadPoolExecutor(usable_cores()) as pool,
         tqdm(total=len(tasks), unit="image", disable=None if len(tasks) > 1 else True) as bar,
@@ -79,13 +81,12 @@ def predict(predictor: AnyPredictor, tasks: Sequence[Task], batch_size: int) -> 
                 if isinstance(photo, Photo):
                     photos.append((task, photo))
                 else:
-                    tqdm.write(f"predict: {photo}", file=sys.stderr)
+                    tqdm.write(f"predict: {' '.join(str(photo).split())}", file=sys.stderr)
                     errors.append((task.source, str(photo)))
-            found = predictor.probabilities([photo.image for _, photo in photos])
+            found = predictor.probabilities([photo.image for _, photo in photos], batch_size=batch_size)
             for _ in pool.map(_write, photos, found, repeat(predictor.threshold)):
                 pass  # an error of a thread is raised here
             bar.update(len(batch))
-    return errors
 
 
 def write_errors(out: Path, shard: Shard, errors: Sequence[Error]) -> Path:
@@ -94,15 +95,27 @@ def write_errors(out: Path, shard: Shard, errors: Sequence[Error]) -> Path:
     path = out / name
     if errors:
         table = io.StringIO()
-        csv.writer(table, lineterminator="\n").writerows([("image", "error"), *errors])
+        csv.writer(table, lineterminator="\n").writerows([HEADER, *errors])
         write_bytes(path, table.getvalue().encode(errors="surrogateescape"))
-    else:
-        path.unlink(missing_ok=True)
+    elif path.is_file() and path.read_bytes().startswith(
+        ",".join(HEADER).encode()
+    ):  # not a file of the user's
+        path.unlink()
     return path
 
 
-def _ending(kind: str) -> str:
-    return ".png" if kind == "mask" else f".{kind}.png"
+def _output(out: Path, source: Source, kind: str) -> Path:
+    path = out / f"{source.name}{'' if kind == 'mask' else f'.{kind}'}.png"
+    if len(os.fsencode(path.name)) > NAME_BYTES:
+        raise InputError(f"{source.path}: its name is too long for {path.name[-20:]!r} after it; shorten it")
+    return path
+
+
+def _clash(source: Path, output: Path, other: Path) -> str:
+    return (
+        f"{source}: its output {output} would be in the way of {other} or of its output; rename one, or"
+        " predict them one by one with another --out"
+    )
 
 
 def _batches(tasks: Sequence[Task], batch_size: int) -> Iterator[list[Task]]:

@@ -24,14 +24,14 @@ class AnyPredictor(Protocol):
     def threshold(self) -> float:
         """The probability from which a pixel is foreground."""
 
-    def probabilities(self, images: Sequence[Image]) -> list[NDArray[np.float32]]:
+    def probabilities(self, images: Sequence[Image], *, batch_size: int = 8) -> list[NDArray[np.float32]]:
         """Return the probability of foreground `(H, W)` of each of the images `(H, W, 3)`, uint8, RGB."""
 
 
 def choose_file(model: str | None, file: Path | None) -> Path:
     """Return `file`, or else the checkpoint of the network `model`, or of the best network that was trained.
 
-    Raises `InputError` if there is no such network, or nobody knows which one is best.
+    Raises `InputError` if there is no such network, or the best one cannot be determined.
     """
     return file or checkpoint_path(checked_name(model) if model else best_network())
 
@@ -43,7 +43,9 @@ def load_predictor(
 
     Raises `InputError` if the file cannot be read.
     """
-    predictor = OnnxPredictor.load(file) if file.suffix == ".onnx" else Predictor.load(file)
+    if file.is_dir():
+        raise InputError(f"{file}: is a folder, not a checkpoint")
+    predictor = OnnxPredictor.load(file) if file.suffix.lower() == ".onnx" else Predictor.load(file)
     return dataclasses.replace(predictor, tta=tta, threshold=threshold or predictor.threshold)
 
 
@@ -73,7 +75,7 @@ def best_network() -> str:
 def _val_dice(checkpoint: Checkpoint, name: str) -> float:
     if checkpoint.meta.val_dice is None:
         raise InputError(
-            f"{checkpoint_path(name)}: does not hold its validation Dice, so nobody knows which network is"
-            " best; choose one with --model"
+            f"{checkpoint_path(name)}: does not hold its validation Dice, so the better network cannot be"
+            " determined; choose one with --model"
         )
     return checkpoint.meta.val_dice

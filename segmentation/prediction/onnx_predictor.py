@@ -39,16 +39,27 @@ class OnnxPredictor:
         try:
             session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
             threshold = float(session.get_modelmeta().custom_metadata_map["threshold"])
+            names = [each.name for each in (*session.get_inputs(), *session.get_outputs())]
+            if names != ["images", "probabilities"] or not 0 < threshold < 1:
+                raise ValueError(f"inputs and outputs {names}, threshold {threshold}")
         except Exception as error:  # onnxruntime's errors have no common class
             problem = f"{type(error).__name__}: {' '.join(str(error).split())[:100]}"
             raise InputError(f"{name}: not a file that `python -m tools.export` wrote ({problem})") from None
         return cls(session, threshold)
 
-    def probabilities(self, images: Sequence[Image]) -> list[NDArray[np.float32]]:
-        """Return the probability of foreground `(H, W)` of each of the images `(H, W, 3)`, uint8, RGB."""
-        if len({image.shape for image in images}) == 1:
-            return list(self._probabilities(np.stack(images)))
-        return [self._probabilities(image[None])[0] for image in images]
+    def probabilities(self, images: Sequence[Image], *, batch_size: int = 8) -> list[NDArray[np.float32]]:
+        """Return the probability of foreground `(H, W)` of each of the images `(H, W, 3)`, uint8, RGB.
+
+        A batch of images of one size is computed at once, others one by one.
+        """
+        results: list[NDArray[np.float32]] = []
+        for start in range(0, len(images), batch_size):
+            batch = images[start : start + batch_size]
+            if len({image.shape for image in batch}) == 1:
+                results += list(self._probabilities(np.stack(batch)))
+            else:
+                results += [self._probabilities(image[None])[0] for image in batch]
+        return results
 
     def _probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         found = self._run(images)

@@ -1,10 +1,13 @@
 """A share of the work for each of several machines or processes."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from segmentation.common.errors import InputError
+
+NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(frozen=True)
@@ -26,13 +29,16 @@ def choose_shard(argument: str | None, environment: Mapping[str, str] = os.envir
         source = "Slurm's array (it must be a range without gaps: --array=0-N)"
         index, count = environment["SLURM_ARRAY_TASK_ID"], environment.get("SLURM_ARRAY_TASK_COUNT", "")
         first = environment.get("SLURM_ARRAY_TASK_MIN", "0")
-        if index.isdecimal() and first.isdecimal():
+        last = environment.get("SLURM_ARRAY_TASK_MAX")
+        if NUMBER.fullmatch(index) and NUMBER.fullmatch(first):
             index = str(int(index) - int(first))
+        if last is not None and str(int(last) - int(first) + 1) != count:
+            index = ""
     elif "WORLD_SIZE" in environment:
         source = "the variables RANK and WORLD_SIZE"
         index, count = environment.get("RANK", ""), environment["WORLD_SIZE"]
     else:
         return Shard(0, 1)
-    if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
+    if not (NUMBER.fullmatch(index) and NUMBER.fullmatch(count) and int(index) < int(count)):
         raise InputError(f"{source}: a shard is I/N with 0 <= I < N, as in 0/3")
     return Shard(int(index), int(count))

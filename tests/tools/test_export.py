@@ -34,9 +34,7 @@ def test_both_networks(name: str, finished: Path, tmp_path: Path, run_here: RunH
     assert last == f"python -m tools.predict --checkpoint {out} photo.jpg"
     photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (7, 5, 3), dtype=np.uint8))
     photo.resize((123, 77), Image.Resampling.BICUBIC).save(tmp_path / "photo.jpg")
-    (tmp_path / "project").mkdir()
-    (tmp_path / "project/checkpoints").symlink_to(finished / "checkpoints")
-    kinds = ["--kind", "probability"]
+    kinds = ["--kind", "probability", "--tta", "flip"]
     command = [*last.split()[2:], *kinds]
     assert run_here(tmp_path, *command, "--out", "a").status == 0
     model = ["--checkpoint", str(finished / f"checkpoints/{name}.pt")]

@@ -59,7 +59,7 @@ def test_masks_in_the_photos_own_sizes(
     out = tmp_path / "out"
     ended = run_here(finished, "tools.predict", photos, "--out", out, "--model", "unet")
     assert ended.status == 0 and f"3 of 3 images to {out}/" in ended.stdout
-    assert "checkpoints/unet.pt, threshold 0.50" in ended.stdout
+    assert "checkpoints/unet.pt, threshold 0.5\n" in ended.stdout
     written = sorted(path for path in out.rglob("*") if path.is_file())
     assert [str(path.relative_to(out)) for path in written] == ["0.png", "1.png", "sub/2.png"]
     for path in written:
@@ -176,6 +176,31 @@ def test_any_mode(mode: str, finished: Path, tmp_path: Path, run_here: RunHere) 
     assert pixels(tmp_path / "out/photo.cutout.png").shape == (40, 50, 4)
 
 
+def test_damaged_exif_costs_nothing_but_itself(finished: Path, tmp_path: Path, run_here: RunHere) -> None:
+    Image.fromarray(scene(40, 50)).save(tmp_path / "a.png", exif=b"Exif\0\0no exif at all")
+    ended = run_here(finished, "tools.predict", tmp_path / "a.png", "--out", tmp_path / "out")
+    assert (ended.status, ended.stderr) == (0, "") and pixels(tmp_path / "out/a.png").shape == (40, 50)
+
+
+def test_a_name_that_cannot_be_printed(finished: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    save(folder / "a.png", scene(40, 50))
+    (folder / "\udcff.heic").write_bytes(b"")
+    (folder / "\udcfe.jpg").write_bytes(b"broken")
+    ended = subprocess.run(
+        [sys.executable, "-m", "tools.predict", folder, "--out", tmp_path / "out"],
+        cwd=finished, env=os.environ | {"PYTHONIOENCODING": "utf-8:strict"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert ended.returncode == 1 and "Traceback" not in ended.stderr and r"\udcff.heic" in ended.stdout
+    assert b"\xfe.jpg" in (tmp_path / "out/errors.csv").read_bytes()
+
+
+def test_the_users_own_table_is_kept(finished: Path, photos: Path, tmp_path: Path, run_here: RunHere) -> None:
+    (tmp_path / "errors.csv").write_text("mine")
+    assert run_here(finished, "tools.predict", photos / "0.png", "--out", tmp_path).status == 0
+    assert (tmp_path / "errors.csv").read_text() == "mine"
+
+
 def test_what_exists_is_skipped_and_force_replaces_it(
     finished: Path, photos: Path, tmp_path: Path, run_here: RunHere
 ) -> None:
@@ -202,7 +227,7 @@ def test_a_broken_photo_is_named_and_the_others_are_done(
     (photos / "phone.heic").write_bytes(b"")
     ended = run_here(finished, "tools.predict", photos, "--out", out, "--batch", 2)
     assert ended.status == 1 and "3 of 5 images" in ended.stdout
-    assert "1 files passed over" in ended.stdout and "phone.heic" in ended.stdout
+    assert "HEIC files passed over: 1" in ended.stdout and "phone.heic" in ended.stdout
     lines = [line for line in ended.stderr.splitlines() if line.startswith("predict: ")]
     assert len(lines) == 3 and "Traceback" not in ended.stderr
     assert "broken.png" in lines[0] and "text.jpg" in lines[1]

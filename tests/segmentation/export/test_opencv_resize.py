@@ -1,4 +1,4 @@
-"""The resize inside of exported networks is OpenCV's, to the bit."""
+"""The resize inside of exported networks is OpenCV's."""
 
 import cv2
 import numpy as np

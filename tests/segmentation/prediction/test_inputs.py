@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from segmentation.common.errors import InputError
-from segmentation.prediction.inputs import find_sources, refuse_out_in_folder
-from segmentation.prediction.job import plan
+from segmentation.prediction.inputs import find_sources, refuse_out
+from segmentation.prediction.job import missing, plan
 from segmentation.prediction.shards import Shard, choose_shard
 
 OUT = Path("out")
@@ -42,7 +42,7 @@ def names(*paths: str) -> list[str]:
 
 
 def test_a_folder_with_all_that_is_in_it(folder: Path) -> None:
-    assert names("in") == ["a", "b", "deep/er/a", "my.cat"]
+    assert names("in") == ["a", "b", "my.cat", "deep/er/a"]
     assert find_sources(["in"]).heic == [Path("in/phone.HEIC")]
 
 
@@ -50,7 +50,7 @@ def test_files_and_globs(folder: Path) -> None:
     assert names("in/b.jpg", "in/a.PNG") == ["b", "a"]
     assert names("in/*.[jP]*") == ["a", "b"]
     assert names(f"{folder}/**/*.tif") == ["a"]
-    assert names("in/b.jpg", "in", "in/b.jpg") == ["b", "a", "deep/er/a", "my.cat"]  # each file once
+    assert names("in/b.jpg", "in", "in/b.jpg") == ["b", "a", "my.cat", "deep/er/a"]  # each file once
     photo(folder / "[1].png")
     assert names("in/[1].png") == ["[1]"]  # a name, not a pattern
 
@@ -66,9 +66,9 @@ def test_content_counts_where_a_file_is_named(folder: Path) -> None:
         ("nothing.jpg", "no such file"),
         ("none/*.jpg", "no such file"),
         ("in/notes.txt", "does not decode"),
-        ("in/phone.HEIC", "save as JPEG"),
+        ("in/phone.HEIC", "convert it to JPEG"),
         ("empty", "no images"),
-        ("heic", "save as JPEG"),
+        ("heic", "convert it to JPEG"),
     ],
 )
 def test_what_is_no_photo_is_refused_by_name(folder: Path, path: str, problem: str) -> None:
@@ -82,32 +82,32 @@ def test_what_is_no_photo_is_refused_by_name(folder: Path, path: str, problem: s
 
 def test_the_same_output_twice_is_refused(folder: Path) -> None:
     photo(folder / "b.png")
-    with pytest.raises(InputError, match=r"in/b.png: its output would be out/b.png"):
+    with pytest.raises(InputError, match=r"in/b.png: its output out/b.png"):
         plan(find_sources(["in"]).sources, OUT, ["mask"])
     photo(folder / "more/b.jpg")
-    with pytest.raises(InputError, match=r"would be out/b\.png"):
+    with pytest.raises(InputError, match=r"its output out/b\.png"):
         plan(find_sources(["in/b.jpg", "in/more/b.jpg"]).sources, OUT, ["mask"])
     assert len(plan(find_sources(["in/b.jpg", "in/more"]).sources[:1], OUT, ["mask"])) == 1
 
 
 def test_a_kind_in_a_name_does_not_hide_that(folder: Path) -> None:
     photo(folder / "b.cutout.jpg")
-    with pytest.raises(InputError, match=r"would be out/b.cutout.png"):
+    with pytest.raises(InputError, match=r"its output out/b.cutout.png"):
         plan(find_sources(["in"]).sources, OUT, ["mask", "cutout"])
 
 
 def test_a_photo_is_never_replaced(folder: Path) -> None:
     photo(Path("c.png"))
-    with pytest.raises(InputError, match=r"c.png: its output would be c.png"):
+    with pytest.raises(InputError, match=r"c.png: its output c.png"):
         plan(find_sources(["c.png"]).sources, Path(), ["mask"])
 
 
 @pytest.mark.parametrize("out", ["in", "in/masks", "in/../in/x"])
 def test_an_output_folder_in_an_input_folder_is_refused(folder: Path, out: str) -> None:
     with pytest.raises(InputError, match="lies in the input folder in"):
-        refuse_out_in_folder(Path(out), ["in"])
-    refuse_out_in_folder(Path("in-masks"), ["in"])
-    refuse_out_in_folder(Path(out), ["in/b.jpg"])
+        refuse_out(Path(out), ["in"])
+    refuse_out(Path("in-masks"), ["in"])
+    refuse_out(Path(out), ["in/b.jpg"])
 
 
 @pytest.mark.parametrize(
@@ -139,3 +139,44 @@ def test_an_array_with_gaps_is_refused() -> None:
         choose_shard(
             None, {"SLURM_ARRAY_TASK_ID": "9", "SLURM_ARRAY_TASK_MIN": "1", "SLURM_ARRAY_TASK_COUNT": "3"}
         )
+
+
+def test_an_array_that_leaves_tasks_out_is_refused() -> None:
+    """With --array=0-4:2 the tasks 0, 2 and 4 would take shards 0 and 2 of 3, and nobody shard 1."""
+    array = {"SLURM_ARRAY_TASK_MIN": "0", "SLURM_ARRAY_TASK_MAX": "4", "SLURM_ARRAY_TASK_COUNT": "3"}
+    with pytest.raises(InputError, match="range without gaps"):
+        choose_shard(None, {"SLURM_ARRAY_TASK_ID": "0", **array})
+
+
+def test_a_link_is_a_photo_and_a_linked_folder_is_a_folder(folder: Path) -> None:
+    (folder / "z.jpg").symlink_to(folder / "b.jpg")
+    (folder / "album").symlink_to(photo(folder.parent / "album/c.jpg").parent)
+    (folder / "loop").symlink_to(folder)
+    (folder / "dangling.jpg").symlink_to("nothing")
+    assert names("in") == ["a", "b", "my.cat", "z", "album/c", "deep/er/a"]
+    with pytest.raises(InputError, match="no such file"):
+        names("in/dangl*.jpg")
+
+
+def test_a_folder_is_not_taken_for_a_finished_output(folder: Path) -> None:
+    tasks = plan(find_sources(["in/b.jpg"]).sources, OUT, ["mask"])
+    (OUT / "b.png").mkdir(parents=True)
+    assert missing(tasks) == tasks
+
+
+def test_an_output_in_the_way_of_a_folder_is_refused(folder: Path) -> None:
+    photo(folder / "a.png.d/x.jpg").parent.rename(folder / "b.png")
+    with pytest.raises(InputError, match=r"in/b.png/x.jpg: its output out/b.png/x.png would be in the way"):
+        plan(find_sources(["in"]).sources, OUT, ["mask"])
+
+
+def test_a_name_that_is_too_long_is_refused(folder: Path) -> None:
+    photo(folder / ("猫" * 83 + ".jpg"))
+    plan(find_sources(["in"]).sources, OUT, ["mask"])
+    with pytest.raises(InputError, match="its name is too long"):
+        plan(find_sources(["in"]).sources, OUT, ["probability"])
+
+
+def test_an_output_folder_that_is_a_file_is_refused(folder: Path) -> None:
+    with pytest.raises(InputError, match="is not a folder"):
+        refuse_out(photo(Path("out")), ["in/b.jpg"])
