@@ -57,12 +57,12 @@ def main(
     finally:
         table = job.write_errors(out, share, errors)
     seconds, done = time.perf_counter() - start, len(left) - len(errors)
-    skipped = f"; {len(tasks) - len(left)} skipped, as they exist (--force replaces them)"
+    skipped = f"; {len(tasks) - len(left)} skipped, as files of these names exist (--force replaces them)"
     print(
         f"{done} of {len(tasks)} images to {out}/ in {seconds:.1f} s ({done / seconds:.3g} a second)"
         + skipped * (left != tasks)
     )
-    if found.heic:
+    if found.heic and share.index == 0:
         print(f"HEIC files passed over: {len(found.heic)}, the first {found.heic[0]}: {HEIC_HINT}")
     if errors:
         raise Fault(f"{len(errors)} of {len(tasks)} images could not be read; {table} lists them")

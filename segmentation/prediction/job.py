@@ -82,7 +82,7 @@ def predict(predictor: AnyPredictor, tasks: Sequence[Task], batch_size: int, err
                     photos.append((task, photo))
                 else:
                     tqdm.write(f"predict: {' '.join(str(photo).split())}", file=sys.stderr)
-                    errors.append((task.source, str(photo)))
+                    errors.append((task.source, str(photo).removeprefix(f"{task.source}: ")))
             found = predictor.probabilities([photo.image for _, photo in photos], batch_size=batch_size)
             for _ in pool.map(_write, photos, found, repeat(predictor.threshold)):
                 pass  # an error of a thread is raised here

@@ -210,7 +210,7 @@ def test_what_exists_is_skipped_and_force_replaces_it(
     (out / "0.png").write_bytes(b"mine")
     (out / "1.png").unlink()
     ended = run_here(finished, "tools.predict", *arguments)
-    assert "1 of 3 images" in ended.stdout and "2 skipped, as they exist" in ended.stdout
+    assert "1 of 3 images" in ended.stdout and "2 skipped, as files of these names exist" in ended.stdout
     assert (out / "0.png").read_bytes() == b"mine" and pixels(out / "1.png").shape == (90, 60)
     more = run_here(finished, "tools.predict", *arguments, "--kind", "mask", "overlay")
     assert "3 of 3 images" in more.stdout and (out / "0.png").read_bytes() == b"mine"
@@ -235,6 +235,7 @@ def test_a_broken_photo_is_named_and_the_others_are_done(
     rows = list(csv.reader((out / "errors.csv").open()))
     assert rows[0] == ["image", "error"]
     assert [row[0] for row in rows[1:]] == [str(photos / name) for name in ("broken.png", "text.jpg")]
+    assert all(row[1].startswith("does not decode as an image") for row in rows[1:])
     (photos / "broken.png").write_bytes(whole)
     (photos / "text.jpg").unlink()
     mended = run_here(finished, "tools.predict", photos, "--out", out)
