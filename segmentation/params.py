@@ -87,6 +87,9 @@ class Folder(Group):
 
     path: Annotated[str, Field(min_length=1)]
     test_fraction: Annotated[Real, Field(gt=0, lt=1)]
+    mask_threshold: Annotated[Real | None, Field(gt=0)]
+    orientation: Literal["stored", "upright"] | None
+    white: Annotated[Whole | None, Field(ge=1)]
 
 
 class Data(Group):

@@ -7,6 +7,7 @@ from segmentation.common.artifacts import RAW
 from segmentation.common.files import rebuilt_folder
 from segmentation.params import load_params
 from segmentation.sources.folder import write_folder
+from segmentation.sources.own_files import Rules
 from segmentation.sources.oxford_pets import default_cache, write_pets
 from segmentation.sources.sample.generator import write_sample
 
@@ -28,7 +29,10 @@ def main() -> None:
                 default_cache(),
             )
         else:
-            write_folder(folder, Path(data.folder.path), data.folder.test_fraction, data.seed)
+            own = data.folder
+            rules = Rules(own.mask_threshold, own.orientation, own.white)
+            for line in write_folder(folder, Path(own.path), own.test_fraction, data.seed, rules):
+                print(line)
     print(f"{data.source}: {RAW} is complete")
 
 

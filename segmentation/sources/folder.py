@@ -1,7 +1,7 @@
 """A person's own images and masks, brought into the layout of `common/dataset_layout.py`.
 
     images/        images of any format
-    masks/         lossless images; any non-zero pixel is foreground. Or:
+    masks/         lossless images; see `data.folder.mask_threshold`. Or:
     trimaps/       1 foreground, 2 background, 3 border, as in Oxford-IIIT Pet
     trainval.txt   optional, together with test.txt: one image a line, with or without its suffix
     test.txt
@@ -11,25 +11,24 @@ annotations/, so that an unpacked Oxford-IIIT Pet is such a folder too.
 """
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
+from tqdm import tqdm
 
 from segmentation.common import dataset_layout as layout
+from segmentation.common.cores import usable_cores
 from segmentation.common.errors import InputError
-from segmentation.common.image_io import read_labels
-
-LOSSY = {"JPEG", "MPO", "WEBP"}  # formats, by content, whose noise would count as foreground
+from segmentation.sources.own_files import Findings, Rules, mask_size, write_image, write_trimap
 
 
-def write_folder(folder: Path, path: Path, test_fraction: float, seed: int) -> None:
-    """Copy the images of `path` into the existing, empty `folder`, their masks as trimaps.
+def write_folder(folder: Path, path: Path, test_fraction: float, seed: int, rules: Rules) -> list[str]:
+    """Write the images of `path` into the existing, empty `folder`, their masks as trimaps.
 
-    Without list files a share `test_fraction`, drawn at random by `seed`, tests. An image without a
-    mask, a mask without an image and whatever does not decode are listed all the same: the split
-    names them. Raises `InputError` if a part of `path` is missing or ambiguous.
+    Returns lines that say what was found. Without list files a share `test_fraction`, drawn at random by
+    `seed`, tests. An image without a mask, a mask without an image and whatever does not decode are listed
+    all the same: the split names them. Raises `InputError` if a part of `path` is missing or ambiguous.
     """
     images = _files(path / "images")
     masks, trimaps = path / "masks", _either(path, "trimaps")
@@ -40,38 +39,63 @@ def write_folder(folder: Path, path: Path, test_fraction: float, seed: int) -> N
     trainval, test = _lists(path, ids, test_fraction, seed)
     (folder / layout.IMAGES).mkdir()
     (folder / layout.TRIMAPS).mkdir(parents=True)
-    for image_id, image in images.items():
-        shutil.copyfile(image, layout.image_path(folder, image_id))
-    for image_id, label in labels.items():
-        destination = layout.trimap_path(folder, image_id)
-        if masks.is_dir():
-            _write_trimap(label, destination)
-        else:
-            shutil.copyfile(label, destination)
+
+    def write_pair(image_id: str) -> tuple[Findings, Findings]:
+        image, label = images.get(image_id), labels.get(image_id)
+        found = [Findings(), Findings()]
+        if image:
+            found[0] = write_image(image, layout.image_path(folder, image_id), mask_size(label), rules)
+        if label and masks.is_dir():
+            found[1] = write_trimap(label, layout.trimap_path(folder, image_id), rules)
+        elif label:
+            shutil.copyfile(label, layout.trimap_path(folder, image_id))
+        return found[0], found[1]
+
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        pairs = list(tqdm(pool.map(write_pair, ids), "images and masks", len(ids), disable=None))
+    found = dict(zip(ids, pairs, strict=True))
+    _refuse({images[each]: image for each, (image, _) in found.items() if each in images}, rules)
     for name, members in ((layout.LIST, ids), (layout.TRAINVAL, trainval), (layout.TEST, test)):
         (folder / name).write_text("".join(f"{each} 1 1 1\n" for each in members), encoding="utf-8")
+    return _report(
+        len(images),
+        {labels[each]: mask for each, (_, mask) in found.items() if each in labels},
+        sum(image.turned for image, _ in pairs),
+        rules,
+    )
 
 
-def mask_to_trimap(mask: NDArray[np.generic], channels: tuple[str, ...]) -> NDArray[np.uint8]:
-    """Turn a mask `(H, W)` or `(H, W, C)` into a trimap `(H, W)`: 1 where any channel but alpha is not 0."""
-    if mask.ndim == 3:
-        mask = mask[..., [channel != "A" for channel in channels]].max(axis=-1)
-    return np.where(mask != 0, layout.PET, layout.BACKGROUND).astype(np.uint8)
-
-
-def _write_trimap(mask: Path, destination: Path) -> None:
-    try:
-        with Image.open(mask) as image:
-            channels, lossy = image.getbands(), image.format in LOSSY
-        trimap = mask_to_trimap(read_labels(mask), channels)
-    except (InputError, OSError):
-        shutil.copyfile(mask, destination)  # the split names what does not decode
-        return
-    if lossy:
+def _refuse(found: dict[Path, Findings], rules: Rules) -> None:
+    """Raise `InputError` for images that nobody can read without being told how."""
+    undecided = [image for image, each in found.items() if each.undecided]
+    if undecided:
+        first = undecided[0]
         raise InputError(
-            f"{mask}: masks must be lossless, or compression noise counts as foreground; save them as PNG"
+            f"{first}: its EXIF orientation ({found[first].undecided}) turns it, and its mask fits"
+            f" both ways ({len(undecided)} such images); set data.folder.orientation to upright, or to stored"
+            " if the masks were drawn on the pixels as they are stored"
         )
-    Image.fromarray(trimap).save(destination)
+    deep = {image: each.largest for image, each in found.items() if each.largest is not None}
+    if deep and rules.white is None:
+        raise InputError(
+            f"{next(iter(deep))}: has more than 8 bits per channel ({len(deep)} such images; their largest"
+            f" value is {max(deep.values())}); set data.folder.white to the value that becomes 255"
+        )
+
+
+def _report(images: int, masks: dict[Path, Findings], turned: int, rules: Rules) -> list[str]:
+    lines = [f"{images} images, {len(masks)} masks"]
+    if turned:
+        lines.append(f"{turned} images were brought upright by their EXIF orientation, as their masks are")
+    shaded = [mask for mask, each in masks.items() if each.shades]
+    if shaded:
+        least = rules.mask_threshold
+        rule = "any value but 0" if least is None else f"a value of at least {least:g}"
+        lines.append(
+            f"warning: {len(shaded)} masks hold more than two values, the first {shaded[0]}"
+            f" ({masks[shaded[0]].shades} values); foreground is {rule} (data.folder.mask_threshold)"
+        )
+    return lines
 
 
 def _either(path: Path, name: str) -> Path:

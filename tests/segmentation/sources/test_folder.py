@@ -10,9 +10,11 @@ from segmentation.common import dataset_layout as layout
 from segmentation.common.errors import InputError
 from segmentation.common.image_io import read_trimap
 from segmentation.sources.folder import write_folder
+from segmentation.sources.own_files import Rules
 from segmentation.splitting import split_dataset
 
 COUNT = 20
+RULES = Rules(mask_threshold=None, orientation=None, white=None)
 
 
 @pytest.fixture
@@ -31,10 +33,10 @@ def own(tmp_path: Path) -> Path:
     return own
 
 
-def written(own: Path, test_fraction: float = 0.25, seed: int = 0) -> Path:
+def written(own: Path, test_fraction: float = 0.25, seed: int = 0, rules: Rules = RULES) -> Path:
     raw = own.parent / f"raw{len(list(own.parent.iterdir()))}"
     raw.mkdir()
-    write_folder(raw, own, test_fraction, seed)
+    write_folder(raw, own, test_fraction, seed, rules)
     return raw
 
 

@@ -1,0 +1,202 @@
+"""What people bring: photos that EXIF turns, masks of many kinds, microscope images of 16 bits."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import RunHere, set_params
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageOps
+
+from segmentation.common import dataset_layout as layout
+from segmentation.common.errors import InputError
+from segmentation.common.image_io import read_image, read_trimap
+from segmentation.sources.folder import write_folder
+from segmentation.sources.own_files import Rules
+from segmentation.splitting import check_dataset, describe
+
+RULES = Rules(mask_threshold=None, orientation=None, white=None)
+SIZES = [(60, 40), (40, 60), (48, 48), (64, 32), (32, 64)]
+
+
+def cells(size: tuple[int, int], seed: int) -> tuple[Image.Image, Image.Image]:
+    """A grey image of bright cells on a dark ground, and its mask of 0 and 255."""
+    rng = np.random.default_rng(seed)
+    mask = Image.new("L", size)
+    for _ in range(4):
+        x, y, radius = (int(rng.integers(low, high)) for low, high in ((0, size[0]), (0, size[1]), (3, 8)))
+        ImageDraw.Draw(mask).ellipse((x - radius, y - radius, x + radius, y + radius), 255)
+    mask.putpixel((0, 0), 0)
+    noise = rng.integers(0, 60, size[::-1])
+    return Image.fromarray((np.asarray(mask) * 0.6 + noise).astype(np.uint8)), mask
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """Ten grey images of mixed sizes with masks of 0 and 255, and no lists."""
+    for name in ("images", "masks"):
+        (tmp_path / "own" / name).mkdir(parents=True)
+    for number in range(10):
+        image, mask = cells(SIZES[number % 5], number)
+        image.save(tmp_path / f"own/images/{number}.png")
+        mask.save(tmp_path / f"own/masks/{number}.png")
+    return tmp_path / "own"
+
+
+def written(own: Path, **rules: Any) -> tuple[Path, str]:
+    """Bring a folder into the layout; return where it is, and what was said about it."""
+    raw = own.parent / f"raw{len(list(own.parent.iterdir()))}"
+    raw.mkdir()
+    return raw, "\n".join(write_folder(raw, own, 0.2, 0, RULES._replace(**rules)))
+
+
+def photo(raw: Path, name: str) -> NDArray[np.uint8]:
+    return read_image(layout.image_path(raw, name))
+
+
+def turn(own: Path, name: str, tag: int) -> Image.Image:
+    """Store an image as a camera does that was held in another way; return it upright."""
+    path = own / f"images/{name}.png"
+    upright = Image.open(path).copy()
+    exif = Image.Exif()
+    exif[0x0112] = {6: 8, 8: 6}.get(tag, tag)  # the turn that undoes the tag's
+    upright.save(path, exif=exif)
+    stored = ImageOps.exif_transpose(Image.open(path))
+    exif[0x0112] = tag
+    stored.save(path, exif=exif)
+    return upright
+
+
+def change_masks(own: Path, change: object) -> None:
+    for path in (own / "masks").iterdir():
+        mask = change(np.asarray(Image.open(path)))  # type: ignore[operator]
+        (mask if isinstance(mask, Image.Image) else Image.fromarray(mask)).save(path)
+
+
+def test_what_was_found_is_said(own: Path) -> None:
+    raw, said = written(own)
+    assert said == "10 images, 10 masks"
+    lines = describe(check_dataset(raw))
+    assert lines[0] == "10 of 10 images are usable: 64x32 to 40x60 pixels, median 48x48"
+    assert "share of pixels that are not background: median 0." in lines[1] and len(lines) == 2
+
+
+@pytest.mark.parametrize("tag", [5, 6, 7, 8])
+def test_a_photo_is_turned_where_only_that_fits_its_mask(own: Path, tag: int) -> None:
+    upright = turn(own, "0", tag)
+    raw, said = written(own)
+    assert "1 images were brought upright" in said
+    np.testing.assert_array_equal(photo(raw, "0")[..., 0], np.asarray(upright))
+    assert check_dataset(raw)["0"].reason is None
+
+
+def test_a_photo_whose_mask_was_drawn_as_it_is_stored_stays(own: Path) -> None:
+    upright = turn(own, "0", 6)
+    mask = Image.open(own / "masks/0.png").transpose(Image.Transpose.ROTATE_90)
+    mask.save(own / "masks/0.png")
+    raw, said = written(own)
+    assert "upright" not in said and photo(raw, "0").shape[:2] == np.asarray(upright).shape[::-1]
+    assert check_dataset(raw)["0"].reason is None
+
+
+@pytest.mark.parametrize(("name", "tag"), [("0", 3), ("0", 2), ("2", 6), ("2", 8)])
+def test_where_both_fit_nothing_is_guessed(own: Path, name: str, tag: int) -> None:
+    """Half a turn, a mirror, or a quarter turn of a square."""
+    upright = turn(own, name, tag)
+    with pytest.raises(
+        InputError, match=rf"images/{name}\.png: its EXIF orientation \({tag}\).*fits both ways"
+    ):
+        written(own)
+    for orientation in ("upright", "stored"):
+        raw, _ = written(own, orientation=orientation)
+        same = np.array_equal(photo(raw, name)[..., 0], np.asarray(upright))
+        assert same == (orientation == "upright")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda mask: (mask > 0).astype(np.uint8),
+        lambda mask: Image.fromarray(mask).convert("P"),
+        lambda mask: Image.merge(
+            "RGBA", [Image.fromarray(mask)] * 3 + [Image.new("L", mask.shape[::-1], 255)]
+        ),
+    ],
+    ids=["0 and 1", "palette", "RGBA"],
+)
+def test_masks_of_two_values_need_no_rule(own: Path, change: object) -> None:
+    before = [np.asarray(Image.open(own / f"masks/{n}.png")) > 0 for n in range(10)]
+    change_masks(own, change)
+    raw, said = written(own)
+    assert "warning" not in said
+    for number, expected in enumerate(before):
+        found = read_trimap(layout.trimap_path(raw, str(number))) == layout.PET
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_soft_edges_are_named_with_the_rule_and_a_threshold_changes_it(own: Path) -> None:
+    soft = Image.open(own / "masks/3.png").resize((16, 8)).resize((64, 32), Image.Resampling.BILINEAR)
+    soft.save(own / "masks/3.png")
+    values = np.asarray(soft)
+    for threshold, foreground, rule in (
+        (None, values != 0, "any value but 0"),
+        (128, values >= 128, "least 128"),
+    ):
+        raw, said = written(own, mask_threshold=threshold)
+        assert "warning: 1 masks hold more than two values" in said and rule in said
+        assert "masks/3.png" in said and "data.folder.mask_threshold" in said
+        found = read_trimap(layout.trimap_path(raw, "3")) == layout.PET
+        np.testing.assert_array_equal(found, foreground)
+
+
+@pytest.mark.parametrize(
+    ("change", "threshold"),
+    [(lambda mask: np.where(mask > 0, 2, 1).astype(np.uint8), 2), (lambda mask: np.maximum(mask, 3), 4)],
+    ids=["labels 1 and 2", "a black level of 3"],
+)
+def test_masks_without_background_do_not_train_unnoticed(own: Path, change: object, threshold: int) -> None:
+    change_masks(own, change)
+    raw, _ = written(own)
+    warning = describe(check_dataset(raw))[-1]
+    assert warning.startswith("warning: 10 masks have no background") and "mask_threshold" in warning
+    raw, _ = written(own, mask_threshold=threshold)
+    assert "warning" not in "".join(describe(check_dataset(raw)))
+
+
+def test_inverted_masks_do_not_train_unnoticed(own: Path) -> None:
+    change_masks(own, lambda mask: 255 - mask)
+    raw, _ = written(own)
+    assert "they may be inverted" in describe(check_dataset(raw))[-1]
+
+
+def test_sixteen_bits_need_their_white(own: Path) -> None:
+    for number in (1, 4):
+        path = own / f"images/{number}.png"
+        deep = np.asarray(Image.open(path)).astype(np.uint16) * 16
+        path.unlink()
+        Image.fromarray(deep).save(path.with_suffix(".tif"))
+    largest = int(deep.max())
+    with pytest.raises(
+        InputError, match=r"images/1\.tif: has more than 8 bits.*2 such images.*data\.folder\.white"
+    ):
+        written(own)
+    raw, _ = written(own, white=4095)
+    expected = np.clip(np.rint(deep * (255 / 4095)), 0, 255)
+    np.testing.assert_array_equal(photo(raw, "4")[..., 0], expected)
+    assert photo(raw, "4").shape == (64, 32, 3) and largest > 255
+    assert all(each.reason is None for each in check_dataset(raw).values())
+
+
+def test_the_stages_say_it(own: Path, project: Path, run_here: RunHere) -> None:
+    turn(own, "0", 6)
+    change_masks(own, lambda mask: 255 - mask)
+    set_params(project, data__source="folder", data__folder__path=str(own))
+    downloaded = run_here(project, "stages.download")
+    assert downloaded.status == 0 and "10 images, 10 masks" in downloaded.stdout
+    assert "1 images were brought upright" in downloaded.stdout
+    split = run_here(project, "stages.split")
+    assert "10 of 10 images are usable" in split.stdout and "they may be inverted" in split.stdout
+    turn(own, "2", 3)
+    refused = run_here(project, "stages.download")
+    assert refused.status == 2 and refused.stderr.count("\n") == 1 and "fits both ways" in refused.stderr
