@@ -49,7 +49,9 @@ def check_pair(raw: Path, image_id: str) -> Checked:
         return Checked(str(error))
     mask_height, mask_width = labels.shape
     if (width, height) != (mask_width, mask_height):
-        return Checked(f"{image} is {width}x{height}, {trimap} is {mask_width}x{mask_height}")
+        turned = (width, height) == (mask_height, mask_width)
+        hint = "; save the image upright: EXIF orientation is not applied" if turned else ""
+        return Checked(f"{image} is {width}x{height}, {trimap} is {mask_width}x{mask_height}{hint}")
     hashes = [hashlib.sha256(file.read_bytes()).hexdigest() for file in (image, trimap)]
     return Checked(None, " ".join(hashes), (width, height), float((labels != BACKGROUND).mean()))
 

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from PIL import ExifTags, Image
 
 from segmentation.common import dataset_layout as layout
 from segmentation.common.errors import InputError
-from segmentation.common.image_io import FORMATS, open_rgb, read_labels
+from segmentation.common.image_io import FORMATS, image_size, open_rgb, read_labels
 
 LOSSY = {"JPEG", "MPO", "WEBP"}  # formats, by content, whose noise would count as foreground
 DEEP = {"I;16", "I;16L", "I;16B", "I"}  # Pillow's modes of grey images with more than 8 bits
@@ -79,11 +80,9 @@ def write_trimap(mask: Path, destination: Path, rules: Rules) -> Findings:
 
 def mask_size(mask: Path | None) -> tuple[int, int] | None:
     """Return width and height of a mask; None if there is none, or it cannot be read."""
-    try:
-        with Image.open(mask or "", formats=FORMATS) as opened:
-            return opened.size
-    except Exception:
-        return None
+    with suppress(InputError):
+        return image_size(mask) if mask else None
+    return None
 
 
 def mask_to_trimap(values: NDArray[np.generic], threshold: float | None) -> NDArray[np.uint8]:

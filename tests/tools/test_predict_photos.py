@@ -1,0 +1,109 @@
+"""`python -m tools.predict` on photos turned, mirrored, of any mode, damaged or large."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import RunHere
+from photos import pixels, predictor, save, scene
+from PIL import Image, ImageCms, ImageOps
+
+UPRIGHT = {2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}  # tag: the transposition that undoes it, as a tag
+
+
+@pytest.mark.parametrize("tag", [1, *UPRIGHT])
+def test_exif_orientation_is_applied(tag: int, finished: Path, tmp_path: Path, run_here: RunHere) -> None:
+    """A photo stored turned, with a tag that turns it back, is the photo."""
+    upright = Image.fromarray(scene(50, 80))
+    stored = upright.copy()
+    if tag in UPRIGHT:
+        exif = stored.getexif()
+        exif[0x0112] = UPRIGHT[tag]
+        stored = ImageOps.exif_transpose(stored)
+    exif = Image.Exif()
+    exif[0x0112] = tag
+    stored.save(tmp_path / "turned.png", exif=exif)
+    upright.save(tmp_path / "upright.png")
+    out = tmp_path / "out"
+    arguments = ["--model", "unet", "--out", out, "--kind", "probability", "overlay"]
+    names = [tmp_path / "turned.png", tmp_path / "upright.png"]
+    assert run_here(finished, "tools.predict", *names, *arguments).status == 0
+    for kind in ("probability", "overlay"):
+        turned, expected = (pixels(out / f"{name}.{kind}.png") for name in ("turned", "upright"))
+        np.testing.assert_array_equal(turned, expected)
+        assert expected.shape[:2] == (50, 80)
+
+
+@pytest.mark.parametrize("size", [(50, 80), (131, 97), (32, 32)])
+def test_a_mirrored_photo_gives_the_mirrored_mask(
+    size: tuple[int, int], finished: Path, tmp_path: Path, run_here: RunHere
+) -> None:
+    """With flip averaging the network takes no side: what is left over is where pixels were put."""
+    save(tmp_path / "a.png", scene(*size))
+    save(tmp_path / "b.png", scene(*size)[:, ::-1])
+    arguments = [tmp_path / "a.png", tmp_path / "b.png", "--tta", "flip", "--kind", "mask", "probability"]
+    assert run_here(finished, "tools.predict", *arguments, "--out", tmp_path / "out").status == 0
+    probability, mirrored = (
+        pixels(tmp_path / f"out/{name}.probability.png").astype(float) / 65535 for name in "ab"
+    )
+    np.testing.assert_allclose(mirrored[:, ::-1], probability, atol=5e-3)  # rounding of the resized photo
+    masks = [pixels(tmp_path / f"out/{name}.png") for name in "ab"]
+    assert (masks[1][:, ::-1] == masks[0]).mean() > 0.99
+
+
+def test_flip_averaging_is_the_mean_with_the_mirrored_photo(finished: Path) -> None:
+    image = scene(64, 48)
+    plain = predictor(finished)
+    (mean,) = dataclasses.replace(plain, tta="flip").probabilities([image])
+    (one,), (other,) = plain.probabilities([image]), plain.probabilities([image[:, ::-1].copy()])
+    np.testing.assert_allclose(mean, (one + other[:, ::-1]) / 2, atol=2e-3)
+
+
+def test_the_profile_of_a_photo_is_kept(finished: Path, tmp_path: Path, run_here: RunHere) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    save(tmp_path / "rgb.jpg", scene(40, 50), icc_profile=profile)
+    Image.fromarray(scene(40, 50)).convert("L").save(tmp_path / "grey.png", icc_profile=grey_profile(profile))
+    kinds = ["mask", "cutout", "overlay"]
+    arguments = [tmp_path / "rgb.jpg", tmp_path / "grey.png", "--kind", *kinds, "--out", tmp_path / "out"]
+    assert run_here(finished, "tools.predict", *arguments).status == 0
+    kept = {path.name: Image.open(path).info.get("icc_profile") for path in (tmp_path / "out").iterdir()}
+    assert {name for name, value in kept.items() if value} == {"rgb.cutout.png", "rgb.overlay.png"}
+    assert kept["rgb.cutout.png"] == profile
+
+
+def grey_profile(profile: bytes) -> bytes:
+    """A profile that says to be for grey: it must not be put on RGB."""
+    return profile[:16] + b"GRAY" + profile[20:]
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGBA", "CMYK"])
+def test_any_mode(mode: str, finished: Path, tmp_path: Path, run_here: RunHere) -> None:
+    path = tmp_path / ("photo.tif" if mode == "CMYK" else "photo.png")
+    Image.fromarray(scene(40, 50)).convert(mode).save(path)
+    kinds = ["--kind", "mask", "cutout"]
+    assert run_here(finished, "tools.predict", path, *kinds, "--out", tmp_path / "out").status == 0
+    assert pixels(tmp_path / "out/photo.cutout.png").shape == (40, 50, 4)
+
+
+def test_damaged_exif_costs_nothing_but_itself(finished: Path, tmp_path: Path, run_here: RunHere) -> None:
+    Image.fromarray(scene(40, 50)).save(tmp_path / "a.png", exif=b"Exif\0\0no exif at all")
+    ended = run_here(finished, "tools.predict", tmp_path / "a.png", "--out", tmp_path / "out")
+    assert (ended.status, ended.stderr) == (0, "") and pixels(tmp_path / "out/a.png").shape == (40, 50)
+
+
+@pytest.mark.slow
+def test_a_hundred_megapixels_in_two_gibibytes(finished: Path, tmp_path: Path) -> None:
+    photo = save(tmp_path / "large.jpg", scene(8_660, 11_550))
+    kinds = ["mask", "cutout", "overlay", "probability"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tools.predict", photo, "--out", tmp_path / "out", "--kind", *kinds],
+        cwd=finished,
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert usage.ru_maxrss < 2 * 1024**2  # KiB
+    assert Image.open(tmp_path / "out/large.cutout.png").size == (11_550, 8_660)
