@@ -14,8 +14,18 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
+from segmentation.common.artifacts import CHECKPOINTS
 from segmentation.common.errors import InputError
 
 PARAMS = Path("params.yaml")
@@ -59,12 +69,23 @@ def _unique(values: list[str]) -> list[str]:
     return values
 
 
+def _outside_checkpoints(value: str) -> str:
+    if not Path(value).is_absolute():
+        raise ValueError("must be an absolute path")
+    if Path(value).resolve().is_relative_to(CHECKPOINTS.resolve()):
+        raise ValueError(
+            f"must lie outside {CHECKPOINTS}/, whose files DVC deletes before it trains; copy them"
+        )
+    return value
+
+
 Real = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 Whole = Annotated[int, BeforeValidator(_whole_number)]
 Seed = Annotated[Whole, Field(ge=0, lt=2**32)]
 Share = Annotated[Real, Field(ge=0, le=1)]
 Range = Annotated[list[Annotated[Real, Field(ge=0.1, le=10)]], Field(min_length=2, max_length=2)]
 Part = Literal["pet", "background", "border"]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class Group(BaseModel):
@@ -149,6 +170,17 @@ class Train(Group):
     processes: Annotated[Whole, Field(ge=1, le=1024)]
     precision: Literal["auto", "float32", "bf16"]
     monitor: Literal["dice", "dice_soft"]
+    start_from: Annotated[str, AfterValidator(_outside_checkpoints)] | None
+    start_sha256: Annotated[list[Sha256], Field(min_length=1)] | None
+
+    @field_validator("start_sha256")
+    @classmethod
+    def _named(cls, value: list[str] | None, info: ValidationInfo) -> list[str] | None:
+        if value is None and info.data.get("start_from") is not None:
+            raise ValueError(
+                "must list the SHA-256 of the files in train.start_from (`sha256sum FOLDER/*.pt`)"
+            )
+        return value
 
 
 class Evaluate(Group):

@@ -43,6 +43,11 @@ def main() -> None:
             write_bytes(folder / f"{name}.png", sheet(title, rows))
     write_json(TEST_METRICS, metrics)
     print(results_table(metrics))
+    for name, (_, meta) in checkpoints.items():
+        if meta.started_from:
+            print(
+                f"{name} was not trained from scratch, but from the checkpoint of SHA-256 {meta.started_from}"
+            )
 
 
 if __name__ == "__main__":

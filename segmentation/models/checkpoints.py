@@ -19,7 +19,7 @@ from segmentation.models.build import build_model, check_name
 from segmentation.params import Image, Model, Part
 
 # Raised with every change of the metadata. A field that is added has a default, so that older files load.
-VERSION = 2
+VERSION = 3
 
 Channels = Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=3, max_length=3)]
 
@@ -42,6 +42,9 @@ class Metadata(BaseModel):
     precision: Annotated[str, Field(pattern="^(float32|bf16)$")]
     params: dict[str, Any]  # those that the training used
     val_dice: float | None = None  # of that epoch, at the threshold; since format 2
+    started_from: str | None = (
+        None  # SHA-256 of the checkpoint it was started from; None: from scratch; format 3
+    )
 
 
 class Checkpoint(NamedTuple):

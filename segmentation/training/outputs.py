@@ -18,8 +18,10 @@ SHOWN = 8  # validation images on TensorBoard
 class Outputs:
     """The outputs of the training of `name`; `checkpoint` holds the file of the best epoch so far."""
 
-    def __init__(self, name: str, params: Params, val: SegmentationDataset) -> None:
-        self.name, self.params = name, params
+    def __init__(
+        self, name: str, params: Params, val: SegmentationDataset, started_from: str | None = None
+    ) -> None:
+        self.name, self.params, self.started_from = name, params, started_from
         self.checkpoint = b""
         self._runs = RUNS / name
         with fault(self._runs):
@@ -84,6 +86,7 @@ class Outputs:
             device=runner.device.type,
             processes=world_size(),
             precision=runner.precision,
+            started_from=self.started_from,
             params=used_params(params),
         )
 

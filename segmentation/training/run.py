@@ -33,6 +33,7 @@ from segmentation.training.launch import launch
 from segmentation.training.loop import Stopped, Training
 from segmentation.training.outputs import Outputs
 from segmentation.training.resume import ResumeState
+from segmentation.training.start import load_start
 from segmentation.training.tracking import start_line
 
 
@@ -58,20 +59,26 @@ def _train(name: str, params: Params, device: torch.device, workers: int) -> Non
     normalization = choose_normalization(params.image.normalize, read_json(STATS, "compute_stats", Stats))
     runner = Runner(device, choose_precision(settings.precision, device), normalization)
     train, val = _make_batches(params, workers)
-    state = ResumeState(name, fingerprint(f"train_{name}", params, runner))
+    start = load_start(name, params)
+    started_from = start.sha256 if start else None
+    state = ResumeState(name, {**fingerprint(f"train_{name}", params, runner), "start": started_from})
     with (
         deferred(second_interrupts=not launched_by_torchrun()) as request,
         state.held() if first else nullcontext(),
     ):
         torch.manual_seed(settings.seed)
         model = build_model(name, params.model.width, params.model.dropout, params.model.init)
+        if start:
+            model.load_state_dict(start.weights)
         training = Training(to_device(model, device), train, val, settings, runner, DEFAULT_THRESHOLD)
         if first:
             print(f"{name}: {start_line(train, val, runner)}", flush=True)
+            if start:
+                print(f"{name}: starting from the weights in {params.train.start_from}", flush=True)
         saved = broadcast(state.load() if first else None)
         if saved:
             training.load_state_dict(saved["training"])
-        outputs = Outputs(name, params, val.dataset) if first else None
+        outputs = Outputs(name, params, val.dataset, started_from) if first else None
         if saved and outputs:
             print(f"{name}: resuming {training.progress}", flush=True)
             outputs.restore(training.history, saved["checkpoint"].numpy().tobytes())

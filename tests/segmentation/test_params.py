@@ -86,6 +86,8 @@ def test_the_lab_report_preset_is_the_lab_report() -> None:
         "processes": 1,
         "precision": "float32",
         "monitor": "dice_soft",
+        "start_from": None,
+        "start_sha256": None,
     }
 
 

@@ -1,0 +1,49 @@
+"""The checkpoint whose weights a training starts from, instead of weights drawn at random."""
+
+import hashlib
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import Tensor
+
+from segmentation.common.errors import InputError
+from segmentation.models.checkpoints import load_checkpoint
+from segmentation.params import Params
+
+
+class Start(NamedTuple):
+    """The weights and batch statistics of a checkpoint, and the SHA-256 of its file."""
+
+    weights: dict[str, Tensor]
+    sha256: str
+
+
+def load_start(name: str, params: Params) -> Start | None:
+    """Return the start of the training of `name`: `train.start_from`/NAME.pt; None if that is null.
+
+    Raises `InputError` with the file's hash if `train.start_sha256` does not list it, or if it holds another
+    network, or one of another width.
+    """
+    if params.train.start_from is None:
+        return None
+    path, width = Path(params.train.start_from) / f"{name}.pt", params.model.width
+    try:
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        raise InputError(
+            f"{path}: no such file; train.start_from must hold a NAME.pt for each network"
+        ) from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); see train.start_from") from None
+    if sha256 not in (params.train.start_sha256 or ()):
+        raise InputError(
+            f"{path}: its SHA-256 {sha256} is not in train.start_sha256; add it, if this is the file that you"
+            " mean"
+        )
+    model, meta = load_checkpoint(path)
+    if (meta.model, meta.width) != (name, width):
+        raise InputError(
+            f"{path}: holds {meta.model} of width {meta.width}, not {name} of width {width} (SHA-256"
+            f" {sha256}); change train.start_from, or model.width"
+        )
+    return Start(model.state_dict(), sha256)
