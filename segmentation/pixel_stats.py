@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from segmentation.common.artifacts import Stats
 from segmentation.common.cores import usable_cores
@@ -15,36 +16,32 @@ from segmentation.common.errors import InputError
 from segmentation.common.image_io import open_rgb
 
 
-def compute_stats(paths: Sequence[Path], workers: int | None = None) -> Stats:
+def compute_stats(paths: Sequence[Path]) -> Stats:
     """Return the pixel-weighted mean and (population) standard deviation of the images at `paths`.
 
     Every pixel counts once. Histograms are integers and the moments exact fractions, rounded once
-    at the end: the result is the same to the last bit in any order and with any number of
-    `workers` (threads; all cores by default: decoding releases the interpreter's lock, and a
-    pool of processes takes longer to start than it saves). Memory does not grow with the number
-    of images. Raises `InputError` if an image does not decode or there is none.
+    at the end: the result is the same to the last bit in any order. Memory does not grow with the number
+    of pixels. Raises `InputError` if an image does not decode or there is none.
     """
     if not paths:
         raise InputError("no images to compute the mean and standard deviation of")
-    workers = min(workers or usable_cores(), len(paths))
-    shares = [paths[i::workers] for i in range(workers)]
-    with ThreadPoolExecutor(workers) as pool:
-        histogram = np.sum(list(pool.map(_histogram, shares)), axis=0)
-    moments = [_mean_and_std(channel) for channel in histogram]
+    total = np.zeros((3, 256), np.int64)
+    # Threads: decoding releases the interpreter's lock, and processes take longer to start than they save.
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        for histogram in tqdm(pool.map(_histogram, paths), "pixels", len(paths), unit="img", disable=None):
+            total += histogram
+    moments = [_mean_and_std(channel) for channel in total]
     return Stats(
         mean=[mean for mean, _ in moments],
         std=[std for _, std in moments],
         images=len(paths),
-        pixels=int(histogram[0].sum()),
+        pixels=int(total[0].sum()),
     )
 
 
-def _histogram(paths: Sequence[Path]) -> NDArray[np.int64]:
-    """Count values per channel over all `paths`: `(3, 256)`."""
-    total = np.zeros((3, 256), np.int64)
-    for path in paths:
-        total += np.array(open_rgb(path).histogram(), np.int64).reshape(3, 256)
-    return total
+def _histogram(path: Path) -> NDArray[np.int64]:
+    """Count the values of each channel of an image: `(3, 256)`."""
+    return np.array(open_rgb(path).histogram(), np.int64).reshape(3, 256)
 
 
 def _mean_and_std(counts: NDArray[np.int64]) -> tuple[float, float]:

@@ -1,5 +1,7 @@
 """Score all networks and the trivial baselines on the test images, and draw examples."""
 
+from tqdm import tqdm
+
 from segmentation.common.command_line import make_parser, run
 from segmentation.common.artifacts import OVERLAYS, RAW, SPLIT, TEST_METRICS, Split
 from segmentation.common.files import read_json, rebuilt_folder, write_bytes, write_json
@@ -34,7 +36,10 @@ def main() -> None:
     with enough_memory(SOFT_DICE_BATCH, meta.size, remedy):
         predictors = {name: Predictor.from_checkpoint(each) for name, each in checkpoints.items()}
         batches = Batches(test, SOFT_DICE_BATCH, workers=workers)
-        scored = {name: score(predictor, batches.epoch(0)) for name, predictor in predictors.items()}
+        scored = {
+            name: score(predictor, tqdm(batches.epoch(0), name, len(batches), disable=None))
+            for name, predictor in predictors.items()
+        }
         metrics = compare(scored, score_baselines(test, train), params.evaluate.bootstrap)
     with rebuilt_folder(OVERLAYS) as folder:
         for name, predictor in predictors.items():

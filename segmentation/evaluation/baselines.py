@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from segmentation.inference.dataset_pass import ImageScores
 from segmentation.loading.dataset import SegmentationDataset
@@ -18,7 +19,7 @@ def score_baselines(test: SegmentationDataset, train: SegmentationDataset) -> di
 def mean_mask(images: SegmentationDataset) -> Mask:
     """Return the mask `(size, size)` of the pixels that are foreground in at least half of the images."""
     total = np.zeros((images.size, images.size), np.int64)
-    for index in range(len(images)):
+    for index in tqdm(range(len(images)), "training masks", unit="img", disable=None):
         total += images.read_mask(index)
     return (2 * total >= len(images)).astype(np.uint8)
 

@@ -1,7 +1,7 @@
 """The training loop: from batches to the metrics of each epoch."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from math import isfinite
 from typing import Any, NamedTuple, TypedDict
 
@@ -141,7 +141,8 @@ class Training:
             throughput = self._train_epoch(epoch, stop_signal)
             train_loss, train_dice = _means(all_gather_interleaved(self.steps))
             # Processes score different numbers of batches: they cannot agree to stop between two of them.
-            batches = self.val.epoch(0) if world_size() > 1 else _until(self.val.epoch(0), stop_signal)
+            bar = tqdm(self.val.epoch(0), "validation", len(self.val), leave=False, disable=_quiet())
+            batches = bar if world_size() > 1 else _until(bar, stop_signal)
             scored = score(self.predictor, batches, self.loss)
             if not isfinite(scored.loss):
                 advice = _advice(self.settings.lr)
@@ -164,9 +165,8 @@ class Training:
         total, before = len(self.train.dataset), sum(len(counts) for _, counts in self.steps) * world_size()
         started = refreshed = time.perf_counter()
         waited = 0.0
-        quiet = True if rank() else None  # None: quiet unless there is a terminal
         with tqdm(
-            total=total, initial=before, desc=f"epoch {epoch}", unit="img", leave=False, disable=quiet
+            total=total, initial=before, desc=f"epoch {epoch}", unit="img", leave=False, disable=_quiet()
         ) as bar:
             for (images, masks), seconds in _timed(self.train.epoch(epoch, len(self.steps))):
                 waited += seconds
@@ -211,7 +211,12 @@ def _timed(batches: Iterator[Pair]) -> Iterator[tuple[Pair, float]]:
         requested = time.perf_counter()
 
 
-def _until(batches: Iterator[Pair], stop_signal: Callable[[], int]) -> Iterator[Pair]:
+def _quiet() -> bool | None:
+    """Return what tqdm's `disable` should be: the first process shows a bar if there is a terminal."""
+    return True if rank() else None
+
+
+def _until(batches: Iterable[Pair], stop_signal: Callable[[], int]) -> Iterator[Pair]:
     """Yield batches; raise `Stopped` once this process is asked to stop."""
     for batch in batches:
         if signum := stop_signal():
