@@ -33,6 +33,7 @@ def main(
     threshold: float | None,
     tta: Literal["none", "flip"],
     batch: int,
+    white: int | None,
     shard: str | None,
     force: bool,
 ) -> None:
@@ -41,7 +42,7 @@ def main(
     if not paths:
         raise InputError("no image named; see `python -m tools.predict --help`")
     if paths == ["-"]:
-        pipe(kinds, choose_file(model, checkpoint), threshold, tta)
+        pipe(kinds, choose_file(model, checkpoint), threshold, tta, white)
         return
     refuse_out(out, paths)
     found, share = find_sources(paths), choose_shard(shard)
@@ -53,7 +54,7 @@ def main(
     print(f"{file}, threshold {predictor.threshold:g}{of_shard}", flush=True)
     start, errors = time.perf_counter(), list[job.Error]()
     try:
-        job.predict(predictor, left, batch, errors)
+        job.predict(predictor, left, batch, errors, white)
     finally:
         table = job.write_errors(out, share, errors)
     seconds, done = time.perf_counter() - start, len(left) - len(errors)
@@ -68,13 +69,15 @@ def main(
         raise Fault(f"{len(errors)} of {len(tasks)} images could not be read; {table} lists them")
 
 
-def pipe(kinds: list[str], file: Path, threshold: float | None, tta: Literal["none", "flip"]) -> None:
+def pipe(
+    kinds: list[str], file: Path, threshold: float | None, tta: Literal["none", "flip"], white: int | None
+) -> None:
     """Predict the image on standard input, to standard output."""
     if len(kinds) > 1:
         raise InputError("- writes one result to standard output; choose one --kind")
     if sys.stdout is None:
         raise Fault("standard output is closed")
-    photo, predictor = read_photo(STDIN), load_predictor(file, threshold, tta)
+    photo, predictor = read_photo(STDIN, white), load_predictor(file, threshold, tta)
     (probabilities,) = predictor.probabilities([photo.image])
     write_kind(kinds[0], photo, probabilities, predictor.threshold, sys.stdout.buffer)
 
@@ -111,6 +114,9 @@ if __name__ == "__main__":
         "--tta", choices=["none", "flip"], default="none", help="flip: mean with the mirror image"
     )
     parser.add_argument("--batch", type=positive, default=8, metavar="N", help="photos at a time; default: 8")
+    parser.add_argument(
+        "--white", type=positive, metavar="N", help="value of 16-bit grey photos that becomes 255"
+    )
     parser.add_argument("--shard", metavar="I/N", help="every N-th photo from number I, 0 to N-1")
     parser.add_argument("--force", action="store_true", help="replace what exists")
     run(main, parser)

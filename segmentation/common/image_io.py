@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,8 @@ PART_VALUES = {"pet": PET, "background": BACKGROUND, "border": BORDER}
 
 # Pillow would hand an EPS file to Ghostscript, which runs it as a program.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "JPEG2000", "PPM", "TGA")
+
+DEEP = ("I;16", "I;16L", "I;16B", "I")  # Pillow's modes of grey images with more than 8 bits
 
 # Above Image.MAX_IMAGE_PIXELS Pillow warns, above twice as many it refuses: the warning helps nobody.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -44,28 +47,42 @@ def image_size(path: Path) -> tuple[int, int]:
         return image.size
 
 
-def open_rgb(path: Path, upright: bool = False) -> Image.Image:
+def open_rgb(path: Path, upright: bool = False, white: int | None = None) -> Image.Image:
     """Decode an image, whatever format its content has, to RGB; of an animation, the first frame.
 
     With `upright` the EXIF orientation is applied. A dataset is read without: its masks belong to the pixels
-    as they are stored. Raises `InputError` if the file is missing, does not decode, or is grey with more than
-    8 bits (Pillow reduces colour to 8).
+    as they are stored. In a grey image with more than 8 bits, `white` is the value that becomes 255 (Pillow
+    itself reduces colour to 8 bits). Raises `InputError` if the file is missing or does not decode, or for
+    such a grey image without `white`.
     """
     with _opened(path, "an image") as image:
-        if image.mode.startswith(("I", "F")):  # converting these would clip almost all to white
-            raise InputError(f"{path}: has more than 8 bits per channel; save it with 8")
+        image.load()
         if upright:
-            image.load()
             with suppress(Exception):  # damaged EXIF, but the pixels are there
                 ImageOps.exif_transpose(image, in_place=True)
+        if image.mode in DEEP:  # converting these would clip almost all to white
+            values = np.asarray(image)
+            if white is None:
+                raise InputError(
+                    f"{path}: has more than 8 bits per channel, values up to {values.max()}; say which value"
+                    " is white (data.folder.white, --white), or save it with 8"
+                )
+            return to_8_bits(values, white).convert("RGB")
+        if image.mode == "F":
+            raise InputError(f"{path}: holds floating-point numbers; save it with 8 bits per channel")
         if "transparency" in image.info:  # Pillow warns without this step
             return image.convert("RGBA").convert("RGB")
         return image.convert("RGB")
 
 
-def read_image(path: Path, upright: bool = False) -> NDArray[np.uint8]:
+def to_8_bits(values: NDArray[Any], white: int) -> Image.Image:
+    """Return a grey image of the values `(H, W)`, scaled so that `white` becomes 255, and clipped."""
+    return Image.fromarray(np.clip(np.rint(values * (255 / white)), 0, 255).astype(np.uint8))
+
+
+def read_image(path: Path, upright: bool = False, white: int | None = None) -> NDArray[np.uint8]:
     """Return an image as an `(H, W, 3)` array, RGB; arguments and errors as in `open_rgb`."""
-    return np.asarray(open_rgb(path, upright))
+    return np.asarray(open_rgb(path, upright, white))
 
 
 def read_labels(path: Path) -> NDArray[np.generic]:

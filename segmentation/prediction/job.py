@@ -66,10 +66,16 @@ def missing(tasks: Sequence[Task]) -> list[Task]:
     return [task for task in left if task.outputs]
 
 
-def predict(predictor: AnyPredictor, tasks: Sequence[Task], batch_size: int, errors: list[Error]) -> None:
+def predict(
+    predictor: AnyPredictor,
+    tasks: Sequence[Task],
+    batch_size: int,
+    errors: list[Error],
+    white: int | None = None,
+) -> None:
     """Predict and write all tasks, with a progress bar; add what could not be read to `errors` as it is met.
 
-    Raises `Fault` if an output cannot be written.
+    `white` as in `open_rgb`. Raises `Fault` if an output cannot be written.
     """
     with (
         ThreadPoolExecutor(usable_cores()) as pool,
@@ -77,7 +83,7 @@ def predict(predictor: AnyPredictor, tasks: Sequence[Task], batch_size: int, err
     ):
         for batch in _batches(tasks, batch_size):
             photos = []
-            for task, photo in zip(batch, pool.map(_read, batch), strict=True):
+            for task, photo in zip(batch, pool.map(_read, batch, repeat(white)), strict=True):
                 if isinstance(photo, Photo):
                     photos.append((task, photo))
                 else:
@@ -140,9 +146,9 @@ def _pixels(path: Path) -> int:
     return width * height
 
 
-def _read(task: Task) -> Photo | InputError:
+def _read(task: Task, white: int | None) -> Photo | InputError:
     try:
-        return read_photo(task.source)
+        return read_photo(task.source, white)
     except InputError as error:
         return error
 

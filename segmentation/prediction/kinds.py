@@ -29,9 +29,9 @@ class Photo(NamedTuple):
     profile: bytes | None
 
 
-def read_photo(path: Path) -> Photo:
-    """Read a photo, with EXIF orientation applied; raises `InputError` if it cannot be read."""
-    image = open_rgb(path, upright=True)
+def read_photo(path: Path, white: int | None = None) -> Photo:
+    """Read a photo, with EXIF orientation applied; `white` and errors as in `open_rgb`."""
+    image = open_rgb(path, upright=True, white=white)
     profile = image.info.get("icc_profile")
     if profile and profile[16:20] != b"RGB ":  # of what it describes the colours; ICC.1:2022, 7.2.6
         profile = None

@@ -95,6 +95,12 @@ def _report(images: int, masks: dict[Path, Findings], turned: int, rules: Rules)
             f"warning: {len(shaded)} masks hold more than two values, the first {shaded[0]}"
             f" ({masks[shaded[0]].shades} values); foreground is {rule} (data.folder.mask_threshold)"
         )
+    faint = [mask for mask, each in masks.items() if each.faint]
+    if faint:
+        lines.append(
+            f"warning: {len(faint)} masks count as empty, the first {faint[0]}: none of their values reaches"
+            f" data.folder.mask_threshold = {rules.mask_threshold:g}"
+        )
     return lines
 
 

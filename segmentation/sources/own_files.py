@@ -12,10 +12,9 @@ from PIL import ExifTags, Image
 
 from segmentation.common import dataset_layout as layout
 from segmentation.common.errors import InputError
-from segmentation.common.image_io import FORMATS, image_size, open_rgb, read_labels
+from segmentation.common.image_io import DEEP, FORMATS, image_size, open_rgb, read_labels, to_8_bits
 
 LOSSY = {"JPEG", "MPO", "WEBP"}  # formats, by content, whose noise would count as foreground
-DEEP = {"I;16", "I;16L", "I;16B", "I"}  # Pillow's modes of grey images with more than 8 bits
 SWAPPING = {5, 6, 7, 8}  # values of EXIF's orientation that swap width and height
 
 
@@ -34,6 +33,7 @@ class Findings(NamedTuple):
     undecided: int | None = None  # the EXIF orientation of an image that fits its mask both ways
     largest: int | None = None  # the largest value of a grey image with more than 8 bits
     shades: int = 0  # number of different values in the mask, if more than two
+    faint: bool = False  # the mask holds values, but none that reaches the threshold
 
 
 def write_image(image: Path, destination: Path, mask_size: tuple[int, int] | None, rules: Rules) -> Findings:
@@ -49,8 +49,7 @@ def write_image(image: Path, destination: Path, mask_size: tuple[int, int] | Non
         return Findings()
     if values is not None:
         if rules.white is not None:
-            scaled = np.clip(np.rint(values * (255 / rules.white)), 0, 255).astype(np.uint8)
-            Image.fromarray(scaled).save(destination, "PNG")
+            to_8_bits(values, rules.white).save(destination, "PNG")
         return Findings(largest=int(values.max()))
     turn = _must_turn(tag, size, mask_size, rules.orientation)
     if turn:
@@ -73,9 +72,11 @@ def write_trimap(mask: Path, destination: Path, rules: Rules) -> Findings:
         raise InputError(
             f"{mask}: masks must be lossless, or compression noise counts as foreground; save them as PNG"
         )
-    Image.fromarray(mask_to_trimap(values, rules.mask_threshold)).save(destination)
+    trimap = mask_to_trimap(values, rules.mask_threshold)
+    Image.fromarray(trimap).save(destination)
     shades = len(np.unique(values))
-    return Findings(shades=shades if shades > 2 else 0)
+    faint = bool(values.any() and not (trimap == layout.PET).any())
+    return Findings(shades=shades if shades > 2 else 0, faint=faint)
 
 
 def mask_size(mask: Path | None) -> tuple[int, int] | None:

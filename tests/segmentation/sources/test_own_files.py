@@ -150,6 +150,13 @@ def test_soft_edges_are_named_with_the_rule_and_a_threshold_changes_it(own: Path
         np.testing.assert_array_equal(found, foreground)
 
 
+def test_masks_below_the_threshold_do_not_train_unnoticed(own: Path) -> None:
+    change_masks(own, lambda mask: mask // 255)
+    _, said = written(own, mask_threshold=128)
+    assert "warning: 10 masks count as empty, the first" in said and "mask_threshold = 128" in said
+    assert "warning" not in written(own, mask_threshold=1)[1]
+
+
 @pytest.mark.parametrize(
     ("change", "threshold"),
     [(lambda mask: np.where(mask > 0, 2, 1).astype(np.uint8), 2), (lambda mask: np.maximum(mask, 3), 4)],
