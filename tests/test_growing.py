@@ -1,19 +1,20 @@
 """What a change costs: a new knob of the evaluation, a third network as docs/extending.md describes it."""
 
 import json
-import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 import pytest
+import torch
 import yaml
-from conftest import TRAINING, dvc, dvc_environment, ran, set_params
+from conftest import TINY, TRAINING, dvc, dvc_environment, ran, set_params
 from pytest import MonkeyPatch
+from recipes import follow, recipe
+from safetensors.torch import save_file
 
-ROOT = Path(__file__).parents[1]
 STAGES = ["download", "split", "compute_stats", *TRAINING]
 
 pytestmark = pytest.mark.slow
@@ -62,45 +63,13 @@ def test_a_typo_in_the_evaluation_is_refused_by_every_stage_before_any_work(proj
     assert {each: each.stat().st_mtime_ns for each in project.glob("data/**/*")} == outputs
 
 
-def recipe() -> list[tuple[str, str]]:
-    """The files of the section on networks in docs/extending.md, in order: each path, and what it gets."""
-    text = (ROOT / "docs/extending.md").read_text()
-    section = text[re.search(r"^## .*network", text, re.M | re.I).start() :]  # type: ignore[union-attr]
-    section = section[: (re.search(r"^## ", section[3:], re.M) or re.search(r"\Z", section)).start() + 3]  # type: ignore[union-attr]
-    return re.findall(r"`([\w/]+\.(?:py|yaml))`[^`]*?\n+```\w+\n(.*?)```", section, re.S)
-
-
-def merged(old: Any, new: Any) -> Any:
-    """`old` with `new` put in: mappings by key, lists at their end, entries of one key by that key."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        return old | {key: merged(old[key], value) if key in old else value for key, value in new.items()}
-    if isinstance(old, list) and isinstance(new, list):
-        result = list(old)
-        for item in new:
-            same = [each for each in result if isinstance(each, dict) and isinstance(item, dict)]
-            same = [each for each in same if each.keys() == item.keys()]
-            if same:
-                result[result.index(same[0])] = merged(same[0], item)
-            elif item not in result:
-                result.append(item)
-        return result
-    return new
-
-
 def test_a_third_network(project: Path, monkeypatch: MonkeyPatch) -> None:
-    files = recipe()
+    files = recipe("A network")
     assert [path for path, _ in files if path.endswith(".py")] == [
         "segmentation/networks/tiny.py",
         "stages/train_tiny.py",
     ]
-    for path, content in files:
-        target = project / path
-        if path.endswith(".py"):
-            assert not target.exists()
-            target.write_text(content)
-        else:
-            pipeline = merged(yaml.safe_load(target.read_text()), yaml.safe_load(content))
-            target.write_text(yaml.safe_dump(pipeline, sort_keys=False))
+    follow(files, project)
     status = json.loads(dvc(project, "status", "--json"))
     assert set(status) == {"train_tiny", "evaluate"}  # the other two networks are not trained again
     output = dvc(project, "repro")
@@ -124,3 +93,29 @@ def test_a_third_network(project: Path, monkeypatch: MonkeyPatch) -> None:
         cwd=project, env=dvc_environment(), capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert told.returncode == 0, told.stdout
+
+
+def test_a_pretrained_encoder(project: Path) -> None:
+    """The stage and its entries in dvc.yaml are those of the third network, under another name."""
+    own, other = recipe("A pretrained encoder"), recipe("A network")[1:]
+    assert [path for path, _ in own] == ["segmentation/networks/pretrained.py", "dvc.yaml"]
+    for old, new in (("tiny", "pretrained"), ("Tiny", "pretrained ResNet34")):
+        other = [(path.replace(old, new), content.replace(old, new)) for path, content in other]
+    follow([own[0], *other, own[1]], project)
+    weights = project / "weights/resnet34.safetensors"
+    weights.parent.mkdir()
+    module = ModuleType("pretrained")
+    exec(own[0][1], module.__dict__)
+    encoder = module.build(TINY["model.width"], dropout=0.0).encoder.state_dict()
+    save_file(encoder | {"fc.weight": torch.zeros(3, 4), "fc.bias": torch.zeros(3)}, weights)
+    output = dvc(project, "repro")
+    assert ran(output) == ["train_pretrained", "evaluate"]
+    assert any(line.startswith("pretrained ResNet34  ") for line in output.splitlines())
+    set_params(project, train__lr=1e-12, train__weight_decay=0)
+    dvc(project, "repro", "train_pretrained")
+    trained = torch.load(project / "checkpoints/pretrained.pt", weights_only=True)["weights"]
+    for name, weight in encoder.items():
+        if "running" not in name and "num_batches" not in name:
+            torch.testing.assert_close(trained[f"encoder.{name}"], weight, rtol=0, atol=1e-9)
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    assert set(json.loads(dvc(project, "status", "--json"))) >= {"train_pretrained"}

@@ -2,7 +2,8 @@
 
 Each file in `segmentation/networks/` is one network, named after the file. It holds `TITLE`, what people call
 the network, and `build(width, dropout)`, which returns a module that maps images `(N, 3, H, W)` to logits
-`(N, 1, H, W)`.
+`(N, 1, H, W)`. It may hold `load_pretrained(model)`, which is called before each training and puts weights
+that were trained elsewhere into the network.
 """
 
 import importlib
@@ -45,6 +46,13 @@ def build_model(name: str, width: int = 64, dropout: float = 0.1, init: str = "h
     if init == "he":
         model.apply(_init_he)
     return model
+
+
+def load_pretrained(name: str, model: nn.Module) -> None:
+    """Put weights that were trained elsewhere into `model`, a new network `name`, if its file says how."""
+    load = getattr(_module(name), "load_pretrained", None)
+    if load:
+        load(model)
 
 
 def _module(name: str) -> ModuleType:

@@ -14,7 +14,7 @@ from segmentation.loading.cache import make_caches
 from segmentation.loading.dataset import SegmentationDataset
 from segmentation.loading.loader import Batches, loader_workers
 from segmentation.loading.transforms import choose_normalization
-from segmentation.models.build import build_model
+from segmentation.models.build import build_model, load_pretrained
 from segmentation.params import Params
 from segmentation.runtime.devices import choose_device, choose_precision, prepare_cpu, to_device
 from segmentation.runtime.distributed import (
@@ -68,6 +68,7 @@ def _train(name: str, params: Params, device: torch.device, workers: int) -> Non
     ):
         torch.manual_seed(settings.seed)
         model = build_model(name, params.model.width, params.model.dropout, params.model.init)
+        load_pretrained(name, model)
         if start:
             model.load_state_dict(start.weights)
         training = Training(to_device(model, device), train, val, settings, runner, DEFAULT_THRESHOLD)
