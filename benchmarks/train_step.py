@@ -24,6 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.device import matrix_rate, peak_memory, synchronize
 from segmentation.common.dataset_layout import TRAINVAL, read_list
+from segmentation.common.signals import StopRequest
 from segmentation.inference.runner import Runner
 from segmentation.loading.cache import ImageCache
 from segmentation.loading.dataset import SegmentationDataset
@@ -35,7 +36,7 @@ from segmentation.runtime.devices import choose_device, choose_precision, prepar
 from segmentation.scoring.scores import soft_dice
 from segmentation.training.augmentation import Augmentation
 from segmentation.training.loop import Training
-from segmentation.training.losses import double_sigmoid
+from segmentation.training.losses import LOSSES
 
 ROOT = Path(__file__).parents[1]
 GOALS = {("cpu", "unet"): 2.5, ("cpu", "resnet"): 1.8, ("cuda", "unet"): 4.0, ("cuda", "resnet"): 4.0}
@@ -47,12 +48,13 @@ def plain_loop(name: str, data: SegmentationDataset, width: int, batch: int) -> 
     model = build_model(name, width).to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, weight_decay=2e-4)
     mean, std = (torch.tensor(each).view(3, 1, 1) for each in LAB_REPORT)
+    lab_report = LOSSES["double_sigmoid"]
     loader = DataLoader(data, batch, sampler=[(1, index) for index in range(len(data))])
 
     def step(images: torch.Tensor, masks: torch.Tensor) -> None:
         images, targets = ((images.float() / 255 - mean) / std).to(device), masks.float().to(device)
         logits = model(images)
-        loss = double_sigmoid(logits, targets)
+        loss = lab_report.value(lab_report.sums(logits, targets))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -60,10 +62,11 @@ def plain_loop(name: str, data: SegmentationDataset, width: int, batch: int) -> 
         probabilities = torch.sigmoid(logits)
         soft_dice((probabilities * targets).sum(), probabilities.sum(), targets.sum()).item()
 
-    step(*next(iter(loader)))  # warms up
+    images, masks, _ = next(iter(loader))
+    step(images, masks)  # warms up
     started = requested = time.perf_counter()
     waited = 0.0
-    for images, masks in loader:
+    for images, masks, _ in loader:
         waited += time.perf_counter() - requested
         step(images, masks)
         requested = time.perf_counter()
@@ -85,8 +88,11 @@ def engine(
     settings = params.train.model_copy(update={"epochs": 3, "lr": 1e-4, "batch_size": batch})
     model = to_device(build_model(name, width), device)
     train = Batches(data, batch, shuffle_seed=0, workers=workers)
-    training = Training(model, train, Batches(val, 1), settings, runner, 0.5)
-    _, *warm = [epoch.throughput for epoch in training.epochs()]
+    training, warm = Training(model, train, Batches(val, 1), settings, runner, StopRequest()), []
+    for epoch in range(3):
+        training.train_epoch()
+        training.validate()
+        warm += [training.throughput] if epoch else []
     speed, waiting = (statistics.mean(values) for values in zip(*warm, strict=True))
     return speed, waiting
 

@@ -34,19 +34,6 @@ NAMED = 8  # problems that an error names
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 
-_REPR = reprlib.Repr()  # aliases let a short YAML file hold a billion words
-_REPR.maxlevel, _REPR.maxstring, _REPR.maxother, _REPR.maxlong = 3, 60, 60, 60
-
-# Values that were renamed, by leaf.
-_RENAMED = {
-    ("image.normalize", "report"): "lab_report",
-    ("train.loss", "report"): "double_sigmoid",
-    ("train.monitor", "dice_report"): "dice_soft",
-}
-
-_COMPARISONS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
-
-
 def _number(value: Any) -> Any:
     # YAML 1.1 reads `1e-4`, and the `1e-05` that `dvc exp run -S` writes, as strings.
     return float(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else value
@@ -165,7 +152,6 @@ class Train(Group):
     warmup: Annotated[Real, Field(ge=0, lt=1)]
     small_first: Share
     loss: Literal["bce_dice", "double_sigmoid"]
-    clip: Annotated[Real | None, Field(gt=0)]
     ema: Annotated[Real, Field(ge=0, lt=1)]
     processes: Annotated[Whole, Field(ge=1, le=1024)]
     precision: Literal["auto", "float32", "bf16"]
@@ -231,47 +217,29 @@ def load_params(path: Path = PARAMS) -> Params:
 
 def _describe(problem: Any) -> str:
     """One clause for one pydantic error: the key, its value, what is allowed."""
-    keys = [_short(part) if not str(part).isprintable() else str(part)[:60] for part in problem["loc"]]
-    name = ".".join(keys) or "the file"
+    *groups, key = keys = [str(part)[:60] for part in problem["loc"]] or ["the file"]
+    name = ".".join(keys) if all(map(str.isprintable, keys)) else _short(".".join(keys))
     if problem["type"] == "missing":
         return f"{name} is missing"
     if problem["type"] == "extra_forbidden":
-        siblings = list(_fields(keys))
-        close = difflib.get_close_matches(keys[-1], siblings, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"allowed here: {', '.join(siblings)}"
+        known = _known(groups)
+        close = difflib.get_close_matches(key, known, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"allowed here: {', '.join(known)}"
         return f"{name} is not a known key ({hint})"
-    if problem["type"] == "model_type":
-        return f"{name} = {_short(problem['input'])}: must be a mapping"
-    value = problem["input"]
-    if isinstance(value, str) and (new := _RENAMED.get((name, value))):
-        return f"{name} = {_short(value)}: is now called {new}"
     message = problem["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-    limits = _limits(keys)
-    return f"{name} = {_short(value)}: {message}" + (f" (allowed: {limits})" if limits else "")
+    return f"{name} = {_short(problem['input'])}: {message}"
 
 
-def _fields(keys: list[str]) -> dict[str, Any]:
-    """The fields of the group that holds the leaf at `keys`; empty inside a list."""
+def _known(groups: list[str]) -> list[str]:
+    """Return the keys of a group."""
     group: Any = Params
-    for key in keys[:-1]:
-        group = group.model_fields[key].annotation
-    return getattr(group, "model_fields", {})
-
-
-def _limits(keys: list[str]) -> str:
-    """The range of a leaf, such as `> 0 and <= 10`, read off its schema; empty where it has none."""
-    field = _fields(keys).get(keys[-1]) if keys else None
-    return " and ".join(
-        f"{symbol} {getattr(constraint, name):,}"
-        for constraint in (field.metadata if field else ())
-        for name, symbol in _COMPARISONS.items()
-        if hasattr(constraint, name)
-    )
+    for name in groups:
+        group = group.model_fields[name].annotation
+    return list(group.model_fields)
 
 
 def _short(value: Any) -> str:
     try:
-        text = _REPR.repr(value)
+        return reprlib.repr(value)[:60]  # aliases let a short YAML file hold a billion words
     except ValueError:  # an integer of thousands of digits
-        text = f"a {type(value).__name__} too long to be shown"
-    return text if len(text) <= 60 else text[:57] + "..."
+        return f"a {type(value).__name__} too long to be shown"

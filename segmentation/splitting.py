@@ -98,9 +98,9 @@ def split_dataset(
     val_fraction: float,
     limit: int | None,
     max_dropped: float,
-    checked: dict[str, Checked] | None = None,
+    checked: dict[str, Checked],
 ) -> Split:
-    """Split the dataset in folder `raw` by its lists; `checked` is the result of `check_dataset`, if known.
+    """Split the dataset in folder `raw` by its lists; `checked` is what `check_dataset` returned.
 
     The share `val_fraction` of trainval.txt validates, evenly spaced and counted before anything is
     dropped; the rest trains, of which `limit` evenly spaced images are kept. Raises `InputError`
@@ -109,7 +109,6 @@ def split_dataset(
     """
     trainval, test = read_list(raw / TRAINVAL), read_list(raw / TEST)
     listed = trainval + test
-    checked = checked or check_dataset(raw)
     dropped = [Dropped(id=name, reason=each.reason) for name, each in checked.items() if each.reason]
     if len(dropped) > max_dropped * len(listed):
         first = "; ".join(each["reason"] for each in dropped[:NAMED])

@@ -1,7 +1,7 @@
 """Compute the mean and standard deviation of the training images' pixels."""
 
-from segmentation.common.command_line import make_parser, run
 from segmentation.common.artifacts import RAW, SPLIT, STATS, Split
+from segmentation.common.command_line import make_parser, run
 from segmentation.common.dataset_layout import image_path
 from segmentation.common.files import read_json, write_json
 from segmentation.params import load_params

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from segmentation.common.command_line import make_parser, run
 from segmentation.common.artifacts import RAW
-from segmentation.common.files import rebuilt_folder
+from segmentation.common.command_line import make_parser, run
+from segmentation.common.files import replace_dir
 from segmentation.params import load_params
 from segmentation.sources.folder import write_folder
 from segmentation.sources.own_files import Rules
@@ -15,7 +15,7 @@ from segmentation.sources.sample.generator import write_sample
 def main() -> None:
     """Write data/raw/; what is there stays as it is until the new dataset is complete."""
     data = load_params().data
-    with rebuilt_folder(RAW) as folder:
+    with replace_dir(RAW) as folder:
         if data.source == "sample":
             write_sample(folder, data.seed)
         elif data.source == "oxford-iiit-pet":

@@ -2,9 +2,9 @@
 
 from tqdm import tqdm
 
-from segmentation.common.command_line import make_parser, run
 from segmentation.common.artifacts import OVERLAYS, RAW, SPLIT, TEST_METRICS, Split
-from segmentation.common.files import read_json, rebuilt_folder, write_bytes, write_json
+from segmentation.common.command_line import make_parser, run
+from segmentation.common.files import read_json, replace_dir, write_bytes, write_json
 from segmentation.evaluation.baselines import score_baselines
 from segmentation.evaluation.checkpoints import load_checkpoints
 from segmentation.evaluation.compare import compare
@@ -41,7 +41,7 @@ def main() -> None:
             for name, predictor in predictors.items()
         }
         metrics = compare(scored, score_baselines(test, train), params.evaluate.bootstrap)
-    with rebuilt_folder(OVERLAYS) as folder:
+    with replace_dir(OVERLAYS) as folder:
         for name, predictor in predictors.items():
             rows = examples(predictor, test, dice(scored[name].counts))
             title = f"{network_title(name)} on {len(test)} test images"

@@ -2,8 +2,8 @@
 
 import sys
 
-from segmentation.common.command_line import make_parser, run
 from segmentation.common.artifacts import RAW, SPLIT
+from segmentation.common.command_line import make_parser, run
 from segmentation.common.files import write_json
 from segmentation.params import load_params
 from segmentation.splitting import check_dataset, describe, split_dataset

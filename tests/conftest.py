@@ -16,8 +16,10 @@ import yaml
 from faults import Faults
 from filelock import FileLock
 
+from segmentation.common.artifacts import Split
 from segmentation.params import load_params
 from segmentation.sources.sample.generator import write_sample
+from segmentation.splitting import check_dataset, split_dataset
 
 ROOT = Path(__file__).parents[1]
 DEFAULTS = load_params(ROOT / "params.yaml")
@@ -33,6 +35,12 @@ TINY = {
     "train.epochs": 2,
     "evaluate.bootstrap": 100,
 }
+
+
+def checked_split(raw: Path, val_fraction: float, limit: int | None, max_dropped: float) -> Split:
+    """Check the dataset in folder `raw` and split it."""
+    return split_dataset(raw, val_fraction, limit, max_dropped, check_dataset(raw))
+
 
 IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ  # of pytest-xdist: one of several processes that run tests
 

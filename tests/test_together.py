@@ -103,11 +103,11 @@ def test_a_queued_task_is_resumed(queue: Path, states: Path) -> None:
     dvc(queue, *command)
     start_queue(queue)
     wait_for(lambda: list(states.glob("unet-*.state")) != [], lambda: status(queue))
-    holder = json.loads(next(states.glob("unet-*.lock")).read_text())
-    task = psutil.Process(holder["pid"])
+    holder = int(next(states.glob("unet-*.lock")).read_text())
+    task = psutil.Process(holder)
     for process in [task, *task.parents()[:1]]:  # the training and the DVC that runs it
         process.kill()
-    wait_for(lambda: not psutil.pid_exists(holder["pid"]), lambda: "the training is still running")
+    wait_for(lambda: not psutil.pid_exists(holder), lambda: "the training is still running")
     if "Running" in status(queue):
         dvc(queue, "queue", "kill", "--force", "long")
     dvc(queue, "queue", "remove", "long")

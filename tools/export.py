@@ -7,8 +7,8 @@ normalisation are inside. Before the file is written, it is compared with the ch
 import hashlib
 from pathlib import Path
 
-from segmentation.common.command_line import make_parser, run
 from segmentation.common.artifacts import RAW, SPLIT, Split, checkpoint_path
+from segmentation.common.command_line import make_parser, run
 from segmentation.common.files import read_json, write_bytes
 from segmentation.export.check import compare, read_samples, require, with_precision
 from segmentation.export.graph import ImagesToProbabilities, to_onnx

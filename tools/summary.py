@@ -1,7 +1,7 @@
 """Print the table of results and say where the overlays are."""
 
-from segmentation.common.command_line import make_parser, run
 from segmentation.common.artifacts import OVERLAYS, TEST_METRICS
+from segmentation.common.command_line import make_parser, run
 from segmentation.common.errors import InputError
 from segmentation.common.files import read_json
 from segmentation.evaluation.tables import EXPLANATION, results_table

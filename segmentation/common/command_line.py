@@ -14,9 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from segmentation.common.errors import Fault, InputError, reason
-from segmentation.common.signals import Interrupted, listen, main_module, quit_during_imports
-
-quit_during_imports()
+from segmentation.common.signals import Interrupted, listen
 
 
 class Parser(argparse.ArgumentParser):
@@ -29,8 +27,8 @@ class Parser(argparse.ArgumentParser):
 
 def make_parser(description: str | None) -> Parser:
     """Return a parser without arguments for the module that runs, with its docstring as `description`."""
-    module = main_module()
-    prog = f"python -m {module}" if module else Path(sys.argv[0]).name
+    spec = getattr(sys.modules["__main__"], "__spec__", None)  # None for a script
+    prog = f"python -m {spec.name}" if spec else Path(sys.argv[0]).name
     formatter = argparse.RawDescriptionHelpFormatter
     return Parser(prog=prog, description=description, formatter_class=formatter, allow_abbrev=False)
 
@@ -57,11 +55,11 @@ def run(main: Callable[..., None], parser: argparse.ArgumentParser) -> None:
         _discard_output()  # in case it is the one that cannot be written
         status, message = 1, f"error: {reason(error)}"
     except Interrupted as stop:
-        sys.exit(stop.say(name))
+        status, message = 128 + stop.signum, "" if os.environ.get("RANK", "0") != "0" else str(stop)
     else:
         return
     # One write, where print makes two: processes that fail together must not break each other's lines.
-    sys.stderr.write(f"{name}: {' '.join(message.split())}\n")
+    sys.stderr.write(f"{name}: {' '.join(message.split())}\n" if message else "")
     sys.exit(status)
 
 

@@ -30,12 +30,12 @@ _MARK = f".tmp-{socket.gethostname()}-"  # followed by the process that writes
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Replace the file at `path` by `data`, atomically; missing parent folders are made."""
-    with replaced(path) as file:
+    with atomic_write(path) as file:
         file.write(data)
 
 
 @contextmanager
-def replaced(path: Path) -> Iterator[IO[bytes]]:
+def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """Yield a file that replaces the one at `path` if the block ends without an error.
 
     On an error the previous file stays intact. Raises `Fault` if it cannot be written.
@@ -62,7 +62,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 @contextmanager
-def rebuilt_folder(path: Path) -> Iterator[Path]:
+def replace_dir(path: Path) -> Iterator[Path]:
     """Yield an empty folder that replaces the one at `path` if the block ends without an error.
 
     On an error the previous folder stays intact. Raises `Fault` if it cannot be written.

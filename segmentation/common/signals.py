@@ -7,10 +7,9 @@ next run. So a process sends itself SIGTERM as soon as its parent is gone.
 
 import os
 import signal
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
@@ -20,21 +19,13 @@ WATCH_S = 0.3  # how often the parent process is checked
 
 _PARENT = os.getppid()
 
-Handler = Callable[[int, FrameType | None], None]
 
-
-class Interrupted(BaseException):
+class Interrupted(KeyboardInterrupt):
     """A signal ended the run; exit status 128 + its number. No error, so no `except Exception` takes it."""
 
     def __init__(self, signum: int, where: str = "; run it again") -> None:
         super().__init__(f"stopped by {signal.Signals(signum).name}{where}")
         self.signum = signum
-
-    def say(self, name: str) -> int:
-        """Print one line, from rank 0 only, and return the exit status."""
-        if os.environ.get("RANK", "0") == "0":
-            os.write(2, f"{name}: {self}\n".encode())
-        return 128 + self.signum
 
 
 class StopRequest:
@@ -47,25 +38,21 @@ def listen() -> None:
     """Raise `Interrupted` on a signal from now on; stop with the parent if that is DVC or `torchrun`."""
     if threading.current_thread() is not threading.main_thread():
         return  # only the main thread may set handlers
-    _handle(_raise)
+    for each in SIGNALS:
+        signal.signal(each, _interrupt)
     if "DVC_STAGE" in os.environ or "TORCHELASTIC_RUN_ID" in os.environ:
         threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 @contextmanager
-def deferred(second_interrupts: bool) -> Iterator[StopRequest]:
-    """Only record a signal until the block ends, unless it is a second SIGINT and `second_interrupts`."""
+def deferred() -> Iterator[StopRequest]:
+    """Only record a signal until the block ends."""
     request = StopRequest()
 
-    def record(signum: int, frame: FrameType | None) -> None:
-        if request.signum and second_interrupts and signum == signal.SIGINT:
-            _raise(signum, frame)
+    def record(signum: int, _: FrameType | None) -> None:
         request.signum = request.signum or signum
 
-    if threading.current_thread() is not threading.main_thread():
-        yield request
-        return
-    before = _handle(record)
+    before = [signal.signal(each, record) for each in SIGNALS]
     try:
         yield request
     finally:
@@ -73,33 +60,8 @@ def deferred(second_interrupts: bool) -> Iterator[StopRequest]:
             signal.signal(each, handler)
 
 
-def ignore(*_: object) -> None:
-    """Ignore both signals: the parent process stops its loader workers itself."""
-    _handle(signal.SIG_IGN)
-
-
-def main_module() -> str | None:
-    """Return the name of the module that `python -m` runs; None for a script."""
-    spec = getattr(sys.modules["__main__"], "__spec__", None)
-    return spec.name if spec else None
-
-
-def quit_during_imports() -> None:
-    """Let a signal end a stage or tool in one line during its imports, where no exception can be caught."""
-    if (main_module() or "").startswith(("stages.", "tools.")):
-        _handle(_quit)
-
-
-def _handle(handler: Handler | signal.Handlers) -> list[Handler | signal.Handlers | int | None]:
-    return [signal.signal(each, handler) for each in SIGNALS]
-
-
-def _raise(signum: int, _: FrameType | None) -> NoReturn:
+def _interrupt(signum: int, _: FrameType | None) -> NoReturn:
     raise Interrupted(signum)
-
-
-def _quit(signum: int, _: FrameType | None) -> NoReturn:
-    os._exit(Interrupted(signum).say((main_module() or "").split(".")[-1]))
 
 
 def _end_with_parent() -> None:

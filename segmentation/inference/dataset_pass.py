@@ -1,18 +1,28 @@
 """One pass of a network over a dataset, for its scores."""
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from segmentation.inference.predictor import Predictor
-from segmentation.runtime.distributed import all_gather_interleaved
+from segmentation.loading.dataset import Item
+from segmentation.runtime.distributed import all_gather
 from segmentation.scoring.scores import Counts, Values, confusion_counts, soft_sums
 from segmentation.scoring.threshold import is_foreground
 
-ScoringLoss = Callable[[Tensor, Tensor], Tensor]  # logits, targets (N, 1, H, W) to their mean
+
+class ScoringLoss(Protocol):
+    """A loss as in `training/losses.py`: a formula over sums of pixels."""
+
+    @property
+    def sums(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """The sums, from logits and targets `(N, 1, H, W)`."""
+
+    @property
+    def value(self) -> Callable[[Tensor], Tensor]:
+        """The loss, from the sums."""
 
 
 class ImageScores(NamedTuple):
@@ -24,23 +34,22 @@ class ImageScores(NamedTuple):
 
 
 @torch.inference_mode()
-def score(
-    predictor: Predictor, batches: Iterable[tuple[Tensor, Tensor]], loss: ScoringLoss | None = None
-) -> ImageScores:
-    """Compare the predictions for images `(N, 3, size, size)` with their masks `(N, 1, size, size)`.
+def score(predictor: Predictor, batches: Iterable[Item], loss: ScoringLoss | None = None) -> ImageScores:
+    """Compare the predictions for images with their masks; the results are in the order of the dataset.
 
     If several processes train together, each scores its batches, and all get the results of all.
     """
     results = []
-    for images, masks in batches:
+    for images, masks, indices in batches:
         targets, logits = predictor.runner.targets(masks), predictor.logits(images)
         probabilities = torch.sigmoid(logits)
         counts = confusion_counts(is_foreground(probabilities, predictor.threshold), targets.bool())
-        value = loss(logits, targets) * len(images) if loss else logits.new_zeros(())
-        results.append((counts, soft_sums(probabilities, targets), value))
-    all_counts, all_sums, losses = zip(*all_gather_interleaved(results), strict=True)
+        losses = loss.value(loss.sums(logits, targets)) if loss else logits.new_zeros(())
+        results.append((indices, counts, soft_sums(probabilities, targets), losses.expand(len(images))))
+    mine = [torch.cat(each).cpu() for each in zip(*results, strict=True)] if results else []
+    everyone = [share for share in all_gather(mine) if share]  # a process may have had no batch
+    indices, counts, sums, losses = (torch.cat(each) for each in zip(*everyone, strict=True))
+    order = indices.argsort()
     return ImageScores(
-        torch.cat(all_counts).cpu().numpy(),
-        torch.cat(all_sums).cpu().numpy().astype(np.float64),
-        float(torch.stack(losses).sum() / sum(map(len, all_counts))),
+        counts[order].numpy(), sums[order].double().numpy(), float(losses[order].double().mean())
     )

@@ -16,10 +16,11 @@ from segmentation.loading.transforms import Image, Mask, resize_image, resize_ma
 
 Key = tuple[int, int]  # epoch and index in the list of ids
 AugmentFunction = Callable[[Image, Mask, int], tuple[Image, Mask]]  # the last argument is a seed
-Pair = tuple[Tensor, Tensor]  # image (3, H, W) and mask (1, H, W), both uint8; the mask is 0 or 1
+# Image (3, H, W), mask (1, H, W), both uint8, the mask 0 or 1; and the index (), int64. Or a batch of them.
+Item = tuple[Tensor, Tensor, Tensor]
 
 
-class SegmentationDataset(Dataset[Pair]):
+class SegmentationDataset(Dataset[Item]):
     """The images `ids` of the dataset folder `raw`, squashed to a square of `size` pixels.
 
     A `cache` saves decoding and resizing them again. With `augment`, each item is changed at random by a
@@ -47,13 +48,13 @@ class SegmentationDataset(Dataset[Pair]):
     def __len__(self) -> int:
         return len(self.ids)
 
-    def __getitem__(self, key: Key) -> Pair:
+    def __getitem__(self, key: Key) -> Item:
         epoch, index = key
         image, mask = self.read(index)
         if self.augment:
             stream = np.random.SeedSequence([self.seed, epoch, index])
             image, mask = self.augment(image, mask, int(stream.generate_state(1)[0]))
-        return to_tensor(image), torch.from_numpy(mask)[None]
+        return to_tensor(image), torch.from_numpy(mask)[None], torch.tensor(index)
 
     def read(self, index: int) -> tuple[Image, Mask]:
         """Return the image `(size, size, 3)` and mask `(size, size)` at `index`, not augmented."""

@@ -4,12 +4,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Sampler
 
 from segmentation.common.cores import usable_cores
-from segmentation.common.signals import ignore
-from segmentation.loading.dataset import Key, Pair, SegmentationDataset
+from segmentation.loading.dataset import Item, Key, SegmentationDataset
 from segmentation.runtime.distributed import local_world_size, rank, world_size
 
 
@@ -22,50 +20,60 @@ def loader_workers(device: torch.device) -> int:
     return min(4, cores // 4) if device.type == "cpu" else min(8, cores)
 
 
-class EpochSampler(Sampler[list[Key]]):
-    """Yields batches of (epoch, index), this process' share of them: every index once an epoch.
+class ShuffledBatches(Sampler[list[Key]]):
+    """For training: every index once an epoch, in an order drawn from seed and epoch.
 
-    In list order for scoring: whole batches are dealt out to the processes in turn. Shuffled by seed and
-    epoch for training: the images of each batch are, so that all processes take every step together.
+    The images of each batch are dealt out to the processes, so that all take every step together.
     """
 
-    def __init__(self, count: int, batch_size: int, shuffle_seed: int | None = None) -> None:
-        self.count, self.batch_size, self.shuffle_seed = count, batch_size, shuffle_seed
-        self.epoch, self.skipped = 0, 0
+    def __init__(self, count: int, batch_size: int, seed: int) -> None:
+        self.seed, self.epoch, self.skipped = seed, 0, 0
+        starts = list(range(0, count, batch_size))
+        if len(starts) > 1 and count - starts[-1] < world_size():
+            starts.pop()  # too few for one image a process: they join the batch before
+        self.count, self.splits = count, starts[1:]
 
     def __len__(self) -> int:
-        return len(self._shares(np.arange(self.count)))
+        return len(self.splits) + 1
 
     def __iter__(self) -> Iterator[list[Key]]:
-        order = np.arange(self.count)
-        if self.shuffle_seed is not None:
-            np.random.default_rng([self.shuffle_seed, self.epoch]).shuffle(order)
-        shares = self._shares(order)[self.skipped :]
-        return iter([[(self.epoch, int(index)) for index in share] for share in shares])
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.count)
+        for batch in np.split(order, self.splits)[self.skipped :]:
+            yield [(self.epoch, int(index)) for index in batch[rank() :: world_size()]]
 
-    def _shares(self, order: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-        starts = list(range(0, self.count, self.batch_size))
-        if self.shuffle_seed is None:
-            return np.split(order, starts[1:])[rank() :: world_size()]
-        if len(starts) > 1 and self.count - starts[-1] < world_size():
-            starts.pop()  # too few for one image a process: they join the batch before
-        return [batch[rank() :: world_size()] for batch in np.split(order, starts[1:])]
+
+class ListedBatches(Sampler[list[Key]]):
+    """For scoring: every index once, in list order; the processes take the batches in turn."""
+
+    def __init__(self, count: int, batch_size: int) -> None:
+        self.epoch = self.skipped = 0
+        starts = range(0, count, batch_size)[rank() :: world_size()]
+        self.batches = [range(start, min(start + batch_size, count)) for start in starts]
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        return iter([[(self.epoch, index) for index in batch] for batch in self.batches])
 
 
 class Batches:
-    """A dataset in batches: images `(N, 3, H, W)` and masks `(N, 1, H, W)`, uint8."""
+    """A dataset in batches, shuffled by `shuffle_seed` if there is one."""
 
     def __init__(
         self, dataset: SegmentationDataset, batch_size: int, shuffle_seed: int | None = None, workers: int = 0
     ) -> None:
-        self.dataset = dataset
-        self.sampler = EpochSampler(len(dataset), batch_size, shuffle_seed)
+        self.dataset, count = dataset, len(dataset)
+        self.sampler = (
+            ListedBatches(count, batch_size)
+            if shuffle_seed is None
+            else ShuffledBatches(count, batch_size, shuffle_seed)
+        )
         self.loader = DataLoader(
             dataset,
             batch_sampler=self.sampler,
             num_workers=workers,
             persistent_workers=workers > 0,
-            worker_init_fn=ignore,  # a signal to the whole group is handled by the process that trains
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator(),  # leaves the global stream to dropout alone
         )
@@ -73,7 +81,7 @@ class Batches:
     def __len__(self) -> int:
         return len(self.loader)
 
-    def epoch(self, epoch: int, skipped: int = 0) -> Iterator[Pair]:
+    def epoch(self, epoch: int = 0, skipped: int = 0) -> Iterator[Item]:
         """Yield the batches of one epoch after the first `skipped`; the same number gives the same again."""
         self.sampler.epoch, self.sampler.skipped = epoch, skipped
         return iter(self.loader)

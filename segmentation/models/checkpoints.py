@@ -8,7 +8,7 @@ import io
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import IO, Annotated, Any, NamedTuple
 
 import torch
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -72,7 +72,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises `InputError` if the file is missing, or is not a checkpoint that this program can read.
     """
     try:
-        content = _read(path)
+        content = read_archive(path)
         if isinstance(content["version"], int) and content["version"] > VERSION:
             raise InputError(
                 f"{path}: a checkpoint of a newer version of this program (format {content['version']}; this"
@@ -92,7 +92,12 @@ def load_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(model.eval(), meta)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_archive(path: Path) -> dict[str, Any]:
+    """Return the mapping of plain values and tensors, on the CPU, that `torch.save` wrote.
+
+    Nothing in it is run. Raises `FileNotFoundError`, and whatever zipfile and torch raise for a damaged or
+    foreign file.
+    """
     with zipfile.ZipFile(path) as parts:  # as torch.save writes: a compressed part could unpack to anything
         if any(part.compress_type != zipfile.ZIP_STORED for part in parts.infolist()):
             raise ValueError("it is compressed")
@@ -102,6 +107,14 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError("it contains no mapping")
     return content
+
+
+def save_archive(content: dict[str, Any], file: IO[bytes]) -> None:
+    """Write what `read_archive` reads; raises `OSError` if the file cannot be written."""
+    try:
+        torch.save(content, file)
+    except RuntimeError as error:  # torch's own, for a failed write
+        raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
 
 
 def _checked(weights: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from segmentation.common.cores import usable_cores
 from segmentation.common.errors import InputError
-from segmentation.common.files import replaced, write_bytes
+from segmentation.common.files import atomic_write, write_bytes
 from segmentation.common.image_io import image_size
 from segmentation.prediction.inputs import Source, place
 from segmentation.prediction.kinds import Photo, read_photo, write_kind
@@ -156,5 +156,5 @@ def _read(task: Task, white: int | None) -> Photo | InputError:
 def _write(task_and_photo: tuple[Task, Photo], probabilities: NDArray[np.float32], threshold: float) -> None:
     task, photo = task_and_photo
     for kind, path in task.outputs.items():
-        with replaced(path) as file:
+        with atomic_write(path) as file:
             write_kind(kind, photo, probabilities, threshold, file)

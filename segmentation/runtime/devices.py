@@ -4,7 +4,7 @@ import contextlib
 import os
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from segmentation.common.cores import usable_cores
 from segmentation.runtime.distributed import local_world_size, world_size
@@ -12,14 +12,17 @@ from segmentation.runtime.memory import keep_freed_memory
 
 
 def choose_device() -> torch.device:
-    """Return the best device here: CUDA, then Apple's MPS, then the CPU.
+    """Return the accelerator of this machine, such as `cuda` or `mps`, or else the CPU.
 
     Each process that `torchrun` starts on a machine gets its own GPU.
     """
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-        return torch.device("cuda", torch.cuda.current_device())
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    if not torch.accelerator.is_available():
+        return torch.device("cpu")
+    if torch.accelerator.device_count() > 1:
+        torch.accelerator.set_device_index(int(os.environ.get("LOCAL_RANK", "0")))
+    kind = torch.accelerator.current_accelerator()
+    assert kind is not None
+    return torch.device(kind.type, torch.accelerator.current_device_index())
 
 
 def prepare_cpu() -> None:
@@ -55,16 +58,3 @@ def autocast(device: torch.device, precision: str) -> contextlib.AbstractContext
     if precision == "float32":
         return contextlib.nullcontext()
     return torch.autocast(device.type, torch.bfloat16)
-
-
-def random_state(device: torch.device) -> Tensor:
-    """Return the state of the random stream that dropout draws from on this device."""
-    return torch.get_rng_state() if device.type == "cpu" else torch.get_device_module(device).get_rng_state()
-
-
-def set_random_state(device: torch.device, state: Tensor) -> None:
-    """Continue the random stream from where `random_state` was taken."""
-    if device.type == "cpu":
-        torch.set_rng_state(state)
-    else:
-        torch.get_device_module(device).set_rng_state(state)

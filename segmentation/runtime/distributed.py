@@ -81,13 +81,13 @@ def all_reduce_sum(values: Tensor) -> Tensor:
     return _AllReduceSum.apply(values) if world_size() > 1 else values
 
 
-def all_reduce_max(number: int) -> int:
-    """Return the largest `number` of all processes, without waiting for a GPU."""
+def all_reduce_max(*numbers: int) -> list[int]:
+    """Return the largest of all processes' `numbers`, place by place, without waiting for a GPU."""
     if world_size() == 1:
-        return number
-    largest = torch.tensor(number)
+        return list(numbers)
+    largest = torch.tensor(numbers)
     dist.all_reduce(largest, dist.ReduceOp.MAX)
-    return int(largest)
+    return largest.tolist()
 
 
 def broadcast(item: T | None) -> T:
@@ -100,30 +100,9 @@ def broadcast(item: T | None) -> T:
 
 
 def all_gather(item: T) -> list[T]:
-    """Return the items of all ranks, in order of rank. Tensors are moved to the CPU."""
+    """Return the items of all ranks, in order of rank; tensors must be on the CPU."""
     if world_size() == 1:
-        return [to_cpu(item)]
+        return [item]
     everyone: list[T] = [item for _ in range(world_size())]
-    dist.all_gather_object(everyone, to_cpu(item))
+    dist.all_gather_object(everyone, item)
     return everyone
-
-
-def all_gather_interleaved(items: list[T]) -> list[T]:
-    """Return the items of all ranks, one of each rank in turn, as batches are dealt out.
-
-    Tensors are moved to the CPU.
-    """
-    if world_size() == 1:
-        return items
-    everyone = all_gather(items)
-    longest = max(map(len, everyone))
-    return [each[turn] for turn in range(longest) for each in everyone if turn < len(each)]
-
-
-def to_cpu(item: Any) -> Any:
-    """Move the tensors in nested lists, tuples and dicts to the CPU."""
-    if isinstance(item, Tensor):
-        return item.detach().cpu()
-    if isinstance(item, dict):
-        return {key: to_cpu(value) for key, value in item.items()}
-    return type(item)(map(to_cpu, item)) if isinstance(item, (list, tuple)) else item

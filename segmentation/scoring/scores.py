@@ -33,6 +33,12 @@ def dice(counts: Counts) -> Values:
     return _ratio(2 * tp, 2 * tp + fp + fn)
 
 
+def tensor_dice(counts: Tensor) -> Tensor:
+    """`dice` of `(N, 4)` counts on their device, `(N,)`: for what is shown while a network trains."""
+    tp, fp, fn, _ = counts.unbind(1)
+    return (2 * tp / (2 * tp + fp + fn)).nan_to_num(nan=1.0)
+
+
 def iou(counts: Counts) -> Values:
     """Intersection over union of each row: TP / (TP + FP + FN). Jaccard 1912."""
     tp, fp, fn, _ = np.moveaxis(counts, -1, 0)

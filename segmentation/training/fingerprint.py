@@ -14,6 +14,7 @@ from segmentation.inference.runner import Runner
 from segmentation.params import Params
 from segmentation.runtime.distributed import world_size
 from segmentation.training.outputs import used_params
+from segmentation.training.start import Start
 
 PIPELINE = Path("dvc.yaml")
 CODE = "segmentation"
@@ -21,7 +22,7 @@ CODE = "segmentation"
 Fingerprint = Mapping[str, Any]  # by name: what JSON can hold
 
 
-def fingerprint(stage: str, params: Params, runner: Runner) -> Fingerprint:
+def fingerprint(stage: str, params: Params, runner: Runner, start: Start | None) -> Fingerprint:
     """Return the relevant params and properties of the machine, and the hashes of the relevant files.
 
     The files are those that `stage` declares in dvc.yaml, except for the images: the hash in
@@ -38,6 +39,7 @@ def fingerprint(stage: str, params: Params, runner: Runner) -> Fingerprint:
         "device": runner.device.type,
         "precision": runner.precision,
         "processes": world_size(),
+        "start": start.sha256 if start else None,
     }
     hashes = {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in declared_files(stage)}
     return values | machine | hashes

@@ -1,42 +1,30 @@
-"""The training loop: from batches to the metrics of each epoch."""
+"""The training loop: the steps of an epoch, then the scores on the validation images."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from math import isfinite
 from typing import Any, NamedTuple, TypedDict
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from segmentation.common.errors import Fault
+from segmentation.common.signals import Interrupted, StopRequest
 from segmentation.inference.dataset_pass import score
 from segmentation.inference.predictor import Predictor
 from segmentation.inference.runner import Runner
-from segmentation.loading.dataset import Pair
+from segmentation.loading.dataset import Item
 from segmentation.loading.loader import Batches
 from segmentation.loading.transforms import halve
 from segmentation.params import Train
-from segmentation.runtime.devices import random_state, set_random_state
-from segmentation.runtime.distributed import (
-    all_gather,
-    all_gather_interleaved,
-    all_reduce_max,
-    all_reduce_sum,
-    rank,
-    to_cpu,
-    world_size,
-)
-from segmentation.scoring.scores import confusion_counts, dice, mean_soft_dice
-from segmentation.scoring.threshold import is_foreground
+from segmentation.runtime.distributed import all_reduce_max, all_reduce_sum, rank, world_size
+from segmentation.scoring.scores import confusion_counts, dice, mean_soft_dice, tensor_dice
+from segmentation.scoring.threshold import DEFAULT_THRESHOLD, is_foreground
 from segmentation.training.losses import LOSSES
 from segmentation.training.optimizer import Optimization
-
-REFRESH_S = 1.0  # between two updates of the progress bar, each of which waits for the device
-
-StepResult = tuple[Tensor, Tensor]  # the loss of a batch and the counts of its images
+from segmentation.training.seeds import DROPOUT, derived_seed
 
 
 class EpochMetrics(TypedDict):
@@ -61,23 +49,12 @@ class Throughput(NamedTuple):
     waiting: float
 
 
-class FinishedEpoch(NamedTuple):
-    """The result of an epoch; `predictor` holds the network that was scored."""
-
-    metrics: EpochMetrics
-    throughput: Throughput
-    predictor: Predictor
-
-
-class Stopped(Exception):
-    """Training was asked to stop and did so between two steps; the argument is the signal."""
-
-
 class Training:
-    """The training of `model`, in place; `history` holds the finished epochs.
+    """The training of `model`, in place: for each epoch, `train_epoch` and then `validate`.
 
-    The network that is scored is the average of the weights, if there is one. If several processes train
-    together, each has the same network and the same history, and all must call each method together.
+    `epoch` and `step` say where it stands: in which epoch, from 1, and after how many of its steps. `history`
+    holds the finished epochs, `predictor` the network that is scored: the average of the weights, if there is
+    one. If several processes train together, all must call each method together.
     """
 
     def __init__(
@@ -87,156 +64,148 @@ class Training:
         val: Batches,
         settings: Train,
         runner: Runner,
-        threshold: float,
+        stop: StopRequest,
     ) -> None:
         self.model, self.train, self.val = model, train, val
-        self.settings, self.runner = settings, runner
+        self.settings, self.runner, self.stop = settings, runner, stop
         self.loss = LOSSES[settings.loss]
         self.optimization = Optimization(model, settings, len(train) * settings.epochs)
-        self.predictor = Predictor(self.optimization.scored, runner, train.dataset.size, threshold)
+        self.predictor = Predictor(self.optimization.scored, runner, train.dataset.size, DEFAULT_THRESHOLD)
         self.distributed = DistributedDataParallel(model) if world_size() > 1 else model
         self.history: list[EpochMetrics] = []
-        self.steps: list[StepResult] = []  # of the unfinished epoch, of this process
-        self.lr = self.optimization.lr  # at the start of that epoch
+        self.epoch, self.step, self.lr = 1, 0, self.optimization.lr  # lr: at the start of the epoch
+        # Loss and Dice of this epoch's images so far, and their number; float32, for MPS has no float64.
+        self.sums = torch.zeros(3, device=runner.device)
+        self.throughput = Throughput(0.0, 0.0)  # of the latest epoch
 
     @property
     def progress(self) -> str:
         """The progress so far, as text."""
-        epochs = f"{len(self.history)} of {self.settings.epochs}"
-        return f"after epoch {epochs} and {len(self.steps)} of {len(self.train)} steps"
+        epochs = f"{self.epoch - 1} of {self.settings.epochs}"
+        return f"after epoch {epochs} and {self.step} of {len(self.train)} steps"
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that the rest of the training depends on, on the CPU."""
-        own = {"steps": self.steps, "random": random_state(self.runner.device)}
-        state = {
+        """Return all that the rest of the training depends on."""
+        return {
             "model": self.model.state_dict(),
             "optimization": self.optimization.state_dict(),
             "history": self.history,
+            "position": [self.epoch, self.step],
             "lr": self.lr,
-            "ranks": all_gather(own),
+            "sums": all_reduce_sum(self.sums),
         }
-        return to_cpu(state)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Resume from `state_dict()`: to the same bytes as without a stop, on the same machine."""
         self.model.load_state_dict(state["model"])
         self.optimization.load_state_dict(state["optimization"])
         self.history, self.lr = state["history"], state["lr"]
-        own, device = state["ranks"][rank()], self.runner.device
-        self.steps = [(loss.to(device), counts.to(device)) for loss, counts in own["steps"]]
-        set_random_state(device, own["random"])
+        self.epoch, self.step = state["position"]
+        self.sums = state["sums"].to(self.runner.device) * (rank() == 0)
 
-    def epochs(self, stop_signal: Callable[[], int] = lambda: 0) -> Iterator[FinishedEpoch]:
-        """Train to the end and yield each epoch.
+    def train_epoch(self) -> None:
+        """Take the remaining steps of this epoch.
 
-        Raises `Stopped` after the first step at whose end `stop_signal` returns a signal instead of 0, and
-        `Fault` that names the epoch and the step if the loss is not finite.
+        Raises `Interrupted` after a step if a signal has asked to stop, `Fault` if the loss is not finite.
         """
-        while len(self.history) < self.settings.epochs:
-            epoch = len(self.history) + 1
-            self.model.train()
-            if not self.steps:
-                self.lr = self.optimization.lr
-                torch.manual_seed(_dropout_seed(self.settings.seed, epoch))
-            throughput = self._train_epoch(epoch, stop_signal)
-            train_loss, train_dice = _means(all_gather_interleaved(self.steps))
-            # Processes score different numbers of batches: they cannot agree to stop between two of them.
-            bar = tqdm(self.val.epoch(0), "validation", len(self.val), leave=False, disable=_quiet())
-            batches = bar if world_size() > 1 else _until(bar, stop_signal)
-            scored = score(self.predictor, batches, self.loss)
-            if not isfinite(scored.loss):
-                advice = _advice(self.settings.lr)
-                raise Fault(f"the validation loss is {scored.loss} after epoch {epoch}; {advice}")
-            metrics = EpochMetrics(
-                epoch=epoch,
-                lr=self.lr,
-                train_loss=train_loss,
-                train_dice=train_dice,
-                val_loss=scored.loss,
-                val_dice=float(dice(scored.counts).mean()),
-                val_dice_soft=mean_soft_dice(scored.soft),
-            )
-            self.history, self.steps = [*self.history, metrics], []
-            yield FinishedEpoch(metrics, throughput, self.predictor)
-
-    def _train_epoch(self, epoch: int, stop_signal: Callable[[], int]) -> Throughput:
-        """Take the remaining steps of an epoch."""
-        small = epoch <= self.settings.small_first * self.settings.epochs
-        total, before = len(self.train.dataset), sum(len(counts) for _, counts in self.steps) * world_size()
-        started = refreshed = time.perf_counter()
-        waited = 0.0
-        with tqdm(
-            total=total, initial=before, desc=f"epoch {epoch}", unit="img", leave=False, disable=_quiet()
-        ) as bar:
-            for (images, masks), seconds in _timed(self.train.epoch(epoch, len(self.steps))):
+        self.model.train()
+        before, started, waited = self.step, time.perf_counter(), 0.0
+        looked, next_look = before, before + 1
+        looked_at = started
+        with _bar(f"epoch {self.epoch}", len(self.train), before) as bar:
+            for batch, seconds in _timed(self.train.epoch(self.epoch, skipped=before)):
                 waited += seconds
-                self.steps.append(self._step(images, masks, small))
-                if time.perf_counter() - refreshed > REFRESH_S:
-                    if world_size() == 1:  # several processes have to fail at the same step
-                        self._check_finite(epoch)
-                    mean_loss, mean_dice = _means(self.steps)
-                    bar.set_postfix(loss=f"{mean_loss:.4f}", dice=f"{mean_dice:.4f}", refresh=False)
-                    refreshed = time.perf_counter()
-                bar.update(len(images) * world_size())
-                if signum := all_reduce_max(stop_signal()):
-                    raise Stopped(signum)
-        self._check_finite(epoch)
-        taken = time.perf_counter() - started
-        return Throughput((total - before) / taken, waited / taken)
+                self._train_step(batch)
+                bar.update()
+                asked = self.stop.signum if world_size() == 1 else 0
+                if self.step < next_look and self.step < len(self.train) and not asked:
+                    continue
+                # About once a second: looking waits for the device, and for the other processes. When to look
+                # next is said by the first process, for clocks differ.
+                rate = (self.step - looked) / (time.perf_counter() - looked_at)
+                signum, ahead = all_reduce_max(self.stop.signum, max(1, round(rate)) if rank() == 0 else 0)
+                looked, next_look, looked_at = self.step, self.step + ahead, time.perf_counter()
+                self._look(bar)
+                if signum:
+                    raise Interrupted(signum)
+        taken = max(1e-9, time.perf_counter() - started)
+        size = self.settings.batch_size
+        images = min(self.step * size, len(self.train.dataset)) - before * size
+        self.throughput = Throughput(images / taken, waited / taken)
 
-    def _step(self, images: Tensor, masks: Tensor, small: bool) -> StepResult:
-        if small:  # Howard 2018, "Now anyone can train Imagenet in 18 minutes" (fast.ai)
+    def validate(self) -> EpochMetrics:
+        """Score this epoch, add it to the `history` and go to the next one.
+
+        Raises `Interrupted` between two batches if a signal has asked to stop (several processes score
+        different numbers of batches, and go on to the end), and `Fault` if the loss is not finite.
+        """
+        scored = score(self.predictor, self._until_stopped(self.val.epoch()), self.loss)
+        if not isfinite(scored.loss):
+            raise self._not_finite("validation", scored.loss)
+        loss_sum, dice_sum, count = all_reduce_sum(self.sums).tolist()
+        metrics = EpochMetrics(
+            epoch=self.epoch,
+            lr=self.lr,
+            train_loss=loss_sum / count,
+            train_dice=dice_sum / count,
+            val_loss=scored.loss,
+            val_dice=float(dice(scored.counts).mean()),
+            val_dice_soft=mean_soft_dice(scored.soft),
+        )
+        self.history.append(metrics)
+        self.epoch, self.step, self.lr = self.epoch + 1, 0, self.optimization.lr
+        self.sums = torch.zeros_like(self.sums)
+        return metrics
+
+    def _train_step(self, batch: Item) -> None:
+        # A stream for each step: nothing random has to be saved. Each process drops channels of its own,
+        # because it sees other images.
+        torch.manual_seed(derived_seed(DROPOUT, self.settings.seed, self.epoch, self.step, rank()))
+        images, masks, _ = batch
+        if self.epoch <= self.settings.small_first * self.settings.epochs:
+            # Howard 2018, "Now anyone can train Imagenet in 18 minutes" (fast.ai)
             images, masks = (
                 halve(each.to(self.runner.device, non_blocking=True)) for each in (images, masks)
             )
         targets, logits = self.runner.targets(masks), self.runner.logits(self.distributed, images)
-        loss = self.loss(logits, targets, all_reduce_sum)
+        loss = self.loss.value(all_reduce_sum(self.loss.sums(logits, targets)))
         loss.backward()
         self.optimization.step()
         predicted = is_foreground(torch.sigmoid(logits.detach()), self.predictor.threshold)
-        return loss.detach(), confusion_counts(predicted, targets.bool())
+        scores = tensor_dice(confusion_counts(predicted, targets.bool()))
+        count = torch.full_like(loss, len(images))
+        self.sums += torch.stack([loss.detach() * count, scores.sum(), count])
+        self.step += 1
 
-    def _check_finite(self, epoch: int) -> None:
-        finite = torch.stack([loss for loss, _ in self.steps]).isfinite().int()
-        if not finite.all():
-            where = f"epoch {epoch}, step {int(finite.argmin()) + 1} of {len(self.train)}"
-            raise Fault(f"the training loss is not finite at {where}; {_advice(self.settings.lr)}")
+    def _look(self, bar: "tqdm[Any]") -> None:
+        loss_sum, dice_sum, count = self.sums.tolist()
+        if not isfinite(loss_sum):
+            raise self._not_finite("training", loss_sum)
+        bar.set_postfix(loss=f"{loss_sum / count:.4f}", dice=f"{dice_sum / count:.4f}", refresh=False)
+
+    def _until_stopped(self, batches: Iterator[Item]) -> Iterator[Item]:
+        with _bar("validation", len(self.val)) as bar:
+            for batch in batches:
+                if self.stop.signum and world_size() == 1:
+                    raise Interrupted(self.stop.signum)
+                yield batch
+                bar.update()
+
+    def _not_finite(self, part: str, loss: float) -> Fault:
+        return Fault(
+            f"the {part} loss is {loss} in epoch {self.epoch}; lower train.lr (now {self.settings.lr:g}), or"
+            " set train.precision to float32"
+        )
 
 
-def _timed(batches: Iterator[Pair]) -> Iterator[tuple[Pair, float]]:
+def _bar(title: str, total: int, initial: int = 0) -> "tqdm[Any]":
+    """Return a progress bar of batches: of the first process, and if there is a terminal."""
+    return tqdm(total=total, initial=initial, desc=title, leave=False, disable=True if rank() else None)
+
+
+def _timed(batches: Iterator[Item]) -> Iterator[tuple[Item, float]]:
     """Yield each batch with the seconds spent waiting for it."""
     requested = time.perf_counter()
     for batch in batches:
         yield batch, time.perf_counter() - requested
         requested = time.perf_counter()
-
-
-def _quiet() -> bool | None:
-    """Return what tqdm's `disable` should be: the first process shows a bar if there is a terminal."""
-    return True if rank() else None
-
-
-def _until(batches: Iterable[Pair], stop_signal: Callable[[], int]) -> Iterator[Pair]:
-    """Yield batches; raise `Stopped` once this process is asked to stop."""
-    for batch in batches:
-        if signum := stop_signal():
-            raise Stopped(signum)
-        yield batch
-
-
-def _means(steps: list[StepResult]) -> tuple[float, float]:
-    """Return the mean loss and mean Dice over the images of some steps; waits for the device."""
-    losses, counts = zip(*steps, strict=True)
-    sizes = torch.tensor([len(each) for each in counts])
-    mean_loss = (torch.stack(losses).cpu().double() * sizes).sum() / sizes.sum()
-    return float(mean_loss), float(dice(torch.cat(counts).cpu().numpy()).mean())
-
-
-def _advice(lr: float) -> str:
-    return f"lower train.lr (now {lr:g}), or set train.precision to float32"
-
-
-def _dropout_seed(seed: int, epoch: int) -> int:
-    # Derived per epoch, so that an epoch does not depend on earlier draws. Each process drops other
-    # channels, because it sees other images.
-    return int(np.random.SeedSequence([seed, epoch, rank()]).generate_state(1, np.uint64)[0] >> np.uint64(1))

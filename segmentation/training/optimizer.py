@@ -1,14 +1,12 @@
-"""From gradients to weights: optimizer, learning rate, clipping, averaging."""
+"""From gradients to weights: optimizer, learning rate, averaging."""
 
 from copy import deepcopy
-from math import cos, pi
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.utils import clip_grad_norm_
 from torch.optim import Adam, AdamW, Optimizer
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LinearLR, LRScheduler, SequentialLR
 
 from segmentation.params import Train
 
@@ -19,18 +17,20 @@ def make_optimizer(model: nn.Module, settings: Train) -> Optimizer:
     return kind(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
 
 
-def lr_factor(step: int, steps: int, schedule: str, warmup: float) -> float:
-    """Return the learning rate at `step` (from 0) of `steps`, as a factor of its peak.
+def make_schedule(optimizer: Optimizer, settings: Train, steps: int) -> LRScheduler:
+    """Return the learning rate of each of `steps`.
 
-    It rises linearly over the share `warmup` of the steps, then stays, or falls to 0 along half a
-    cosine (Loshchilov and Hutter 2016, arXiv:1608.03983).
+    It rises linearly over the share `warmup` of the steps, then stays, or falls to 0 along half a cosine
+    (Loshchilov and Hutter 2016, arXiv:1608.03983).
     """
-    rising = round(warmup * steps)
-    if step < rising:
-        return (step + 1) / (rising + 1)
-    if schedule == "constant":
-        return 1.0
-    return (1 + cos(pi * (step - rising) / max(1, steps - rising))) / 2
+    rising = round(settings.warmup * steps)
+    rest: LRScheduler = ConstantLR(optimizer, factor=1.0)
+    if settings.schedule == "cosine":
+        rest = CosineAnnealingLR(optimizer, T_max=max(1, steps - rising))
+    if not rising:
+        return rest
+    rise = LinearLR(optimizer, start_factor=1 / (rising + 1), total_iters=rising)
+    return SequentialLR(optimizer, [rise, rest], milestones=[rising])
 
 
 class WeightAverage:
@@ -59,12 +59,9 @@ class Optimization:
     """The updates of a network's weights, `steps` in all; `scored` is the network to score and to keep."""
 
     def __init__(self, model: nn.Module, settings: Train, steps: int) -> None:
-        self.optimizer, self.clip = make_optimizer(model, settings), settings.clip
-        self.schedule = LambdaLR(
-            self.optimizer, lambda step: lr_factor(step, steps, settings.schedule, settings.warmup)
-        )
+        self.optimizer = make_optimizer(model, settings)
+        self.schedule = make_schedule(self.optimizer, settings, steps)
         self.average = WeightAverage(model, settings.ema) if settings.ema else None
-        self.parameters = list(model.parameters())
         self.scored = self.average.model if self.average else model
 
     @property
@@ -74,8 +71,6 @@ class Optimization:
 
     def step(self) -> None:
         """Update the weights by their gradients, then clear the gradients."""
-        if self.clip:
-            clip_grad_norm_(self.parameters, self.clip)
         self.optimizer.step()
         self.schedule.step()
         if self.average:

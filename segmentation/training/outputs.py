@@ -9,7 +9,8 @@ from segmentation.loading.dataset import SegmentationDataset
 from segmentation.models.checkpoints import Metadata, checkpoint_bytes
 from segmentation.params import Params
 from segmentation.runtime.distributed import world_size
-from segmentation.training.loop import EpochMetrics, FinishedEpoch
+from segmentation.training.loop import EpochMetrics, Training
+from segmentation.training.start import Start
 from segmentation.training.tracking import epoch_line, log_epoch, log_images, open_board, write_csv
 
 SHOWN = 8  # validation images on TensorBoard
@@ -18,10 +19,8 @@ SHOWN = 8  # validation images on TensorBoard
 class Outputs:
     """The outputs of the training of `name`; `checkpoint` holds the file of the best epoch so far."""
 
-    def __init__(
-        self, name: str, params: Params, val: SegmentationDataset, started_from: str | None = None
-    ) -> None:
-        self.name, self.params, self.started_from = name, params, started_from
+    def __init__(self, name: str, params: Params, val: SegmentationDataset, start: Start | None) -> None:
+        self.name, self.params, self.start = name, params, start
         self.checkpoint = b""
         self._runs = RUNS / name
         with fault(self._runs):
@@ -40,17 +39,17 @@ class Outputs:
             for metrics in history:
                 log_epoch(self._board, metrics)
 
-    def add(self, history: Sequence[EpochMetrics], epoch: FinishedEpoch) -> None:
-        """Write the outputs of an epoch, the last one of `history`."""
-        write_csv(curve_path(self.name), history)
-        if self._best(history) is epoch.metrics:
-            self.checkpoint = checkpoint_bytes(epoch.predictor.model, self._metadata(epoch))
+    def add(self, metrics: EpochMetrics, training: Training) -> None:
+        """Write the outputs of the latest epoch."""
+        write_csv(curve_path(self.name), training.history)
+        if self._best(training.history) is metrics:
+            self.checkpoint = checkpoint_bytes(training.predictor.model, self._metadata(metrics, training))
             write_bytes(checkpoint_path(self.name), self.checkpoint)
-        predictions = epoch.predictor.masks(self._images, own_size=False)
+        predictions = training.predictor.masks(self._images, own_size=False)
         with fault(self._runs):
-            log_epoch(self._board, epoch.metrics, epoch.throughput)
-            log_images(self._board, epoch.metrics["epoch"], self._images, self._targets, predictions)
-        line = epoch_line(epoch.metrics, self.params.train.epochs, epoch.throughput)
+            log_epoch(self._board, metrics, training.throughput)
+            log_images(self._board, metrics["epoch"], self._images, self._targets, predictions)
+        line = epoch_line(metrics, self.params.train.epochs, training.throughput)
         print(f"{self.name}: {line}", flush=True)
 
     def finish(self, history: Sequence[EpochMetrics]) -> None:
@@ -67,12 +66,11 @@ class Outputs:
 
     def _best(self, history: Sequence[EpochMetrics]) -> EpochMetrics:
         """Return the first epoch with the best validation score, by `train.monitor`."""
-        if self.params.train.monitor == "dice":
-            return max(history, key=lambda metrics: metrics["val_dice"])
-        return max(history, key=lambda metrics: metrics["val_dice_soft"])
+        score = f"val_{self.params.train.monitor}"
+        return max(history, key=lambda metrics: metrics[score])  # type: ignore[literal-required]
 
-    def _metadata(self, epoch: FinishedEpoch) -> Metadata:
-        params, predictor, runner = self.params, epoch.predictor, epoch.predictor.runner
+    def _metadata(self, metrics: EpochMetrics, training: Training) -> Metadata:
+        params, predictor, runner = self.params, training.predictor, training.runner
         return Metadata(
             model=self.name,
             width=params.model.width,
@@ -81,12 +79,12 @@ class Outputs:
             std=runner.normalization.std,
             threshold=predictor.threshold,
             foreground=params.data.foreground,
-            epoch=epoch.metrics["epoch"],
-            val_dice=epoch.metrics["val_dice"],
+            epoch=metrics["epoch"],
+            val_dice=metrics["val_dice"],
             device=runner.device.type,
             processes=world_size(),
             precision=runner.precision,
-            started_from=self.started_from,
+            started_from=self.start.sha256 if self.start else None,
             params=used_params(params),
         )
 

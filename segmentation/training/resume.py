@@ -3,36 +3,30 @@
 DVC deletes the outputs of a stage before it runs it again, and queued experiments run in folders of their
 own, so a state lies in a folder of the user. Its name is the hash of the training's fingerprint, all that
 decides the result: a training finds its own state, or none. While it runs, it holds the lock of that name.
-
-A state file is one line of JSON, then what `torch.save` writes, then the SHA-256 of both.
 """
 
 import hashlib
-import io
 import json
 import os
-import socket
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
 from platformdirs import user_state_path
 
 from segmentation.common.errors import Fault, reason
-from segmentation.common.files import replaced
+from segmentation.common.files import atomic_write
+from segmentation.models.checkpoints import read_archive, save_archive
 from segmentation.training.fingerprint import Fingerprint
 
-GRACE_S = 15.0  # to wait for the lock: a process that was told to stop finishes its step first
-ABANDONED_S = 30 * 24 * 3600.0  # after which an abandoned state is deleted
+ABANDONED_S = 30 * 24 * 3600.0  # after which a state that nobody resumed is deleted
 NAMED = 4  # differences that a message names
-DIGEST = 64  # bytes of the checksum
-VERSION = 2  # of the state file and of what it holds
+VERSION = 3  # of the state file and of what it holds
 
 
 class ResumeState:
@@ -40,33 +34,37 @@ class ResumeState:
 
     def __init__(self, name: str, fingerprint: Fingerprint, folder: Path | None = None) -> None:
         self.name = name
-        self.fingerprint = json.loads(json.dumps(fingerprint, sort_keys=True))
+        self.fingerprint = json.dumps([VERSION, fingerprint], sort_keys=True)
         self.folder = folder or user_state_path("binary-segmentation-pipeline", appauthor=False)
-        digest = hashlib.sha256(json.dumps([VERSION, self.fingerprint]).encode()).hexdigest()
+        digest = hashlib.sha256(self.fingerprint.encode()).hexdigest()
         self.path = self.folder / f"{name}-{digest[:32]}.state"
-        self.lock = self.path.with_suffix(".lock")
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Hold this training's lock; delete abandoned states.
+    def locked(self) -> Iterator[None]:
+        """Hold this training's lock; delete abandoned files.
 
-        Raises `Fault` that names the process that holds the lock, or if the folder cannot be written.
+        Raises `Fault` if another process holds it, or if the folder cannot be written.
         """
-        lock = FileLock(self.lock)
+        path = self.path.with_suffix(".lock")
+        lock = FileLock(path)
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._delete_abandoned()
-            lock.acquire(timeout=GRACE_S, poll_interval=0.1)
-            holder = {"pid": os.getpid(), "host": socket.gethostname(), "folder": str(Path.cwd())}
-            self.lock.write_text(json.dumps(holder))
+            for each in self.folder.iterdir():
+                with suppress(FileNotFoundError):
+                    if time.time() - each.stat().st_mtime > ABANDONED_S and each.suffix != ".lock":
+                        each.unlink()
+            lock.acquire(blocking=False)
+            path.write_text(str(os.getpid()))
         except Timeout:
-            raise Fault(f"{self._holder()} runs this training; wait for its end, or stop it") from None
+            raise Fault(
+                f"process {path.read_text() or '?'} runs this training; wait for its end, or stop it"
+            ) from None
         except OSError as error:
             raise Fault(f"{reason(error)}; set XDG_STATE_HOME to a writable folder") from error
         try:
             yield
         finally:
-            self.lock.unlink(missing_ok=True)  # before its release: filelock knows a lock whose file is gone
+            path.unlink(missing_ok=True)  # before its release: filelock knows a lock whose file is gone
             lock.release()
 
     def load(self) -> dict[str, Any] | None:
@@ -75,106 +73,65 @@ class ResumeState:
         Says on standard error why there is none, if one could be expected.
         """
         try:
-            with self.path.open("rb") as file:
-                header, content = file.readline(), memoryview(file.read())
+            return read_archive(self.path)
         except FileNotFoundError:
-            self._say_why_from_the_start()
+            self._say_what_differs()
             return None
-        state, digest = content[:-DIGEST], content[-DIGEST:]
-        if hashlib.sha256(header + state).hexdigest().encode() == digest:
-            with suppress(Exception):  # an intact file that torch refuses was not written here
-                loaded = torch.load(io.BytesIO(state), weights_only=True, map_location="cpu")
-                return cast(dict[str, Any], loaded)
-        aside = self.path.with_suffix(".damaged")
-        self.path.replace(aside)
-        self._say(f"{self.path} is damaged: moved to {aside.name}; training starts from the beginning")
-        return None
+        except Exception:  # a damaged file can fail in any of torch's readers
+            aside = self.path.with_suffix(".damaged")
+            self.path.replace(aside)
+            self._say(f"{self.path} is damaged: moved to {aside.name}; training starts from the beginning")
+            return None
 
-    def save(self, state: dict[str, Any], epochs: int) -> None:
-        """Replace the state on disk, atomically, after `epochs` finished ones."""
-        header = {"version": VERSION, "epochs": epochs, "fingerprint": self.fingerprint}
-        with replaced(self.path) as file:
-            hashed = _Hashed(file)
-            hashed.write(json.dumps(header).encode() + b"\n")
-            try:
-                torch.save(state, cast(IO[bytes], hashed))
-            except RuntimeError as error:  # torch's own, for a failed write
-                raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
-            file.write(hashed.sha256.hexdigest().encode())
-        with suppress(OSError):
-            os.utime(self.lock)  # so that a long training's lock does not count as abandoned
+    def save(self, state: dict[str, Any]) -> None:
+        """Replace the state on disk, atomically."""
+        with atomic_write(self.path) as file:
+            save_archive({"fingerprint": self.fingerprint, **state}, file)
+        self._said_of(self.path).unlink(missing_ok=True)
 
     def discard(self) -> None:
         """Delete the state: the training is finished."""
         self.path.unlink(missing_ok=True)
 
-    def _holder(self) -> str:
-        try:
-            holder = json.loads(self.lock.read_text())
-            since = _when(self.lock)
-            return f"process {holder['pid']} on {holder['host']}, in {holder['folder']} ({since}),"
-        except (OSError, ValueError, KeyError, TypeError):
-            return f"another process, holding {self.lock},"
-
-    def _delete_abandoned(self) -> None:
-        for path in self.folder.iterdir():
-            with suppress(FileNotFoundError):
-                if time.time() - path.stat().st_mtime > ABANDONED_S:
-                    path.unlink()
-
-    def _say_why_from_the_start(self) -> None:
-        """Name what differs from the latest stopped training of this network, if there is one."""
-        states = self.folder.glob(f"{self.name}-*.state")
-        stopped = [path for path in states if not _locked(path.with_suffix(".lock"))]
-        if not stopped:
-            return
-        latest = max(stopped, key=lambda path: path.stat().st_mtime)
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            with latest.open("rb") as file:
-                header = json.loads(file.readline())
-            stopped_at = f"the training that stopped after epoch {header['epochs']} ({_when(latest)})"
-            if header.get("version") != VERSION:
-                self._say(f"starts from the beginning; {stopped_at} is of another version of this program")
-                return
-            found = differences(header["fingerprint"], self.fingerprint)
+    def _say_what_differs(self) -> None:
+        """Name what differs from the latest stopped training of this network; once for each of them."""
+        others = [
+            each for each in self.folder.glob(f"{self.name}-*.state") if not self._said_of(each).exists()
+        ]
+        for other in sorted(others, key=lambda path: path.stat().st_mtime)[-1:]:
+            if _locked(other.with_suffix(".lock")):
+                continue
+            try:
+                theirs = torch.load(other, weights_only=True, mmap=True)["fingerprint"]
+                found = differences(json.loads(theirs)[1], json.loads(self.fingerprint)[1])
+            except Exception:  # a foreign file can fail in any of torch's readers
+                found = ["another version of this program"]
             more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
-            self._say(f"starts from the beginning; {stopped_at} differs: {', '.join(found[:NAMED])}{more}")
+            self._said_of(other).touch()
+            self._say(
+                f"starts from the beginning; the stopped training differs: {', '.join(found[:NAMED])}{more}"
+            )
+
+    @staticmethod
+    def _said_of(state: Path) -> Path:
+        return state.with_suffix(".said")
 
     def _say(self, text: str) -> None:
         sys.stderr.write(f"{self.name}: {text}\n")
-
-
-class _Hashed:
-    """A file that hashes what is written to it."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self.file, self.sha256 = file, hashlib.sha256()
-
-    def write(self, data: bytes) -> int:
-        self.sha256.update(data)
-        return self.file.write(data)
-
-    def flush(self) -> None:
-        self.file.flush()
 
 
 def differences(theirs: Fingerprint, mine: Fingerprint) -> list[str]:
     """Name the differences of two trainings: `train.lr 0.1 -> 0.2`, or only the name of a long value."""
     changed = {name: (theirs.get(name), mine.get(name)) for name in {**mine, **theirs}}
     pairs = {name: f"{old} -> {new}" for name, (old, new) in changed.items() if old != new}
-    return [f"{name} {pair}" if len(pair) < DIGEST else f"another {name}" for name, pair in pairs.items()]
+    return [f"{name} {pair}" if len(pair) < 64 else f"another {name}" for name, pair in pairs.items()]
 
 
 def _locked(path: Path) -> bool:
-    lock = FileLock(path)
+    if not path.exists():  # the lock would create it
+        return False
     try:
-        if path.exists():  # otherwise the lock would create it
-            lock.acquire(blocking=False)
+        with FileLock(path, blocking=False):
+            return False
     except Timeout:
         return True
-    lock.release()
-    return False
-
-
-def _when(path: Path) -> str:
-    return datetime.fromtimestamp(path.stat().st_mtime).strftime("%Y-%m-%d %H:%M")

@@ -26,23 +26,21 @@ from segmentation.runtime.distributed import (
 )
 from segmentation.runtime.memory import enough_memory
 from segmentation.scoring.scores import SOFT_DICE_BATCH
-from segmentation.scoring.threshold import DEFAULT_THRESHOLD
 from segmentation.training.augmentation import Augmentation
 from segmentation.training.fingerprint import fingerprint
 from segmentation.training.launch import launch
-from segmentation.training.loop import Stopped, Training
+from segmentation.training.loop import Training
 from segmentation.training.outputs import Outputs
 from segmentation.training.resume import ResumeState
 from segmentation.training.start import load_start
 from segmentation.training.tracking import start_line
 
 
-def train_network(name: str, params: Params, workers: int | None = None) -> None:
+def train_network(name: str, params: Params) -> None:
     """Train the network `name` and write its checkpoint, curves and metrics.
 
-    The weights of the first epoch with the best validation score, by `train.monitor`, are kept. `workers`
-    processes prepare the images; the result does not depend on their number. Under `torchrun` several
-    processes train together, and rank 0 writes.
+    The weights of the first epoch with the best validation score, by `train.monitor`, are kept. Under
+    `torchrun` several processes train together, and rank 0 writes.
     """
     if params.train.processes > 1 and not launched_by_torchrun():
         launch(f"stages.train_{name}", params.train.processes)
@@ -50,65 +48,60 @@ def train_network(name: str, params: Params, workers: int | None = None) -> None
     prepare_cpu()
     device = choose_device()
     remedy = "lower train.batch_size, image.size or model.width"
-    with process_group(device), enough_memory(params.train.batch_size, params.image.size, remedy):
-        _train(name, params, device, loader_workers(device) if workers is None else workers)
+    with (
+        process_group(device),
+        enough_memory(params.train.batch_size, params.image.size, remedy),
+        deferred() as stop,
+    ):
+        _train(name, params, device, stop)
 
 
-def _train(name: str, params: Params, device: torch.device, workers: int) -> None:
+def _train(name: str, params: Params, device: torch.device, stop: StopRequest) -> None:
     settings, first = params.train, rank() == 0
+    train, val = _make_batches(params, loader_workers(device))
     normalization = choose_normalization(params.image.normalize, read_json(STATS, "compute_stats", Stats))
     runner = Runner(device, choose_precision(settings.precision, device), normalization)
-    train, val = _make_batches(params, workers)
     start = load_start(name, params)
-    started_from = start.sha256 if start else None
-    state = ResumeState(name, {**fingerprint(f"train_{name}", params, runner), "start": started_from})
-    with (
-        deferred(second_interrupts=not launched_by_torchrun()) as request,
-        state.held() if first else nullcontext(),
-    ):
+    state = ResumeState(name, fingerprint(f"train_{name}", params, runner, start))
+    with state.locked() if first else nullcontext():
         torch.manual_seed(settings.seed)
         model = build_model(name, params.model.width, params.model.dropout, params.model.init)
         load_pretrained(name, model)
         if start:
             model.load_state_dict(start.weights)
-        training = Training(to_device(model, device), train, val, settings, runner, DEFAULT_THRESHOLD)
-        if first:
+        training = Training(to_device(model, device), train, val, settings, runner, stop)
+        outputs = Outputs(name, params, val.dataset, start) if first else None
+        if outputs:
             print(f"{name}: {start_line(train, val, runner)}", flush=True)
             if start:
-                print(f"{name}: starting from the weights in {params.train.start_from}", flush=True)
+                print(f"{name}: starting from the weights in {settings.start_from}", flush=True)
         saved = broadcast(state.load() if first else None)
         if saved:
             training.load_state_dict(saved["training"])
-        outputs = Outputs(name, params, val.dataset, started_from) if first else None
         if saved and outputs:
             print(f"{name}: resuming {training.progress}", flush=True)
             outputs.restore(training.history, saved["checkpoint"].numpy().tobytes())
-        _train_to_the_end(training, request, outputs, state)
+
+        def save() -> None:
+            content = training.state_dict()
+            if outputs:
+                checkpoint = torch.from_numpy(np.frombuffer(outputs.checkpoint, np.uint8).copy())
+                state.save({"training": content, "checkpoint": checkpoint})
+
+        try:
+            while training.epoch <= settings.epochs:
+                training.train_epoch()
+                metrics = training.validate()
+                if outputs:
+                    outputs.add(metrics, training)
+                save()
+        except Interrupted as stopped:
+            save()
+            where = f" {training.progress}; run the same command again to resume"
+            raise Interrupted(stopped.signum, where) from None
         if outputs:
             outputs.finish(training.history)
             state.discard()
-
-
-def _train_to_the_end(
-    training: Training, request: StopRequest, outputs: Outputs | None, state: ResumeState
-) -> None:
-    """Train; rank 0 writes each epoch's outputs, then the state that belongs to them."""
-
-    def save() -> None:
-        content = training.state_dict()
-        if outputs:
-            checkpoint = torch.from_numpy(np.frombuffer(outputs.checkpoint, np.uint8).copy())
-            state.save({"training": content, "checkpoint": checkpoint}, len(training.history))
-
-    try:
-        for epoch in training.epochs(lambda: request.signum):
-            if outputs:
-                outputs.add(training.history, epoch)
-            save()
-    except Stopped as stop:
-        save()
-        where = f" {training.progress}; run the same command again to resume"
-        raise Interrupted(stop.args[0], where) from None
 
 
 def _make_batches(params: Params, workers: int) -> tuple[Batches, Batches]:

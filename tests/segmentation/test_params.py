@@ -81,7 +81,6 @@ def test_the_lab_report_preset_is_the_lab_report() -> None:
         "warmup": 0.0,
         "loss": "double_sigmoid",
         "small_first": 0.0,
-        "clip": None,
         "ema": 0.0,
         "processes": 1,
         "precision": "float32",
@@ -105,7 +104,7 @@ def test_whole_numbers_in_every_spelling(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("key", "text", "expected"),
     [
-        ("train.lr", "fast", r"train\.lr = 'fast': must be a valid number \(allowed: > 0 and <= 10\)"),
+        ("train.lr", "fast", r"train\.lr = 'fast': must be a valid number"),
         ("train.lr", "0", r"train\.lr = 0: must be greater than 0"),
         ("train.lr", "true", r"train\.lr = True"),
         ("train.lr", ".nan", r"train\.lr = nan: must be a finite number"),
@@ -121,10 +120,10 @@ def test_whole_numbers_in_every_spelling(tmp_path: Path, text: str) -> None:
         ("data.foreground", "[pet, pet]", r"data\.foreground = .*once"),
         ("augment.scale", "[1.2, 0.8]", r"augment\.scale = \[1\.2, 0\.8\]: min must be ≤ max"),
         ("data.foreground", "pet", r"data\.foreground = 'pet'"),
-        ("image.size", "16", r"image\.size = 16: must be .* 32 \(allowed: >= 32 and <= 4,096\)"),
+        ("image.size", "16", r"image\.size = 16: must be greater than or equal to 32"),
         ("model.dropout", "1", r"model\.dropout = 1"),
-        ("train", "5", r"train = 5: must be a mapping"),
-        ("train", "null", r"train = None: must be a mapping"),
+        ("train", "5", r"train = 5: must be a valid dictionary"),
+        ("train", "null", r"train = None: must be a valid dictionary"),
     ],
 )  # fmt: skip
 def test_a_bad_value_is_named(tmp_path: Path, key: str, text: str, expected: str) -> None:

@@ -69,21 +69,3 @@ def test_a_text_becomes_its_number_wherever_a_number_is_expected(tmp_path: Path)
             assert read.pop(key) == number
             assert read == {name: value for name, value in leaves(values).items() if name != key}
     assert taken > 20
-
-
-OLD = {"image.normalize": "report", "train.loss": "report", "train.monitor": "dice_report"}
-NEW = {"image.normalize": "lab_report", "train.loss": "double_sigmoid", "train.monitor": "dice_soft"}
-
-
-@pytest.mark.parametrize("key", OLD)
-def test_an_old_value_gets_a_hint_to_the_new_one(key: str, tmp_path: Path) -> None:
-    values = yaml.safe_load((ROOT / "params.yaml").read_text())
-    group, leaf = key.split(".")
-    path = tmp_path / "params.yaml"
-    values[group][leaf] = OLD[key]
-    path.write_text(yaml.safe_dump(values))
-    with pytest.raises(Exception, match=f"{key} = '{OLD[key]}': is now called {NEW[key]}$"):
-        load_params(path)
-    values[group][leaf] = NEW[key]
-    path.write_text(yaml.safe_dump(values))
-    load_params(path)

@@ -3,11 +3,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import checked_split
 from PIL import Image
 
 from segmentation.common import dataset_layout as layout
 from segmentation.common.errors import InputError
-from segmentation.splitting import evenly_spaced, split_dataset
+from segmentation.splitting import evenly_spaced
 
 TRAINVAL, TEST = [f"a_{i}" for i in range(25)], [f"b_{i}" for i in range(5)]
 
@@ -31,7 +32,7 @@ def write_lists(raw: Path, trainval: list[str], test: list[str]) -> None:
 
 
 def test_every_tenth_line_validates(raw: Path) -> None:
-    split = split_dataset(raw, val_fraction=0.1, limit=None, max_dropped=0)
+    split = checked_split(raw, val_fraction=0.1, limit=None, max_dropped=0)
     assert split["val"] == ["a_0", "a_10", "a_20"]
     assert split["train"] == [each for i, each in enumerate(TRAINVAL) if i % 10]
     assert split["test"] == TEST and split["dropped"] == []
@@ -53,25 +54,25 @@ def test_evenly_spaced_marks_the_share(share: float) -> None:
 
 def test_indices_count_before_anything_is_dropped(raw: Path) -> None:
     layout.image_path(raw, "a_3").unlink()
-    split = split_dataset(raw, 0.1, None, max_dropped=0.1)
+    split = checked_split(raw, 0.1, None, max_dropped=0.1)
     assert split["val"] == ["a_0", "a_10", "a_20"] and "a_3" not in split["train"]
 
 
 def test_limit_takes_evenly_spaced_training_images(raw: Path) -> None:
-    full, some = split_dataset(raw, 0.1, None, 0), split_dataset(raw, 0.1, 4, 0)
+    full, some = checked_split(raw, 0.1, None, 0), checked_split(raw, 0.1, 4, 0)
     assert some["train"] == [full["train"][i] for i in (0, 5, 11, 16)]
     assert some["val"] == full["val"] and some["test"] == full["test"]
-    assert split_dataset(raw, 0.1, 1000, 0) == full
+    assert checked_split(raw, 0.1, 1000, 0) == full
 
 
 def test_the_hash_covers_images_masks_and_their_roles(raw: Path) -> None:
-    hashes = [split_dataset(raw, 0.1, None, 0)["sha256"], split_dataset(raw, 0.1, 4, 0)["sha256"]]
+    hashes = [checked_split(raw, 0.1, None, 0)["sha256"], checked_split(raw, 0.1, 4, 0)["sha256"]]
     Image.new("RGB", (12, 8), (0, 255, 0)).save(layout.image_path(raw, "b_1"))
-    hashes.append(split_dataset(raw, 0.1, None, 0)["sha256"])
+    hashes.append(checked_split(raw, 0.1, None, 0)["sha256"])
     Image.fromarray(np.ones((8, 12), np.uint8)).save(layout.trimap_path(raw, "a_1"))
-    hashes.append(split_dataset(raw, 0.1, None, 0)["sha256"])
+    hashes.append(checked_split(raw, 0.1, None, 0)["sha256"])
     assert len(set(hashes)) == 4
-    assert split_dataset(raw, 0.1, None, 0)["sha256"] == hashes[-1]
+    assert checked_split(raw, 0.1, None, 0)["sha256"] == hashes[-1]
 
 
 def spoil(raw: Path, how: str) -> None:
@@ -119,11 +120,11 @@ REASONS = {
 @pytest.mark.parametrize("how", REASONS)
 def test_unusable_images_are_dropped_by_name(raw: Path, how: str) -> None:
     spoil(raw, how)
-    split = split_dataset(raw, 0.1, None, max_dropped=0.05)
+    split = checked_split(raw, 0.1, None, max_dropped=0.05)
     assert [each["id"] for each in split["dropped"]] == ["a_7"]
     assert "a_7" not in split["train"]
     with pytest.raises(InputError, match=REASONS[how]) as caught:
-        split_dataset(raw, 0.1, None, max_dropped=0.03)
+        checked_split(raw, 0.1, None, max_dropped=0.03)
     assert "1 of 30 listed images are unusable, more than data.max_dropped = 0.03" in str(caught.value)
 
 
@@ -132,43 +133,43 @@ def test_unusable_images_are_dropped_by_name(raw: Path, how: str) -> None:
 def test_a_list_cannot_lead_out(raw: Path, name: str) -> None:
     write_lists(raw, [*TRAINVAL, name], TEST)
     with pytest.raises(InputError, match=r"trainval\.txt: .* is not a plain image id"):
-        split_dataset(raw, 0.1, None, 1)
+        checked_split(raw, 0.1, None, 1)
 
 
 @pytest.mark.fault("a list that leads out, repeats, or comes from Windows")
 def test_a_image_cannot_train_and_test(raw: Path) -> None:
     write_lists(raw, TRAINVAL, [*TEST, "a_3"])
     with pytest.raises(InputError, match="a_3 is listed twice"):
-        split_dataset(raw, 0.1, None, 0)
+        checked_split(raw, 0.1, None, 0)
 
 
 @pytest.mark.parametrize("part", ["trainval", "test"])
 def test_an_empty_part(raw: Path, part: str) -> None:
     write_lists(raw, *{"trainval": ([], TEST), "test": (TRAINVAL, [])}[part])
     with pytest.raises(InputError, match="part is empty"):
-        split_dataset(raw, 0.1, None, 0)
+        checked_split(raw, 0.1, None, 0)
 
 
 def test_a_missing_list(raw: Path) -> None:
     (raw / layout.TEST).unlink()
     with pytest.raises(InputError, match=r"test\.txt: no such list"):
-        split_dataset(raw, 0.1, None, 0)
+        checked_split(raw, 0.1, None, 0)
 
 
 def test_ids_with_spaces_and_lists_without_numbers(raw: Path) -> None:
     for path in (layout.image_path, layout.trimap_path):
         shutil.copy(path(raw, "b_0"), path(raw, "my dog 7"))
     (raw / layout.TEST).write_text("my dog 7 1 1 1\nb_1\nb_2 \n")
-    assert split_dataset(raw, 0.1, None, 0)["test"] == ["my dog 7", "b_1", "b_2"]
+    assert checked_split(raw, 0.1, None, 0)["test"] == ["my dog 7", "b_1", "b_2"]
 
 
 @pytest.mark.fault("a list that leads out, repeats, or comes from Windows")
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
 def test_lists_from_windows(raw: Path, mark: bytes) -> None:
-    expected = split_dataset(raw, 0.1, None, 0)
+    expected = checked_split(raw, 0.1, None, 0)
     for path in (raw / layout.TRAINVAL, raw / layout.TEST):
         path.write_bytes(mark + path.read_bytes().replace(b"\n", b"\r\n"))
-    assert split_dataset(raw, 0.1, None, 0) == expected
+    assert checked_split(raw, 0.1, None, 0) == expected
 
 
 @pytest.mark.fault("a list that leads out, repeats, or comes from Windows")
@@ -178,10 +179,10 @@ def test_a_list_that_is_not_text(raw: Path, data: bytes) -> None:
     with pytest.raises(
         InputError, match=r"trainval\.txt: (not a text file in UTF-8|.*is not a plain image id)"
     ):
-        split_dataset(raw, 0.1, None, 1)
+        checked_split(raw, 0.1, None, 1)
 
 
 @pytest.mark.fault("a list that leads out, repeats, or comes from Windows")
 def test_a_name_that_is_too_long_is_dropped(raw: Path) -> None:
     write_lists(raw, [*TRAINVAL, "x" * 5000], TEST)
-    assert [each["id"] for each in split_dataset(raw, 0.1, None, 0.1)["dropped"]] == ["x" * 5000]
+    assert [each["id"] for each in checked_split(raw, 0.1, None, 0.1)["dropped"]] == ["x" * 5000]

@@ -51,7 +51,8 @@ def test_neither_workers_nor_the_cache_change_anything(
     needed, found = (16 + 30) * 32 * 32 * 4, []
     for workers, cache_bytes in ((0, needed), (0, needed - 1), (1, needed), (2, needed), (2, 0)):
         set_params(project, machine__cache_bytes=cache_bytes)
-        train_network(name, load_params(), workers)
+        monkeypatch.setattr("segmentation.training.run.loader_workers", lambda _, workers=workers: workers)
+        train_network(name, load_params())
         found.append(outputs(project))
         assert ("decoded again" in capsys.readouterr().out) == (cache_bytes < needed)
     assert all(each == found[0] for each in found)
@@ -165,7 +166,7 @@ MESSAGES = {
     "no folder": "nowhere/images: no such folder",
     "no network": "http://127.0.0.1:9/images.tar.gz: ",
     "wrong md5": "expected md5 5c4f3ee8e5d25df40f4fd59a7f44e54c, found 5d41402abc4b2a76b9719d911017c592",
-    "no archive": "some.tar.gz: damaged, or not a tar archive",
+    "no archive": "some.tar.gz: cannot be unpacked",
     "other scheme": "ftp://x/y.tar.gz: the address must start with https://, http:// or file://",
     "list names nothing": "nobody_1.jpg: no such file",
     "list leads out": "trainval.txt: '../../x' is not a plain image id",

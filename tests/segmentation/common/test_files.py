@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from segmentation.common.errors import InputError
-from segmentation.common.files import read_json, rebuilt_folder, write_bytes, write_json
+from segmentation.common.files import read_json, replace_dir, write_bytes, write_json
 
 
 def test_a_linked_cache_object_is_not_written_through(tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ def test_a_value_that_is_not_json_leaves_the_old_file(tmp_path: Path) -> None:
 def test_a_folder_is_rebuilt_from_empty(tmp_path: Path) -> None:
     target = tmp_path / "raw"
     for name in ("one", "two"):
-        with rebuilt_folder(target) as folder:
+        with replace_dir(target) as folder:
             (folder / name).touch()
     assert [path.name for path in target.iterdir()] == ["two"]
     assert [path.name for path in tmp_path.iterdir()] == ["raw"]
@@ -43,7 +43,7 @@ def test_a_folder_survives_a_failed_rebuild(tmp_path: Path) -> None:
     target = tmp_path / "raw"
     target.mkdir()
     (target / "old").touch()
-    with pytest.raises(RuntimeError), rebuilt_folder(target) as folder:
+    with pytest.raises(RuntimeError), replace_dir(target) as folder:
         (folder / "new").touch()
         raise RuntimeError
     assert [path.name for path in target.iterdir()] == ["old"]

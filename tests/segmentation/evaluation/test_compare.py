@@ -6,6 +6,7 @@ import torch
 from conftest import DEFAULTS
 
 from segmentation.common.dataset_layout import TEST, TRAINVAL, read_list
+from segmentation.common.signals import StopRequest
 from segmentation.evaluation.compare import compare, difference, summarize
 from segmentation.inference.dataset_pass import ImageScores, score
 from segmentation.inference.predictor import Predictor
@@ -70,8 +71,10 @@ def test_bfloat16_scores_as_float32_does(sample: Path, name: str) -> None:
     exact, fast = (Runner(torch.device("cpu"), each, normalization) for each in ("float32", "bf16"))
     model = build_model(name, width=8).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     settings = DEFAULTS.train.model_copy(update={"epochs": 5})
-    for _ in Training(model, Batches(train, 8, 0), Batches(test, 8), settings, exact, 0.5).epochs():
-        pass
+    training = Training(model, Batches(train, 8, 0), Batches(test, 8), settings, exact, StopRequest())
+    for _ in range(5):
+        training.train_epoch()
+        training.validate()
     rows = [
         summarize({name: score(Predictor(model, runner, 64, 0.5), Batches(test, 8).epoch(0))}, 100)[name]
         for runner in (exact, fast)

@@ -24,7 +24,8 @@ def augmented(sample: Path, ids: list[str], seed: int = 0) -> SegmentationDatase
 
 
 def test_an_item_is_the_resized_image_and_mask(sample: Path, ids: list[str]) -> None:
-    image, mask = SegmentationDataset(sample, ids, 48, FOREGROUND)[0, 3]
+    image, mask, index = SegmentationDataset(sample, ids, 48, FOREGROUND)[0, 3]
+    assert index == 3
     assert image.shape == (3, 48, 48) and mask.shape == (1, 48, 48)
     assert image.dtype == mask.dtype == torch.uint8 and set(mask.unique().tolist()) == {0, 1}
     original = read_image(layout.image_path(sample, ids[3]))

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from segmentation.common.dataset_layout import TRAINVAL, read_list
 from segmentation.loading.dataset import SegmentationDataset
-from segmentation.loading.loader import Batches, EpochSampler
+from segmentation.loading.loader import Batches, ListedBatches, ShuffledBatches
 from segmentation.training.augmentation import Augmentation
 
 FOREGROUND = ["pet", "border"]
@@ -26,7 +26,7 @@ def augmented(sample: Path, ids: list[str]) -> SegmentationDataset:
 
 def images_of(batches: Batches, epoch: int) -> list[Tensor]:
     """The images of an epoch, one by one."""
-    return [image for images, _ in batches.epoch(epoch) for image in images]
+    return [image for images, _, _ in batches.epoch(epoch) for image in images]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -68,12 +68,17 @@ def test_the_global_random_stream_is_left_alone(sample: Path, ids: list[str]) ->
     assert torch.rand(1) == expected
 
 
-def share(
-    monkeypatch: pytest.MonkeyPatch, rank: int, world_size: int, sampler: EpochSampler
+def dealt(
+    monkeypatch: pytest.MonkeyPatch,
+    rank: int,
+    world_size: int,
+    kind: type[ShuffledBatches] | type[ListedBatches],
+    *arguments: int,
 ) -> list[list[int]]:
     """The batches of indices that one of several processes would take."""
     monkeypatch.setattr("segmentation.loading.loader.rank", lambda: rank)
     monkeypatch.setattr("segmentation.loading.loader.world_size", lambda: world_size)
+    sampler = kind(*arguments)
     batches = [[index for _, index in batch] for batch in sampler]
     assert len(batches) == len(sampler)
     return batches
@@ -81,8 +86,8 @@ def share(
 
 @pytest.mark.parametrize("count", [32, 29, 33, 8, 3])
 def test_processes_share_each_training_batch(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
-    whole = share(monkeypatch, 0, 1, EpochSampler(count, 8, shuffle_seed=0))
-    shares = [share(monkeypatch, rank, 3, EpochSampler(count, 8, shuffle_seed=0)) for rank in range(3)]
+    whole = dealt(monkeypatch, 0, 1, ShuffledBatches, count, 8, 0)
+    shares = [dealt(monkeypatch, rank, 3, ShuffledBatches, count, 8, 0) for rank in range(3)]
     together = [sorted(itertools.chain(*parts)) for parts in zip(*shares, strict=True)]
     assert all(part for each in shares for part in each)
     if count == 33:  # one image is left for three processes: it joins the batch before
@@ -91,9 +96,15 @@ def test_processes_share_each_training_batch(monkeypatch: pytest.MonkeyPatch, co
 
 
 @pytest.mark.parametrize("count", [32, 29, 5])
-def test_processes_take_turns_at_whole_batches_when_scoring(
-    monkeypatch: pytest.MonkeyPatch, count: int
-) -> None:
-    whole = share(monkeypatch, 0, 1, EpochSampler(count, 8))
-    shares = [share(monkeypatch, rank, 3, EpochSampler(count, 8)) for rank in range(3)]
-    assert [batch for i in range(len(whole)) for batch in [shares[i % 3][i // 3]]] == whole
+def test_processes_score_each_image_once(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    whole = dealt(monkeypatch, 0, 1, ListedBatches, count, 8)
+    assert list(itertools.chain(*whole)) == list(range(count))
+    shares = [dealt(monkeypatch, rank, 3, ListedBatches, count, 8) for rank in range(3)]
+    assert sorted(itertools.chain(*shares)) == whole  # batches stay whole
+
+
+def test_batches_carry_their_indices(sample: Path, ids: list[str]) -> None:
+    data = SegmentationDataset(sample, ids, 48, FOREGROUND)
+    plain = images_of(Batches(data, 5), 0)
+    for images, _, indices in Batches(data, 5, shuffle_seed=0).epoch(1):
+        assert all((image == plain[index]).all() for image, index in zip(images, indices, strict=True))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import checked_split
 from PIL import Image
 
 from segmentation.common import dataset_layout as layout
@@ -11,7 +12,6 @@ from segmentation.common.errors import InputError
 from segmentation.common.image_io import read_trimap
 from segmentation.sources.folder import write_folder
 from segmentation.sources.own_files import Rules
-from segmentation.splitting import split_dataset
 
 COUNT = 20
 RULES = Rules(mask_threshold=None, orientation=None, white=None)
@@ -50,7 +50,7 @@ def test_masks_become_trimaps_and_images_keep_their_bytes(own: Path) -> None:
     trimap = read_trimap(layout.trimap_path(raw, "photo 3"))
     assert (trimap[5:10, 5:9] == layout.PET).all() and (trimap == layout.PET).sum() == 20
     assert (trimap == layout.BACKGROUND).sum() == 580
-    split = split_dataset(raw, 0.2, None, 0)
+    split = checked_split(raw, 0.2, None, 0)
     assert len(split["train"]) == 12 and len(split["val"]) == 3 and len(split["test"]) == 5
 
 
@@ -129,7 +129,7 @@ def test_the_split_names_unusable_files(own: Path, how: str) -> None:
         (own / "masks/photo 3.png").write_text("hello")
     else:
         (own / "images/photo 3.jpg").write_text("hello")
-    split = split_dataset(written(own), 0.1, None, max_dropped=0.05)
+    split = checked_split(written(own), 0.1, None, max_dropped=0.05)
     assert [each["id"] for each in split["dropped"]] == ["photo 3"]
 
 
