@@ -3,13 +3,14 @@
 Arguments: FOLDER ROOM COMMAND... To be started under `unshare -rm`, so that nobody else sees the disk.
 """
 
-import hashlib
 import json
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from content import digests
 
 PAGE = 4096
 SCRIPT = Path(__file__)
@@ -25,11 +26,6 @@ def mounts_work() -> bool:
     return subprocess.run(command, capture_output=True).returncode == 0
 
 
-def md5s(folder: Path) -> dict[str, str]:
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return {str(path.relative_to(folder)): hashlib.md5(path.read_bytes()).hexdigest() for path in files}
-
-
 def main() -> None:
     folder, room, command = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
     with tempfile.TemporaryDirectory() as name:
@@ -40,10 +36,10 @@ def main() -> None:
         shutil.copytree(content, folder, dirs_exist_ok=True)
         if not files:
             (folder / "filler").write_bytes(b"x" * PAGE)
-    before = md5s(folder)
+    before = digests(folder)
     finished = subprocess.run(command, capture_output=True, text=True)
     status, stderr = finished.returncode, finished.stderr
-    print(json.dumps({"status": status, "stderr": stderr, "before": before, "after": md5s(folder)}))
+    print(json.dumps({"status": status, "stderr": stderr, "before": before, "after": digests(folder)}))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """The pipeline under the real DVC, in a clone of its own with params that train in seconds."""
 
-import hashlib
 import json
 import time
 from collections.abc import Iterator
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import STAGES, TRAINING, copied, dvc, ran, run_stage, set_params
+from content import digest
 from dvc.repo import Repo
 from PIL import Image
 
@@ -17,14 +17,10 @@ from segmentation.common import dataset_layout as layout
 OUTPUTS = ["data/split.json", "checkpoints/unet.pt", "metrics/test.json", "metrics/plots/train_unet.csv"]
 
 
-def md5(path: Path) -> str:
-    return hashlib.md5(path.read_bytes()).hexdigest()
-
-
 def cached(project: Path) -> dict[Path, str]:
-    """The md5 of every object in DVC's cache."""
+    """The digest of every object in DVC's cache."""
     files = [path for path in (project / ".dvc/cache/files/md5").glob("*/*") if path.is_file()]
-    return {path: md5(path) for path in files}
+    return {path: digest(path) for path in files}
 
 
 @pytest.fixture
@@ -147,7 +143,7 @@ def test_the_learning_rate_reruns_training_and_evaluation_only(project: Path) ->
 
 @pytest.mark.slow
 def test_running_stages_by_hand_leaves_the_cache_intact(project: Path) -> None:
-    outputs = {path: md5(project / path) for path in OUTPUTS}
+    outputs = {path: digest(project / path) for path in OUTPUTS}
     before = cached(project)
     assert before and all(
         path.parent.name + path.name.removesuffix(".dir") == digest for path, digest in before.items()
@@ -159,7 +155,7 @@ def test_running_stages_by_hand_leaves_the_cache_intact(project: Path) -> None:
     assert after == before
     set_params(project, train__seed=0, data__seed=0)
     assert ran(dvc(project, "repro")) == []  # all outputs are still in the cache
-    assert outputs == {path: md5(project / path) for path in OUTPUTS}
+    assert outputs == {path: digest(project / path) for path in OUTPUTS}
 
 
 @pytest.mark.slow

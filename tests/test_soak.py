@@ -1,6 +1,5 @@
 """One `dvc repro` that is killed again and again, and ends with the outputs of one that never was."""
 
-import hashlib
 import os
 import random
 import signal
@@ -12,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 from conftest import dvc_environment, make_project, set_params
+from content import digests
 
 ROUNDS = int(os.environ.get("SOAK_ROUNDS", "30"))
 OUTPUTS = [
@@ -42,10 +42,6 @@ def repro(project: Path) -> subprocess.Popen[bytes]:
             stderr=log,
             start_new_session=True,
         )
-
-
-def md5s(project: Path) -> dict[str, str]:
-    return {path: hashlib.md5((project / path).read_bytes()).hexdigest() for path in OUTPUTS}
 
 
 def stages_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
@@ -112,8 +108,9 @@ def test_soak(uninterrupted: Path, tmp_path: Path, states: Path, rounds: Callabl
     while (process := repro(project)).wait(timeout=900) != 0:  # an orphan may be finishing its last step
         assert time.monotonic() < deadline, log.read_text()[-3000:]
     assert interruptions >= min(3, ROUNDS) and "resuming after epoch" in log.read_text()
-    assert "Traceback" not in log.read_text()
-    assert md5s(project) == md5s(uninterrupted)
+    said = log.read_text()  # SIGINT while a stage imports leaves Python's own traceback
+    assert said.count("Traceback") <= said.count("\nKeyboardInterrupt")
+    assert digests(project, OUTPUTS) == digests(uninterrupted, OUTPUTS)
     assert list(states.glob("*.state")) == [] and list(states.glob("*.damaged")) == []
     assert [path for path in project.glob("**/.*.tmp*") if ".dvc" not in path.parts] == []
     rounds(interruptions)

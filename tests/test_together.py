@@ -12,6 +12,7 @@ import psutil
 import pytest
 import yaml
 from conftest import TRAINING, copied, dvc, dvc_environment, git, ran, set_params
+from content import flipped
 
 pytestmark = pytest.mark.slow
 
@@ -143,8 +144,7 @@ def objects(folder: Path, project: Path) -> Path:
 
 def corrupt(path: Path) -> None:
     path.chmod(0o644)
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
+    data = flipped(path.read_bytes())
     path.unlink()
     path.write_bytes(data)
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from conftest import copied
-from on_a_small_disk import READ_ONLY, SCRIPT, md5s, mounts_work
+from content import digests
+from on_a_small_disk import READ_ONLY, SCRIPT, mounts_work
 
 # Each stage, a folder it writes to, and how much of a disk it needs there beside what is there.
 NEEDS = {
@@ -54,10 +55,10 @@ def read_only(project: Path, stage: str, folder: Path) -> subprocess.CompletedPr
 @pytest.mark.fault("a folder that cannot be written")
 @pytest.mark.parametrize(("stage", "folder"), [*NEEDS, ("train_unet", "runs")])
 def test_a_read_only_folder(project: Path, stage: str, folder: str) -> None:
-    before = md5s(project / folder)
+    before = digests(project / folder)
     finished = read_only(project, stage, project / folder)
     assert_one_line(finished.returncode, finished.stderr, stage, "Read-only file system", folder)
-    assert md5s(project / folder) == before
+    assert digests(project / folder) == before
 
 
 @pytest.mark.fault("a folder that cannot be written")

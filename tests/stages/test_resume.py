@@ -1,6 +1,5 @@
 """A training that is killed or stopped is resumed, and ends with the bytes of one that never was."""
 
-import hashlib
 import os
 import signal
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import built_once, copied, run_stage, set_params
+from content import digests
 from killing import run_interrupted
 
 Rounds = Callable[[int], None]
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 def outputs(project: Path, name: str = "unet") -> dict[str, str]:
     paths = [f"checkpoints/{name}.pt", f"metrics/train_{name}.json", f"metrics/plots/train_{name}.csv"]
-    return {path: hashlib.md5((project / path).read_bytes()).hexdigest() for path in paths}
+    return digests(project, paths)
 
 
 def uninterrupted(project: Path, name: str = "unet") -> dict[str, str]:

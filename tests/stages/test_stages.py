@@ -1,6 +1,5 @@
 """The stages as commands, without DVC."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -9,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import TRAINING, RunHere, run_stage, set_params
+from content import digest
 from PIL import Image
 
 from segmentation.common import artifacts
@@ -17,13 +17,9 @@ from segmentation.params import load_params
 from segmentation.training.run import train_network
 
 
-def md5(path: Path) -> str:
-    return hashlib.md5(path.read_bytes()).hexdigest()
-
-
 def outputs(project: Path) -> dict[str, str]:
     files = [*project.glob("checkpoints/*.pt"), *project.glob("metrics/**/*.*")]
-    return {str(path.relative_to(project)): md5(path) for path in files if path.name != ".gitignore"}
+    return {str(path.relative_to(project)): digest(path) for path in files if path.name != ".gitignore"}
 
 
 @pytest.mark.slow
@@ -115,7 +111,8 @@ def spoil(project: Path, how: str) -> str:
             project, data__source="oxford-iiit-pet", data__pets__images_url=url.get(how, archive.as_uri())
         )
         if how == "no archive":
-            set_params(project, data__pets__images_md5=md5(archive), data__pets__annotations_md5=md5(archive))
+            md5 = digest(archive, "md5")
+            set_params(project, data__pets__images_md5=md5, data__pets__annotations_md5=md5)
             set_params(project, data__pets__annotations_url=archive.as_uri())
     elif how == "list names nothing":
         set_params(project, data__max_dropped=0)
@@ -190,12 +187,12 @@ def test_bad_input_gives_one_line_status_2_and_loses_nothing(
     project: Path, how: str, run_here: RunHere
 ) -> None:
     stage = spoil(project, how)
-    before = {path: md5(path) for path in sorted(project.glob("data/**/*")) if path.is_file()}
+    before = {path: digest(path) for path in sorted(project.glob("data/**/*")) if path.is_file()}
     status, _, stderr = run_here(project, f"stages.{stage}")
     assert status == 2, stderr
     lines = [line for line in stderr.splitlines() if line]
     assert len(lines) == 1 and MESSAGES[how] in lines[0] and lines[0].startswith(f"{stage}: error: ")
-    assert {path: md5(path) for path in sorted(project.glob("data/**/*")) if path.is_file()} == before
+    assert {path: digest(path) for path in sorted(project.glob("data/**/*")) if path.is_file()} == before
 
 
 UNSTABLE = {

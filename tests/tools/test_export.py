@@ -1,6 +1,5 @@
 """`python -m tools.export`: the same masks from an ONNX file, or no file."""
 
-import hashlib
 import json
 import re
 import subprocess
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT, RunHere, copied
+from content import digest
 from PIL import Image
 
 from segmentation.common.errors import Fault
@@ -71,7 +71,7 @@ def test_the_metadata_names_the_checkpoint(finished: Path, tmp_path: Path, run_h
     metadata = OnnxPredictor.load(file).session.get_modelmeta().custom_metadata_map
     assert metadata["model"] == file.stem and metadata["threshold"] == "0.5"
     assert metadata["foreground"] == "pet,border"
-    assert metadata["checkpoint_sha256"] == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    assert metadata["checkpoint_sha256"] == digest(checkpoint)
     status = subprocess.run(["git", "status", "--porcelain"], cwd=project, capture_output=True, text=True)
     assert status.stdout == ""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from content import flipped
 from PIL import Image
 
 from segmentation.common import dataset_layout as layout
@@ -139,9 +140,9 @@ def test_random_damage(tmp_path: Path, kind: str, rounds: Callable[[int], None])
     whole, draw, path = saved(drawn(), kind), random.Random(kind), tmp_path / "a"
     refused, count = 0, 60
     for _ in range(count):
-        data = bytearray(whole[: draw.randrange(1, len(whole) + 1)] if draw.random() < 0.3 else whole)
+        data = whole[: draw.randrange(1, len(whole) + 1)] if draw.random() < 0.3 else whole
         for _ in range(draw.choice([1, 3, 20])):
-            data[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
+            data = flipped(data, draw.randrange(len(data)), draw.randrange(8))
         path.write_bytes(data)
         for read in (open_rgb, read_trimap):
             try:

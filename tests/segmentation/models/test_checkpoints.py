@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import RunHere
+from content import flipped
 from hostile import Hostile
 from torch import Tensor, nn
 
@@ -74,12 +75,6 @@ def compressed(path: Path) -> None:
             new.writestr(name, data)
 
 
-def flipped(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
-
-
 def with_weights(path: Path, change: Callable[[Tensor], Tensor]) -> None:
     weights = torch.load(path, weights_only=True)["weights"]
     name = next(iter(weights))
@@ -92,7 +87,7 @@ SPOILED: dict[str, Callable[[Path, Path], object]] = {
     "text": lambda path, proof: path.write_text("hello"),
     "cut": lambda path, proof: path.write_bytes(path.read_bytes()[:-1000]),
     "half": lambda path, proof: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
-    "a wrong bit": lambda path, proof: flipped(path),
+    "a wrong bit": lambda path, proof: path.write_bytes(flipped(path.read_bytes())),
     "compressed": lambda path, proof: compressed(path),
     "other model": lambda path, proof: claim(path, model="resnet"),
     "no model": lambda path, proof: claim(path, model="vgg"),

@@ -1,9 +1,9 @@
-import hashlib
 import io
 import tarfile
 from pathlib import Path
 
 import pytest
+from content import digest
 
 from segmentation.common import dataset_layout as layout
 from segmentation.common.errors import InputError
@@ -28,7 +28,7 @@ def write(path: Path, files: dict[str, bytes]) -> tuple[str, str]:
             info = tarfile.TarInfo(name)
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content))
-    return path.as_uri(), hashlib.md5(path.read_bytes()).hexdigest()
+    return path.as_uri(), digest(path, "md5")
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from content import flipped
 from hostile import Hostile
 
 from segmentation.common.errors import Fault
@@ -29,12 +30,6 @@ with ResumeState("unet", {}, Path(sys.argv[1])).locked():
     print("held", flush=True)
     sys.stdin.read()
 """
-
-
-def flipped(data: bytes, position: int, bit: int) -> bytes:
-    changed = bytearray(data)
-    changed[position] ^= 1 << bit
-    return bytes(changed)
 
 
 def make_state(folder: Path, **changes: object) -> ResumeState:

@@ -1,6 +1,5 @@
 """Training that starts from the weights of a checkpoint: which ones it takes, and what it refuses."""
 
-import hashlib
 import shutil
 from pathlib import Path
 from typing import Any
@@ -8,14 +7,11 @@ from typing import Any
 import pytest
 import torch
 from conftest import Ended, RunHere, set_params
+from content import digest
 
 from segmentation.models.checkpoints import load_checkpoint
 from segmentation.params import load_params
 from segmentation.training.start import load_start
-
-
-def sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @pytest.fixture
@@ -25,7 +21,7 @@ def start(project: Path, tmp_path: Path, states: Path, run_here: RunHere) -> Pat
     for name in ("unet", "resnet"):
         assert run_here(project, f"stages.train_{name}").status == 0
     folder = Path(shutil.copytree(project / "checkpoints", tmp_path / "start"))
-    hashes = [sha256(folder / f"{name}.pt") for name in ("unet", "resnet")]
+    hashes = [digest(folder / f"{name}.pt") for name in ("unet", "resnet")]
     set_params(project, train__seed=0, train__start_from=str(folder), train__start_sha256=hashes)
     return folder
 
@@ -42,7 +38,7 @@ def test_the_weights_are_those_of_the_checkpoint(
     ended = train(project, run_here, name, train__lr=1e-12, train__weight_decay=0, train__ema=0.5)
     assert ended.status == 0 and f"starting from the weights in {start}" in ended.stdout
     (old, _), (new, meta) = (load_checkpoint(f / f"{name}.pt") for f in (start, project / "checkpoints"))
-    assert meta.started_from == sha256(start / f"{name}.pt") and meta.params["train"]["seed"] == 0
+    assert meta.started_from == digest(start / f"{name}.pt") and meta.params["train"]["seed"] == 0
     for key, weight in old.named_parameters():
         torch.testing.assert_close(new.get_parameter(key), weight, rtol=0, atol=1e-9)
 
@@ -61,7 +57,7 @@ def test_the_table_says_which_networks_are_not_from_scratch(
     train(project, run_here)
     told = run_here(project, "stages.evaluate").stdout.splitlines()
     expected = (
-        f"unet was not trained from scratch, but from the checkpoint of SHA-256 {sha256(start / 'unet.pt')}"
+        f"unet was not trained from scratch, but from the checkpoint of SHA-256 {digest(start / 'unet.pt')}"
     )
     assert [line for line in told if "from scratch" in line] == [expected]
 
@@ -103,7 +99,7 @@ def test_what_is_refused(
         spoil(start)
     ended = train(project, run_here, **values)
     assert ended.status == 2 and ended.stdout == "" and ended.stderr.count("\n") == 1
-    found = sha256(start / "unet.pt") if (start / "unet.pt").is_file() else ""
+    found = digest(start / "unet.pt") if (start / "unet.pt").is_file() else ""
     assert expected.replace("HASH", found) in ended.stderr
     assert (project / "checkpoints/unet.pt").read_bytes() == before
 
