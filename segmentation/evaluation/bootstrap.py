@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from segmentation.common.seeds import Purpose, stream
 from segmentation.scoring.scores import Values
 
 CHUNK = 1_000_000  # numbers drawn at once, to bound the memory
@@ -14,7 +15,7 @@ def intervals(values: Values, resamples: int, seed: int = 0) -> list[tuple[float
     All columns are resampled together, so a column of differences gets a paired interval.
     Efron and Tibshirani 1993, chapter 13.
     """
-    rng, count = np.random.default_rng(seed), len(values)
+    rng, count = np.random.default_rng(stream(Purpose.BOOTSTRAP, seed)), len(values)
     chunk = max(1, CHUNK // count)
     means = [
         values[rng.integers(count, size=(min(chunk, resamples - start), count))].mean(axis=1)

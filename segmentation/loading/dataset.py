@@ -11,11 +11,12 @@ from torch.utils.data import Dataset
 from segmentation.common.dataset_layout import image_path, trimap_path
 from segmentation.common.errors import InputError
 from segmentation.common.image_io import foreground_mask, read_image, read_trimap
+from segmentation.common.seeds import Purpose, stream
 from segmentation.loading.cache import ImageCache
 from segmentation.loading.transforms import Image, Mask, resize_image, resize_mask, to_tensor
 
 Key = tuple[int, int]  # epoch and index in the list of ids
-AugmentFunction = Callable[[Image, Mask, int], tuple[Image, Mask]]  # the last argument is a seed
+AugmentFunction = Callable[[Image, Mask, np.random.SeedSequence], tuple[Image, Mask]]
 # Image (3, H, W), mask (1, H, W), both uint8, the mask 0 or 1; and the index (), int64. Or a batch of them.
 Item = tuple[Tensor, Tensor, Tensor]
 
@@ -52,8 +53,7 @@ class SegmentationDataset(Dataset[Item]):
         epoch, index = key
         image, mask = self.read(index)
         if self.augment:
-            stream = np.random.SeedSequence([self.seed, epoch, index])
-            image, mask = self.augment(image, mask, int(stream.generate_state(1)[0]))
+            image, mask = self.augment(image, mask, stream(Purpose.AUGMENTATION, self.seed, epoch, index))
         return to_tensor(image), torch.from_numpy(mask)[None], torch.tensor(index)
 
     def read(self, index: int) -> tuple[Image, Mask]:

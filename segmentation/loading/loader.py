@@ -7,6 +7,7 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from segmentation.common.cores import usable_cores
+from segmentation.common.seeds import Purpose, stream
 from segmentation.loading.dataset import Item, Key, SegmentationDataset
 from segmentation.runtime.distributed import local_world_size, rank, world_size
 
@@ -37,7 +38,8 @@ class ShuffledBatches(Sampler[list[Key]]):
         return len(self.splits) + 1
 
     def __iter__(self) -> Iterator[list[Key]]:
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.count)
+        rng = np.random.default_rng(stream(Purpose.ORDER, self.seed, self.epoch))
+        order = rng.permutation(self.count)
         for batch in np.split(order, self.splits)[self.skipped :]:
             yield [(self.epoch, int(index)) for index in batch[rank() :: world_size()]]
 

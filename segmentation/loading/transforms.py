@@ -31,8 +31,9 @@ NONE = Normalization([0.0, 0.0, 0.0], [1.0, 1.0, 1.0])
 
 def choose_normalization(normalize: str, own: Stats) -> Normalization:
     """Return the normalisation that `image.normalize` names; `own` are the statistics of this dataset."""
+    std = [each or 1.0 for each in own["std"]]  # 0: the channel is constant, as in fluorescence microscopy
     return {
-        "own": Normalization(own["mean"], own["std"]),
+        "own": Normalization(own["mean"], std),
         "lab_report": LAB_REPORT,
         "imagenet": IMAGENET,
         "none": NONE,
@@ -51,9 +52,13 @@ def resize_image(image: Image, size: int) -> Image:
 
 
 def resize_mask(mask: Mask, size: int) -> Mask:
-    """Squash a mask to a square of `size` pixels, each the nearest one of the original."""
-    resized = cv2.resize(mask, (size, size), interpolation=cv2.INTER_NEAREST)
-    return resized.astype(np.uint8, copy=False)
+    """Squash a mask to a square of `size` pixels as its image: foreground is what is at least half covered.
+
+    The lab report takes OpenCV's nearest pixel, which counts from pixel corners where bilinear counts from
+    centres: its masks lie half a pixel off their images.
+    """
+    covered = cv2.resize(mask.astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
+    return (covered >= 0.5).astype(np.uint8)
 
 
 def resize_probabilities(probabilities: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
@@ -63,8 +68,8 @@ def resize_probabilities(probabilities: NDArray[np.float32], height: int, width:
 
 
 def halve(pixels: Tensor) -> Tensor:
-    """Return uint8 images or masks `(N, C, H, W)` at half their size, each pixel the rounded mean of four."""
-    return F.avg_pool2d(pixels.float(), 2).round().to(torch.uint8)
+    """Return images or masks `(N, C, H, W)` at half their size, each pixel the mean of four, as float32."""
+    return F.avg_pool2d(pixels.float(), 2)
 
 
 def to_tensor(image: Image) -> Tensor:

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from segmentation.common import dataset_layout as layout
 from segmentation.common.cores import usable_cores
 from segmentation.common.errors import InputError
+from segmentation.common.seeds import Purpose, stream
 from segmentation.sources.own_files import Findings, Rules, mask_size, write_image, write_trimap
 
 
@@ -137,7 +138,7 @@ def _lists(path: Path, ids: list[str], test_fraction: float, seed: int) -> tuple
             [_without_suffix(each, known) for each in layout.read_list(file)] for file in (trainval, test)
         ]
         return named[0], named[1]
-    shuffled = [ids[i] for i in np.random.default_rng(seed).permutation(len(ids))]
+    shuffled = [ids[i] for i in np.random.default_rng(stream(Purpose.SPLIT, seed)).permutation(len(ids))]
     testing = max(1, round(test_fraction * len(ids)))
     return shuffled[testing:], shuffled[:testing]
 

@@ -1,8 +1,10 @@
 """The random changes of the training images."""
 
 import os
+import random
 
 import cv2
+import numpy as np
 
 from segmentation.loading.transforms import Image, Mask
 from segmentation.params import Augment
@@ -15,7 +17,7 @@ HUE = 1 / 6  # of the strength of the other changes: another hue soon looks like
 
 
 class Augmentation:
-    """The random changes of an image `(H, W, 3)` and its mask `(H, W)`, both uint8, drawn by a seed.
+    """The random changes of an image `(H, W, 3)` and its mask `(H, W)`, both uint8.
 
     An affine map (shift by up to 10 % and rotation by up to 30 degrees, as in the lab report), a left-right
     flip, and a change of brightness, contrast, saturation and hue in random order (of the image alone).
@@ -27,9 +29,13 @@ class Augmentation:
             [_affine(settings), A.HorizontalFlip(p=settings.flip), _color(settings.color)]
         )
 
-    def __call__(self, image: Image, mask: Mask, seed: int) -> tuple[Image, Mask]:
-        """Return the image and mask, changed as `seed` determines."""
-        self._compose.set_random_seed(seed)
+    def __call__(self, image: Image, mask: Mask, stream: np.random.SeedSequence) -> tuple[Image, Mask]:
+        """Return the image and mask, changed as `stream` determines."""
+        # All transforms draw in turn from these two. (`set_random_seed` would give each of them a
+        # generator of the same seed: flip, shift and brightness would come together.)
+        first, second = stream.spawn(2)
+        python = random.Random(int(second.generate_state(1, np.uint64)[0]))
+        self._compose.set_random_state(np.random.default_rng(first), python)
         changed = self._compose(image=image, mask=mask)
         return changed["image"], changed["mask"]
 

@@ -2,15 +2,18 @@
 
 import time
 from collections.abc import Iterator
+from fractions import Fraction
 from math import isfinite
 from typing import Any, NamedTuple, TypedDict
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from segmentation.common.errors import Fault
+from segmentation.common.seeds import Purpose, torch_seed
 from segmentation.common.signals import Interrupted, StopRequest
 from segmentation.inference.dataset_pass import score
 from segmentation.inference.predictor import Predictor
@@ -24,7 +27,6 @@ from segmentation.scoring.scores import confusion_counts, dice, mean_soft_dice, 
 from segmentation.scoring.threshold import DEFAULT_THRESHOLD, is_foreground
 from segmentation.training.losses import LOSSES
 from segmentation.training.optimizer import Optimization
-from segmentation.training.seeds import DROPOUT, derived_seed
 
 
 class EpochMetrics(TypedDict):
@@ -72,6 +74,8 @@ class Training:
         self.optimization = Optimization(model, settings, len(train) * settings.epochs)
         self.predictor = Predictor(self.optimization.scored, runner, train.dataset.size, DEFAULT_THRESHOLD)
         self.distributed = DistributedDataParallel(model) if world_size() > 1 else model
+        # Exact: 0.29 * 100 is less than 29 in floating point.
+        self.small_epochs = int(Fraction(str(settings.small_first)) * settings.epochs)
         self.history: list[EpochMetrics] = []
         self.epoch, self.step, self.lr = 1, 0, self.optimization.lr  # lr: at the start of the epoch
         # Loss and Dice of this epoch's images so far, and their number; float32, for MPS has no float64.
@@ -160,19 +164,19 @@ class Training:
     def _train_step(self, batch: Item) -> None:
         # A stream for each step: nothing random has to be saved. Each process drops channels of its own,
         # because it sees other images.
-        torch.manual_seed(derived_seed(DROPOUT, self.settings.seed, self.epoch, self.step, rank()))
+        torch.manual_seed(torch_seed(Purpose.DROPOUT, self.settings.seed, self.epoch, self.step, rank()))
         images, masks, _ = batch
-        if self.epoch <= self.settings.small_first * self.settings.epochs:
-            # Howard 2018, "Now anyone can train Imagenet in 18 minutes" (fast.ai)
-            images, masks = (
-                halve(each.to(self.runner.device, non_blocking=True)) for each in (images, masks)
-            )
-        targets, logits = self.runner.targets(masks), self.runner.logits(self.distributed, images)
+        targets = masks = self.runner.targets(masks)
+        if self.epoch <= self.small_epochs:
+            # Howard 2018, "Now anyone can train Imagenet in 18 minutes" (fast.ai). Targets become soft.
+            images, targets = halve(images.to(self.runner.device, non_blocking=True)), halve(masks)
+        logits = self.runner.logits(self.distributed, images)
         loss = self.loss.value(all_reduce_sum(self.loss.sums(logits, targets)))
         loss.backward()
         self.optimization.step()
-        predicted = is_foreground(torch.sigmoid(logits.detach()), self.predictor.threshold)
-        scores = tensor_dice(confusion_counts(predicted, targets.bool()))
+        logits = F.interpolate(logits.detach(), masks.shape[-2:], mode="bilinear", align_corners=False)
+        predicted = is_foreground(torch.sigmoid(logits), self.predictor.threshold)
+        scores = tensor_dice(confusion_counts(predicted, masks.bool()))
         count = torch.full_like(loss, len(images))
         self.sums += torch.stack([loss.detach() * count, scores.sum(), count])
         self.step += 1

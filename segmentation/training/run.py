@@ -8,6 +8,7 @@ import torch
 from segmentation.common.artifacts import RAW, SPLIT, STATS, Split, Stats
 from segmentation.common.errors import InputError
 from segmentation.common.files import read_json
+from segmentation.common.seeds import Purpose, torch_seed
 from segmentation.common.signals import Interrupted, StopRequest, deferred
 from segmentation.inference.runner import Runner
 from segmentation.loading.cache import make_caches
@@ -64,7 +65,7 @@ def _train(name: str, params: Params, device: torch.device, stop: StopRequest) -
     start = load_start(name, params)
     state = ResumeState(name, fingerprint(f"train_{name}", params, runner, start))
     with state.locked() if first else nullcontext():
-        torch.manual_seed(settings.seed)
+        torch.manual_seed(torch_seed(Purpose.WEIGHTS, settings.seed))
         model = build_model(name, params.model.width, params.model.dropout, params.model.init)
         load_pretrained(name, model)
         if start:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.random import Generator, SeedSequence, default_rng
+from numpy.random import Generator, default_rng
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -25,6 +25,7 @@ from segmentation.common.dataset_layout import (
     image_path,
     trimap_path,
 )
+from segmentation.common.seeds import Purpose, stream
 from segmentation.sources.sample.figures import BREEDS, Breed, animal
 from segmentation.sources.sample.painting import PALETTE, add, apart, photographed, scene
 from segmentation.sources.sample.scenery import thing
@@ -54,7 +55,7 @@ def write_sample(folder: Path, seed: int) -> None:
 
 def draw(seed: int, index: int) -> tuple[Bytes, Bytes]:
     """Draw one animal in a scene: the image (H, W, 3), RGB, and its trimap (H, W)."""
-    rng = default_rng(SeedSequence([seed, index]))
+    rng = default_rng(stream(Purpose.SAMPLE, seed, index))
     long, short = int(rng.integers(128, 201)), rng.uniform(0.7, 1.0)
     width, height = (long, int(long * short)) if rng.random() < 0.6 else (int(long * short), long)
     horizon = height * rng.uniform(0.2, 0.6)

@@ -103,6 +103,15 @@ def test_small_images_first(sample: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert sizes == (step + validation) * 2 + ([64] * 3 + validation) * 2
 
 
+@pytest.mark.parametrize(
+    ("share", "epochs", "small"), [(0.29, 100, 29), (0.5, 3, 1), (1.0, 7, 7), (0.0, 5, 0)]
+)
+def test_the_number_of_epochs_with_small_images_is_exact(
+    sample: Path, share: float, epochs: int, small: int
+) -> None:
+    assert training(sample, "unet", settings(small_first=share, epochs=epochs)).small_epochs == small
+
+
 def test_the_throughput_is_measured(sample: Path) -> None:
     trained = training(sample, "unet", settings())
     trained.train_epoch()
