@@ -32,7 +32,7 @@ from segmentation.loading.loader import Batches, loader_workers
 from segmentation.loading.transforms import LAB_REPORT
 from segmentation.models.build import build_model, network_names
 from segmentation.params import Params, load_params
-from segmentation.runtime.devices import choose_device, choose_precision, prepare_cpu, to_device
+from segmentation.runtime.devices import choose_device, choose_precision, prepare, to_device
 from segmentation.scoring.scores import soft_dice
 from segmentation.training.augmentation import Augmentation
 from segmentation.training.loop import Training
@@ -54,7 +54,7 @@ def plain_loop(name: str, data: SegmentationDataset, width: int, batch: int) -> 
     def step(images: torch.Tensor, masks: torch.Tensor) -> None:
         images, targets = ((images.float() / 255 - mean) / std).to(device), masks.float().to(device)
         logits = model(images)
-        loss = lab_report.value(lab_report.sums(logits, targets))
+        loss = lab_report(logits, targets)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -79,8 +79,8 @@ def engine(
     name: str, data: SegmentationDataset, width: int, batch: int, params: Params
 ) -> tuple[float, float]:
     """Train with this project's engine, likewise."""
-    prepare_cpu()
     device = choose_device()
+    prepare(device)
     runner = Runner(device, choose_precision("auto", device), LAB_REPORT)
     workers = loader_workers(device)
     data.cache = ImageCache(len(data), data.size, shared=workers > 0)

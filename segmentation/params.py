@@ -8,6 +8,7 @@ default, and a validator returns what it was given, or the number that a text st
 """
 
 import difflib
+import os
 import re
 import reprlib
 from pathlib import Path
@@ -59,7 +60,7 @@ def _unique(values: list[str]) -> list[str]:
 def _outside_checkpoints(value: str) -> str:
     if not Path(value).is_absolute():
         raise ValueError("must be an absolute path")
-    if Path(value).resolve().is_relative_to(CHECKPOINTS.resolve()):
+    if Path(os.path.realpath(value)).is_relative_to(os.path.realpath(CHECKPOINTS)):
         raise ValueError(
             f"must lie outside {CHECKPOINTS}/, whose files DVC deletes before it trains; copy them"
         )
@@ -226,6 +227,8 @@ def _describe(problem: Any) -> str:
         close = difflib.get_close_matches(key, known, n=1)
         hint = f"did you mean {close[0]}?" if close else f"allowed here: {', '.join(known)}"
         return f"{name} is not a known key ({hint})"
+    if problem["type"] == "model_type":
+        return f"{name} = {_short(problem['input'])}: must be a mapping"
     message = problem["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     return f"{name} = {_short(problem['input'])}: {message}"
 

@@ -50,7 +50,7 @@ def check_pair(raw: Path, image_id: str) -> Checked:
     mask_height, mask_width = labels.shape
     if (width, height) != (mask_width, mask_height):
         turned = (width, height) == (mask_height, mask_width)
-        hint = "; save the image upright: EXIF orientation is not applied" if turned else ""
+        hint = "; one of them is turned by 90 degrees, see data.folder.orientation" if turned else ""
         return Checked(f"{image} is {width}x{height}, {trimap} is {mask_width}x{mask_height}{hint}")
     hashes = [hashlib.sha256(file.read_bytes()).hexdigest() for file in (image, trimap)]
     return Checked(None, " ".join(hashes), (width, height), float((labels != BACKGROUND).mean()))
@@ -82,13 +82,13 @@ def describe(checked: dict[str, Checked]) -> list[str]:
     if full:
         first = next(image_id for image_id, each in usable.items() if each.share == 1)
         lines.append(
-            f"warning: {full} masks have no background, the first {first}; if their values begin at 1, or"
-            " their black is not 0, set data.folder.mask_threshold"
+            f"warning: masks without any background: {full}, the first {first}; is their background 0?"
+            " (data.folder.mask_threshold)"
         )
-    elif median > INVERTED:
+    if median > INVERTED:
         lines.append(
-            f"warning: in half of the masks, more than {median:.0%} is foreground; they may be inverted"
-            " (foreground must be the larger value)"
+            f"warning: in half of the masks, more than {median:.0%} is foreground; if they are inverted,"
+            " invert them, or set data.foreground: [background]"
         )
     return lines
 

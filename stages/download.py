@@ -15,6 +15,7 @@ from segmentation.sources.sample.generator import write_sample
 def main() -> None:
     """Write data/raw/; what is there stays as it is until the new dataset is complete."""
     data = load_params().data
+    said: list[str] = []
     with replace_dir(RAW) as folder:
         if data.source == "sample":
             write_sample(folder, data.seed)
@@ -31,8 +32,9 @@ def main() -> None:
         else:
             own = data.folder
             rules = Rules(own.mask_threshold, own.orientation, own.white)
-            for line in write_folder(folder, Path(own.path), own.test_fraction, data.seed, rules):
-                print(line)
+            said = write_folder(folder, Path(own.path), own.test_fraction, data.seed, rules)
+    for line in said:
+        print(line)
     print(f"{data.source}: {RAW} is complete")
 
 

@@ -17,7 +17,7 @@ from segmentation.loading.dataset import SegmentationDataset
 from segmentation.loading.loader import Batches, loader_workers
 from segmentation.models.build import network_title
 from segmentation.params import load_params
-from segmentation.runtime.devices import choose_device, prepare_cpu
+from segmentation.runtime.devices import choose_device, prepare
 from segmentation.runtime.memory import enough_memory
 from segmentation.scoring.scores import SOFT_DICE_BATCH, dice
 
@@ -27,11 +27,12 @@ def main() -> None:
     params, split = load_params(), read_json(SPLIT, "split", Split)
     checkpoints = load_checkpoints()
     meta = next(iter(checkpoints.values())).meta
-    workers = loader_workers(choose_device())
+    device = choose_device()
+    prepare(device)
+    workers = loader_workers(device)
     (cache,) = make_caches([len(split["test"])], meta.size, params.machine.cache_bytes, shared=workers > 0)
     test = SegmentationDataset(RAW, split["test"], meta.size, meta.foreground, cache=cache)
     train = SegmentationDataset(RAW, split["train"], meta.size, meta.foreground)
-    prepare_cpu()
     remedy = "close other programs, or train with a lower image.size or model.width"
     with enough_memory(SOFT_DICE_BATCH, meta.size, remedy):
         predictors = {name: Predictor.from_checkpoint(each) for name, each in checkpoints.items()}

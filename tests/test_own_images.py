@@ -90,8 +90,12 @@ def deep(own: Path) -> None:
 
 CASES = {
     "grey microscope images, no lists": (microscope, {}, ""),
-    "photos of mixed sizes, some turned": (rotated_photos, {}, "6 images were brought upright"),
-    "masks of five kinds": (mixed_masks, {}, "4 masks hold more than two values"),
+    "photos of mixed sizes, some turned": (
+        rotated_photos,
+        {},
+        "brought upright by their EXIF orientation: 6",
+    ),
+    "masks of five kinds": (mixed_masks, {}, "masks with more than two values: 4"),
     "16 bits": (deep, {"data__folder__white": 4095}, ""),
 }
 
@@ -103,7 +107,7 @@ def test_from_a_folder_to_masks(
     write, params, said = CASES[case]
     write(own := tmp_path / "own")
     set_params(project, data__source="folder", data__folder__path=str(own), data__limit=None, **params)
-    set_params(project, image__size=64, model__width=4, train__epochs=8, train__lr=0.01)
+    set_params(project, image__size=64, model__width=4, train__epochs=20, train__batch_size=4, train__lr=0.01)
     downloaded = run_here(project, "stages.download")
     assert f"{COUNT} images, {COUNT} masks" in downloaded.stdout and said in downloaded.stdout
     for stage in ("split", "compute_stats", "train_unet", "train_resnet", "evaluate"):
@@ -164,7 +168,7 @@ def test_a_folder_that_vanishes_while_it_is_read(project: Path, tmp_path: Path) 
         time.sleep(0.002)
     own.rename(tmp_path / "gone")
     _, stderr = download.communicate(timeout=60)
-    assert download.returncode == 1 and stderr.count("\n") == 1, stderr
-    assert f"{own}" in stderr and "No such file" in stderr
+    assert download.returncode == 2 and stderr.count("\n") == 1, stderr
+    assert f"{own}" in stderr and "cannot be read (No such file or directory)" in stderr
     assert {path: path.stat().st_mtime_ns for path in (project / "data/raw").rglob("*")} == before
     assert sorted(each.name for each in (project / "data").iterdir() if each.name[0] == ".") == [".gitignore"]

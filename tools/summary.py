@@ -1,20 +1,25 @@
 """Print the table of results and say where the overlays are."""
 
-from segmentation.common.artifacts import OVERLAYS, TEST_METRICS
+from segmentation.common.artifacts import OVERLAYS, TEST_METRICS, training_summary_path
 from segmentation.common.command_line import make_parser, run
 from segmentation.common.errors import InputError
 from segmentation.common.files import read_json
-from segmentation.evaluation.tables import EXPLANATION, results_table
+from segmentation.evaluation.tables import EXPLANATION, results_table, start_note
+from segmentation.models.build import network_names
 
 
 def main() -> None:
-    """Read metrics/test.json."""
+    """Read metrics/test.json and metrics/train_*.json."""
     metrics = read_json(TEST_METRICS, "evaluate", dict)
     try:
         print(results_table(metrics))
     except (KeyError, IndexError, TypeError, AttributeError):
         problem = "damaged, or of another version of this program"
         raise InputError(f"{TEST_METRICS}: {problem}; run `python -m stages.evaluate` again") from None
+    for name in network_names():
+        path = training_summary_path(name)
+        if path.exists() and (started_from := read_json(path, f"train_{name}", dict).get("started_from")):
+            print(start_note(name, started_from))
     print(f"\n{EXPLANATION}\n")
     for path in sorted(OVERLAYS.glob("*.png")):
         print(f"overlays: {path}")

@@ -58,4 +58,5 @@ def read_list(path: Path) -> list[str]:
 
 def is_plain(image_id: str) -> bool:
     """Whether an id is a visible file's name that leads nowhere else and fits on a line of a list."""
-    return image_id.isprintable() and not set(image_id) & set("/\\") and image_id[:1] not in ("", ".")
+    one_name = image_id.isprintable() and not set(image_id) & set("/\\") and image_id == image_id.strip()
+    return one_name and image_id[:1] not in ("", ".", "#")

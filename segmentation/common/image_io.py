@@ -28,7 +28,8 @@ warnings.filterwarnings("ignore", "Corrupt EXIF data")
 @contextmanager
 def _opened(path: Path, what: str) -> Iterator[Image.Image]:
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        # As a file: given a name, Pillow maps an uncompressed TIFF, and scrambles one that is to be turned.
+        with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
             yield image
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None

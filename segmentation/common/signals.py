@@ -20,8 +20,8 @@ WATCH_S = 0.3  # how often the parent process is checked
 _PARENT = os.getppid()
 
 
-class Interrupted(KeyboardInterrupt):
-    """A signal ended the run; exit status 128 + its number. No error, so no `except Exception` takes it."""
+class Interrupted(BaseException):
+    """A signal ended the run; exit status 128 + its number. Not an error: `except Exception` lets it pass."""
 
     def __init__(self, signum: int, where: str = "; run it again") -> None:
         super().__init__(f"stopped by {signal.Signals(signum).name}{where}")
@@ -36,8 +36,6 @@ class StopRequest:
 
 def listen() -> None:
     """Raise `Interrupted` on a signal from now on; stop with the parent if that is DVC or `torchrun`."""
-    if threading.current_thread() is not threading.main_thread():
-        return  # only the main thread may set handlers
     for each in SIGNALS:
         signal.signal(each, _interrupt)
     if "DVC_STAGE" in os.environ or "TORCHELASTIC_RUN_ID" in os.environ:

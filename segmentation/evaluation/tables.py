@@ -27,3 +27,8 @@ def results_table(metrics: Mapping[str, Any]) -> str:
         label = f"{name} minus {names[0]}"
         lines.append(f"{label:<20} {gap['dice']:+.4f} {gap['low']:+.4f} to {gap['high']:+.4f}")
     return "\n".join(lines)
+
+
+def start_note(name: str, started_from: str) -> str:
+    """Return the line about a network that was trained on from the checkpoint of this SHA-256."""
+    return f"{name} was not trained from scratch, but from the checkpoint of SHA-256 {started_from}"

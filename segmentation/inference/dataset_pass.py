@@ -1,7 +1,7 @@
 """One pass of a network over a dataset, for its scores."""
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,17 +12,7 @@ from segmentation.runtime.distributed import all_gather
 from segmentation.scoring.scores import Counts, Values, confusion_counts, soft_sums
 from segmentation.scoring.threshold import is_foreground
 
-
-class ScoringLoss(Protocol):
-    """A loss as in `training/losses.py`: a formula over sums of pixels."""
-
-    @property
-    def sums(self) -> Callable[[Tensor, Tensor], Tensor]:
-        """The sums, from logits and targets `(N, 1, H, W)`."""
-
-    @property
-    def value(self) -> Callable[[Tensor], Tensor]:
-        """The loss, from the sums."""
+ScoringLoss = Callable[[Tensor, Tensor], Tensor]  # logits, targets (N, 1, H, W) to their mean
 
 
 class ImageScores(NamedTuple):
@@ -44,7 +34,7 @@ def score(predictor: Predictor, batches: Iterable[Item], loss: ScoringLoss | Non
         targets, logits = predictor.runner.targets(masks), predictor.logits(images)
         probabilities = torch.sigmoid(logits)
         counts = confusion_counts(is_foreground(probabilities, predictor.threshold), targets.bool())
-        losses = loss.value(loss.sums(logits, targets)) if loss else logits.new_zeros(())
+        losses = loss(logits, targets) if loss else logits.new_zeros(())
         results.append((indices, counts, soft_sums(probabilities, targets), losses.expand(len(images))))
     mine = [torch.cat(each).cpu() for each in zip(*results, strict=True)] if results else []
     everyone = [share for share in all_gather(mine) if share]  # a process may have had no batch

@@ -1,6 +1,8 @@
 """A dataset in batches: which images each process takes, in which order."""
 
+import signal
 from collections.abc import Iterator
+from math import ceil
 
 import numpy as np
 import torch
@@ -8,6 +10,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from segmentation.common.cores import usable_cores
 from segmentation.common.seeds import Purpose, stream
+from segmentation.common.signals import SIGNALS
 from segmentation.loading.dataset import Item, Key, SegmentationDataset
 from segmentation.runtime.distributed import local_world_size, rank, world_size
 
@@ -19,6 +22,12 @@ def loader_workers(device: torch.device) -> int:
     """
     cores = usable_cores() // local_world_size()
     return min(4, cores // 4) if device.type == "cpu" else min(8, cores)
+
+
+def _ignore_signals(_: int) -> None:
+    """A signal to the whole group is for the process that trains: it needs its workers to finish the step."""
+    for each in SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
 
 
 class ShuffledBatches(Sampler[list[Key]]):
@@ -37,6 +46,11 @@ class ShuffledBatches(Sampler[list[Key]]):
     def __len__(self) -> int:
         return len(self.splits) + 1
 
+    @property
+    def turns(self) -> int:
+        """The number of batches of every process."""
+        return len(self)
+
     def __iter__(self) -> Iterator[list[Key]]:
         rng = np.random.default_rng(stream(Purpose.ORDER, self.seed, self.epoch))
         order = rng.permutation(self.count)
@@ -49,8 +63,11 @@ class ListedBatches(Sampler[list[Key]]):
 
     def __init__(self, count: int, batch_size: int) -> None:
         self.epoch = self.skipped = 0
-        starts = range(0, count, batch_size)[rank() :: world_size()]
-        self.batches = [range(start, min(start + batch_size, count)) for start in starts]
+        starts = range(0, count, batch_size)
+        self.turns = ceil(len(starts) / world_size())  # of the process with the most batches
+        self.batches = [
+            range(start, min(start + batch_size, count)) for start in starts[rank() :: world_size()]
+        ]
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -76,12 +93,17 @@ class Batches:
             batch_sampler=self.sampler,
             num_workers=workers,
             persistent_workers=workers > 0,
+            worker_init_fn=_ignore_signals,
             pin_memory=torch.cuda.is_available(),
-            generator=torch.Generator(),  # leaves the global stream to dropout alone
         )
 
     def __len__(self) -> int:
         return len(self.loader)
+
+    @property
+    def turns(self) -> int:
+        """The number of batches of the process that has the most."""
+        return self.sampler.turns
 
     def epoch(self, epoch: int = 0, skipped: int = 0) -> Iterator[Item]:
         """Yield the batches of one epoch after the first `skipped`; the same number gives the same again."""

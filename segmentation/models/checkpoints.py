@@ -6,7 +6,7 @@ taken for what it claims to be.
 
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Annotated, Any, NamedTuple
 
@@ -54,25 +54,25 @@ class Checkpoint(NamedTuple):
     meta: Metadata
 
 
-def checkpoint_bytes(model: nn.Module, meta: Metadata) -> bytes:
-    """Return the checkpoint file of a network.
+def checkpoint_bytes(weights: Mapping[str, Tensor], meta: Metadata) -> bytes:
+    """Return the checkpoint file of a network, whose `state_dict()` is `weights`.
 
     The bytes depend on the content alone: `torch.save` to a file would put its name into them, and a
     tensor its memory format; a view would drag the whole of its base along.
     """
-    weights = _fresh(model.state_dict())
+    content = {"version": VERSION, "meta": meta.model_dump_json(), "weights": fresh(weights)}
     buffer = io.BytesIO()
-    torch.save({"version": VERSION, "meta": meta.model_dump_json(), "weights": weights}, buffer)
+    torch.save(content, buffer)
     return buffer.getvalue()
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
-    """Return a trained network, in evaluation mode on the CPU.
+def load_checkpoint(path: Path, file: bytes | None = None) -> Checkpoint:
+    """Return a trained network, in evaluation mode on the CPU; `file` is the content of `path`, if known.
 
     Raises `InputError` if the file is missing, or is not a checkpoint that this program can read.
     """
     try:
-        content = read_archive(path)
+        content = read_archive(io.BytesIO(file) if file else path)
         if isinstance(content["version"], int) and content["version"] > VERSION:
             raise InputError(
                 f"{path}: a checkpoint of a newer version of this program (format {content['version']}; this"
@@ -92,18 +92,20 @@ def load_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(model.eval(), meta)
 
 
-def read_archive(path: Path) -> dict[str, Any]:
+def read_archive(file: Path | IO[bytes]) -> dict[str, Any]:
     """Return the mapping of plain values and tensors, on the CPU, that `torch.save` wrote.
 
     Nothing in it is run. Raises `FileNotFoundError`, and whatever zipfile and torch raise for a damaged or
     foreign file.
     """
-    with zipfile.ZipFile(path) as parts:  # as torch.save writes: a compressed part could unpack to anything
+    with zipfile.ZipFile(file) as parts:  # as torch.save writes: a compressed part could unpack to anything
         if any(part.compress_type != zipfile.ZIP_STORED for part in parts.infolist()):
             raise ValueError("it is compressed")
         if broken := parts.testzip():  # torch does not look at the checksums
             raise ValueError(f"{broken} is damaged")
-    content = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(file, Path):
+        file.seek(0)
+    content = torch.load(file, map_location="cpu", weights_only=True)
     if not isinstance(content, dict):
         raise ValueError("it contains no mapping")
     return content
@@ -122,11 +124,11 @@ def _checked(weights: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[st
     for name, tensor in weights.items():
         if name in expected and (tensor.shape, tensor.dtype) != (expected[name].shape, expected[name].dtype):
             raise ValueError(f"{name} is {tuple(tensor.shape)} {tensor.dtype}")
-    return _fresh(weights)  # a file can describe a tensor whose elements all lie in one place
+    return fresh(weights)  # a file can describe a tensor whose elements all lie in one place
 
 
-def _fresh(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    # `contiguous()` keeps odd strides where a dimension has the size 1.
+def fresh(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return contiguous copies on the CPU; `contiguous()` would keep odd strides where a side is 1."""
     return {
         name: torch.empty(tensor.shape, dtype=tensor.dtype).copy_(tensor) for name, tensor in weights.items()
     }

@@ -25,11 +25,14 @@ def choose_device() -> torch.device:
     return torch.device(kind.type, torch.accelerator.current_device_index())
 
 
-def prepare_cpu() -> None:
-    """Let the CPU train fast: freed memory is kept for the next step, and processes share the cores."""
-    keep_freed_memory()
-    if local_world_size() > 1:
-        torch.set_num_threads(max(1, usable_cores() // local_world_size()))
+def prepare(device: torch.device) -> None:
+    """Let this process compute fast: it takes its share of the cores, and a CPU keeps freed memory."""
+    if device.type == "cpu":
+        keep_freed_memory()
+    threads = usable_cores() // local_world_size()
+    if local_world_size() == 1:  # a person may have said fewer (OMP_NUM_THREADS); torchrun always says 1
+        threads = min(threads, torch.get_num_threads())
+    torch.set_num_threads(max(1, threads))
 
 
 def to_device(model: nn.Module, device: torch.device) -> nn.Module:

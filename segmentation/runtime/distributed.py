@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from segmentation.common.errors import Fault
 
@@ -79,6 +79,22 @@ class _AllReduceSum(torch.autograd.Function):
 def all_reduce_sum(values: Tensor) -> Tensor:
     """Return the sum of `values` over all processes, differentiable."""
     return _AllReduceSum.apply(values) if world_size() > 1 else values
+
+
+def average_gradients(model: nn.Module) -> None:
+    """Replace the gradients by their mean over all processes.
+
+    One sum over all of them, in the order of the parameters. `DistributedDataParallel` sums buckets, whose
+    order it changes after the first step: with three processes or more, a resumed training rounds otherwise.
+    """
+    if world_size() == 1:
+        return
+    gradients = [each.grad for each in model.parameters() if each.grad is not None]
+    flat = torch.cat([each.flatten() for each in gradients])
+    dist.all_reduce(flat)
+    flat /= world_size()
+    for each, mean in zip(gradients, flat.split([each.numel() for each in gradients]), strict=True):
+        each.copy_(mean.view_as(each))
 
 
 def all_reduce_max(*numbers: int) -> list[int]:

@@ -23,6 +23,8 @@ from segmentation.common.errors import InputError
 from segmentation.common.seeds import Purpose, stream
 from segmentation.sources.own_files import Findings, Rules, mask_size, write_image, write_trimap
 
+LITTER = {"Thumbs.db", "desktop.ini"}  # of Windows
+
 
 def write_folder(folder: Path, path: Path, test_fraction: float, seed: int, rules: Rules) -> list[str]:
     """Write the images of `path` into the existing, empty `folder`, their masks as trimaps.
@@ -36,6 +38,11 @@ def write_folder(folder: Path, path: Path, test_fraction: float, seed: int, rule
     if masks.is_dir() == trimaps.is_dir():
         raise InputError(f"{path}: needs exactly one of the folders masks/ and trimaps/ besides images/")
     labels = _files(masks if masks.is_dir() else trimaps)
+    if not images.keys() & labels.keys():
+        raise InputError(
+            f"{next(iter(images.values()))}: no image has a mask of the same name; the first mask is"
+            f" {next(iter(labels.values()))}"
+        )
     ids = sorted(images.keys() | labels.keys())
     trainval, test = _lists(path, ids, test_fraction, seed)
     (folder / layout.IMAGES).mkdir()
@@ -44,26 +51,43 @@ def write_folder(folder: Path, path: Path, test_fraction: float, seed: int, rule
     def write_pair(image_id: str) -> tuple[Findings, Findings]:
         image, label = images.get(image_id), labels.get(image_id)
         found = [Findings(), Findings()]
-        if image:
-            found[0] = write_image(image, layout.image_path(folder, image_id), mask_size(label), rules)
-        if label and masks.is_dir():
-            found[1] = write_trimap(label, layout.trimap_path(folder, image_id), rules)
-        elif label:
-            shutil.copyfile(label, layout.trimap_path(folder, image_id))
+        try:
+            if image:
+                found[0] = write_image(image, layout.image_path(folder, image_id), mask_size(label), rules)
+            if label and masks.is_dir():
+                found[1] = write_trimap(label, layout.trimap_path(folder, image_id), rules)
+            elif label:
+                shutil.copyfile(label, layout.trimap_path(folder, image_id))
+        except OSError as error:
+            if str(error.filename) in (str(image), str(label)):
+                raise _unreadable(error) from None
+            raise
         return found[0], found[1]
 
     with ThreadPoolExecutor(usable_cores()) as pool:
         pairs = list(tqdm(pool.map(write_pair, ids), "images and masks", len(ids), disable=None))
     found = dict(zip(ids, pairs, strict=True))
-    _refuse({images[each]: image for each, (image, _) in found.items() if each in images}, rules)
+    listed = set(trainval) | set(test)
+    image_findings = {images[each]: image for each, (image, _) in found.items() if each in images}
+    _refuse({image: each for image, each in image_findings.items() if image.stem in listed}, rules)
     for name, members in ((layout.LIST, ids), (layout.TRAINVAL, trainval), (layout.TEST, test)):
         (folder / name).write_text("".join(f"{each} 1 1 1\n" for each in members), encoding="utf-8")
-    return _report(
-        len(images),
-        {labels[each]: mask for each, (_, mask) in found.items() if each in labels},
-        sum(image.turned for image, _ in pairs),
-        rules,
-    )
+    mask_findings = {labels[each]: mask for each, (_, mask) in found.items() if each in labels}
+    return [
+        f"{len(images)} images, {len(labels)} masks",
+        *_alone([images[each] for each in images.keys() - labels.keys()], "images without a mask"),
+        *_alone([labels[each] for each in labels.keys() - images.keys()], "masks without an image"),
+        *_about_images(image_findings, rules),
+        *_about_masks(mask_findings, rules),
+    ]
+
+
+def _alone(files: list[Path], what: str) -> list[str]:
+    return [f"warning: {what}: {len(files)}, the first {min(files)}"] if files else []
+
+
+def _unreadable(error: OSError) -> InputError:
+    return InputError(f"{error.filename}: cannot be read ({error.strerror}); check data.folder.path")
 
 
 def _refuse(found: dict[Path, Findings], rules: Rules) -> None:
@@ -84,23 +108,38 @@ def _refuse(found: dict[Path, Findings], rules: Rules) -> None:
         )
 
 
-def _report(images: int, masks: dict[Path, Findings], turned: int, rules: Rules) -> list[str]:
-    lines = [f"{images} images, {len(masks)} masks"]
-    if turned:
-        lines.append(f"{turned} images were brought upright by their EXIF orientation, as their masks are")
-    shaded = [mask for mask, each in masks.items() if each.shades]
-    if shaded:
-        least = rules.mask_threshold
+def _about_images(found: dict[Path, Findings], rules: Rules) -> list[str]:
+    lines = []
+    if turned := [image for image, each in found.items() if each.turned]:
+        lines.append(
+            f"images brought upright by their EXIF orientation: {len(turned)}, the first {turned[0]}"
+        )
+    if deep := [each.largest for each in found.values() if each.largest is not None]:
+        low = "" if rules.white and rules.white / 4 <= max(deep) <= rules.white else "warning: "
+        lines.append(
+            f"{low}grey images with more than 8 bits: {len(deep)}, their largest value {max(deep)};"
+            f" data.folder.white = {rules.white} becomes 255"
+        )
+    if reduced := [image for image, each in found.items() if each.reduced]:
+        lines.append(
+            f"warning: colour images with 16 bits per channel, reduced to their upper 8: {len(reduced)}, the"
+            f" first {reduced[0]}; if they look black, save them with 8 bits"
+        )
+    return lines
+
+
+def _about_masks(found: dict[Path, Findings], rules: Rules) -> list[str]:
+    lines, least = [], rules.mask_threshold
+    if shaded := [mask for mask, each in found.items() if each.shades]:
         rule = "any value but 0" if least is None else f"a value of at least {least:g}"
         lines.append(
-            f"warning: {len(shaded)} masks hold more than two values, the first {shaded[0]}"
-            f" ({masks[shaded[0]].shades} values); foreground is {rule} (data.folder.mask_threshold)"
+            f"warning: masks with more than two values: {len(shaded)}, the first {shaded[0]}"
+            f" ({found[shaded[0]].shades} values); foreground is {rule} (data.folder.mask_threshold)"
         )
-    faint = [mask for mask, each in masks.items() if each.faint]
-    if faint:
+    if faint := [mask for mask, each in found.items() if each.faint]:
         lines.append(
-            f"warning: {len(faint)} masks count as empty, the first {faint[0]}: none of their values reaches"
-            f" data.folder.mask_threshold = {rules.mask_threshold:g}"
+            f"warning: masks that count as empty: {len(faint)}, the first {faint[0]}; no value reaches"
+            f" data.folder.mask_threshold = {least:g}"
         )
     return lines
 
@@ -114,8 +153,12 @@ def _files(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; put your files there, or set data.folder.path")
     found: dict[str, Path] = {}
-    for file in sorted(folder.iterdir()):
-        if file.is_file() and not file.name.startswith("."):
+    try:
+        files = sorted(folder.iterdir())
+    except OSError as error:
+        raise _unreadable(error) from None
+    for file in files:
+        if file.is_file() and not file.name.startswith(".") and file.name not in LITTER:
             if not layout.is_plain(file.stem):
                 raise InputError(f"{folder}: {file.name!r} cannot be written in a list; rename it")
             if file.stem in found:

@@ -12,10 +12,19 @@ from PIL import ExifTags, Image
 
 from segmentation.common import dataset_layout as layout
 from segmentation.common.errors import InputError
-from segmentation.common.image_io import DEEP, FORMATS, image_size, open_rgb, read_labels, to_8_bits
+from segmentation.common.image_io import DEEP, FORMATS, image_size, open_rgb, read_labels
 
-LOSSY = {"JPEG", "MPO", "WEBP"}  # formats, by content, whose noise would count as foreground
+LOSSLESS = {"PNG", "TIFF", "BMP", "GIF", "PPM", "TGA"}  # formats, by content: noise would be foreground
 SWAPPING = {5, 6, 7, 8}  # values of EXIF's orientation that swap width and height
+UNDO = {  # what turns an upright image to how it is stored, by EXIF's orientation (TIFF 6.0, Orientation)
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
 
 
 class Rules(NamedTuple):
@@ -32,6 +41,7 @@ class Findings(NamedTuple):
     turned: bool = False  # the image was brought upright
     undecided: int | None = None  # the EXIF orientation of an image that fits its mask both ways
     largest: int | None = None  # the largest value of a grey image with more than 8 bits
+    reduced: bool = False  # a colour image with 16 bits, of which Pillow takes the upper 8
     shades: int = 0  # number of different values in the mask, if more than two
     faint: bool = False  # the mask holds values, but none that reaches the threshold
 
@@ -39,44 +49,74 @@ class Findings(NamedTuple):
 def write_image(image: Path, destination: Path, mask_size: tuple[int, int] | None, rules: Rules) -> Findings:
     """Write an image upright, if it must be, and with 8 bits; what does not decode is copied."""
     try:
-        with Image.open(image, formats=FORMATS) as opened:
-            size, mode = opened.size, opened.mode
-            # Pillow turns a TIFF by itself.
-            tag = 1 if opened.format == "TIFF" else int(opened.getexif().get(ExifTags.Base.Orientation, 1))
-            values = np.asarray(opened) if mode in DEEP else None
-    except Exception:  # the split names what does not decode
+        with image.open("rb") as file, Image.open(file, formats=FORMATS) as opened:
+            shown, tiff, tag = opened.size, opened.format == "TIFF", _orientation(opened)
+            reduced = ";16" in str(opened.tile) and opened.mode not in DEEP
+            largest = int(np.asarray(opened).max()) if opened.mode in DEEP else None
+    except OSError as error:
+        if error.errno is not None:  # of the disk: what Pillow raises for an image has none
+            raise
+        return _copied(image, destination)
+    except Exception:  # a broken file can fail in any of the formats' parsers
+        return _copied(image, destination)
+    # Pillow shows and loads a TIFF upright, and all else as it is stored.
+    turned = shown[::-1] if tag in SWAPPING else shown
+    turn = tag != 1 and _must_turn(
+        *((turned, shown) if tiff else (shown, turned)), mask_size, rules.orientation
+    )
+    if turn is None:
+        return Findings(undecided=tag)
+    found = Findings(turn, largest=largest, reduced=reduced)
+    if largest is not None and rules.white is None:
+        return found
+    if largest is None and (tag == 1 or turn == tiff):
         shutil.copyfile(image, destination)
-        return Findings()
-    if values is not None:
-        if rules.white is not None:
-            to_8_bits(values, rules.white).save(destination, "PNG")
-        return Findings(largest=int(values.max()))
-    turn = _must_turn(tag, size, mask_size, rules.orientation)
-    if turn:
-        open_rgb(image, upright=True).save(destination, "PNG", exif=b"")
-    else:
-        shutil.copyfile(image, destination)
-    return Findings(turned=turn is True, undecided=tag if turn is None else None)
+        return found
+    try:
+        pixels = open_rgb(image, upright=turn, white=rules.white)
+    except InputError:
+        return _copied(image, destination)
+    if tiff and tag != 1 and not turn:
+        pixels = pixels.transpose(UNDO[tag])
+    pixels.save(destination, "PNG")
+    return found
 
 
 def write_trimap(mask: Path, destination: Path, rules: Rules) -> Findings:
     """Write a mask as a trimap; what does not decode is copied. Raises `InputError` for a lossy mask."""
     try:
-        with Image.open(mask, formats=FORMATS) as opened:
-            channels, lossy = opened.getbands(), opened.format in LOSSY
-        values = _one_channel(read_labels(mask), channels)
-    except (InputError, OSError, ValueError, Image.DecompressionBombError):
-        shutil.copyfile(mask, destination)  # the split names what does not decode
-        return Findings()
-    if lossy:
+        with mask.open("rb") as file, Image.open(file, formats=FORMATS) as opened:
+            channels, kind = opened.getbands(), opened.format
+            lossless = kind in LOSSLESS and opened.info.get("compression") != "jpeg"
+        values = _colours(read_labels(mask), channels)
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        return _copied(mask, destination)
+    except Exception:  # the split names what does not decode
+        return _copied(mask, destination)
+    if not lossless:
         raise InputError(
             f"{mask}: masks must be lossless, or compression noise counts as foreground; save them as PNG"
         )
-    trimap = mask_to_trimap(values, rules.mask_threshold)
-    Image.fromarray(trimap).save(destination)
-    shades = len(np.unique(values))
+    trimap = mask_to_trimap(values.max(axis=-1), rules.mask_threshold)
+    Image.fromarray(trimap).save(destination, "PNG")
+    shades = len(np.unique(values.astype(np.int64) @ (1 << 16 * np.arange(values.shape[-1]))))
     faint = bool(values.any() and not (trimap == layout.PET).any())
     return Findings(shades=shades if shades > 2 else 0, faint=faint)
+
+
+def _copied(file: Path, destination: Path) -> Findings:
+    shutil.copyfile(file, destination)  # the split names what does not decode
+    return Findings()
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return EXIF's orientation, 1 to 8; 1, as stored, where it is missing or damaged."""
+    with suppress(Exception):
+        tag = int(image.getexif().get(ExifTags.Base.Orientation, 1))
+        return tag if tag in UNDO else 1
+    return 1
 
 
 def mask_size(mask: Path | None) -> tuple[int, int] | None:
@@ -92,22 +132,20 @@ def mask_to_trimap(values: NDArray[np.generic], threshold: float | None) -> NDAr
     return np.where(foreground, layout.PET, layout.BACKGROUND).astype(np.uint8)
 
 
-def _one_channel(values: NDArray[np.generic], channels: Sequence[str]) -> NDArray[np.generic]:
-    """Return the largest value of each pixel `(H, W)`, alpha apart."""
-    if values.ndim == 3:
-        values = values[..., [channel != "A" for channel in channels]].max(axis=-1)
-    return values
+def _colours(values: NDArray[np.generic], channels: Sequence[str]) -> NDArray[np.generic]:
+    """Return the values of a mask, alpha apart: `(H, W, C)`."""
+    return values[..., [channel != "A" for channel in channels]] if values.ndim == 3 else values[..., None]
 
 
 def _must_turn(
-    tag: int, size: tuple[int, int], mask: tuple[int, int] | None, orientation: str | None
+    stored: tuple[int, int],
+    upright: tuple[int, int],
+    mask: tuple[int, int] | None,
+    orientation: str | None,
 ) -> bool | None:
     """Return whether an image is brought upright; None if it fits its mask both ways and nobody decides."""
-    if tag not in range(2, 9):
-        return False
     if orientation is not None:
         return orientation == "upright"
-    upright = size[::-1] if tag in SWAPPING else size
-    if mask == size == upright:
+    if mask == stored == upright:
         return None
     return mask == upright

@@ -32,15 +32,16 @@ def unpack(archive: Path, destination: Path, max_bytes: int = MAX_BYTES) -> None
                         f"{archive}: claims to hold {total:,} bytes or more; use another archive"
                     )
                 if not (member.isfile() or member.isdir()):
-                    raise InputError(f"{archive}: {member.name!r} is no file or folder; use another archive")
+                    kind = f"{member.name!r} is neither a file nor a folder"
+                    raise InputError(f"{archive}: {kind}; use another archive")
                 if not PurePosixPath(member.name).name.startswith("._"):
                     # No attributes: modes as the user's umask has them, whatever the archive says.
                     tar.extract(member, destination, set_attrs=False, filter="data")
     except _DAMAGE as error:
-        raise InputError(f"{archive}: cannot be unpacked ({error}); download it again") from error
+        raise InputError(f"{archive}: cannot be unpacked ({error}); use another one") from error
     except OSError as error:
         if error.errno is None:  # gzip's and bz2's own
-            raise InputError(f"{archive}: cannot be unpacked ({error}); download it again") from error
+            raise InputError(f"{archive}: cannot be unpacked ({error}); use another one") from error
         raise Fault(
             f"{error.filename or destination}: {error.strerror}, while unpacking {archive}"
         ) from error

@@ -12,12 +12,13 @@ from segmentation.common.artifacts import RAW
 from segmentation.common.errors import InputError
 from segmentation.inference.runner import Runner
 from segmentation.params import Params
-from segmentation.runtime.distributed import world_size
+from segmentation.runtime.distributed import all_gather, world_size
 from segmentation.training.outputs import used_params
 from segmentation.training.start import Start
 
 PIPELINE = Path("dvc.yaml")
 CODE = "segmentation"
+NAMED = 4  # differences that a message names
 
 Fingerprint = Mapping[str, Any]  # by name: what JSON can hold
 
@@ -43,6 +44,22 @@ def fingerprint(stage: str, params: Params, runner: Runner, start: Start | None)
     }
     hashes = {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in declared_files(stage)}
     return values | machine | hashes
+
+
+def differences(theirs: Fingerprint, mine: Fingerprint) -> list[str]:
+    """Name the differences of two trainings: `train.lr 0.1 -> 0.2`, or only the name of a long value."""
+    changed = {name: (theirs.get(name), mine.get(name)) for name in {**mine, **theirs}}
+    pairs = {name: f"{old} -> {new}" for name, (old, new) in changed.items() if old != new}
+    return [f"{name} {pair}" if len(pair) < 64 else f"another {name}" for name, pair in pairs.items()]
+
+
+def require_same(mine: Fingerprint) -> None:
+    """Raise `InputError` unless all processes that train together have the same fingerprint."""
+    first, *others = all_gather(mine)
+    for rank, other in enumerate(others, 1):
+        if found := differences(first, other):
+            more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+            raise InputError(f"process {rank} differs from process 0: {', '.join(found[:NAMED])}{more}")
 
 
 def declared_files(stage: str) -> Iterator[Path]:

@@ -8,6 +8,7 @@ import torch
 
 from segmentation.common.cores import usable_cores
 from segmentation.common.errors import InputError
+from segmentation.runtime.devices import choose_device
 
 
 def launch(module: str, processes: int) -> None:
@@ -17,6 +18,8 @@ def launch(module: str, processes: int) -> None:
     errors, and their exit status becomes that of this one. Raises `InputError` if there are GPUs, but fewer
     than processes.
     """
+    if choose_device().type not in ("cpu", "cuda"):
+        raise InputError(f"train.processes = {processes}: more than one needs CPUs or CUDA GPUs; set it to 1")
     gpus = torch.cuda.device_count()
     if torch.cuda.is_available() and gpus < processes:
         raise InputError(f"train.processes = {processes}, but this machine has {gpus} GPUs; lower it")

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple, TypedDict
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from segmentation.common.errors import Fault
@@ -22,7 +21,14 @@ from segmentation.loading.dataset import Item
 from segmentation.loading.loader import Batches
 from segmentation.loading.transforms import halve
 from segmentation.params import Train
-from segmentation.runtime.distributed import all_reduce_max, all_reduce_sum, rank, world_size
+from segmentation.runtime.distributed import (
+    all_gather,
+    all_reduce_max,
+    all_reduce_sum,
+    average_gradients,
+    rank,
+    world_size,
+)
 from segmentation.scoring.scores import confusion_counts, dice, mean_soft_dice, tensor_dice
 from segmentation.scoring.threshold import DEFAULT_THRESHOLD, is_foreground
 from segmentation.training.losses import LOSSES
@@ -73,7 +79,6 @@ class Training:
         self.loss = LOSSES[settings.loss]
         self.optimization = Optimization(model, settings, len(train) * settings.epochs)
         self.predictor = Predictor(self.optimization.scored, runner, train.dataset.size, DEFAULT_THRESHOLD)
-        self.distributed = DistributedDataParallel(model) if world_size() > 1 else model
         # Exact: 0.29 * 100 is less than 29 in floating point.
         self.small_epochs = int(Fraction(str(settings.small_first)) * settings.epochs)
         self.history: list[EpochMetrics] = []
@@ -96,7 +101,8 @@ class Training:
             "history": self.history,
             "position": [self.epoch, self.step],
             "lr": self.lr,
-            "sums": all_reduce_sum(self.sums),
+            # Of each process: in another order, sums round otherwise. At a stop, all are at one step.
+            "sums": all_gather(self.sums.cpu()) if self.step else None,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -105,7 +111,8 @@ class Training:
         self.optimization.load_state_dict(state["optimization"])
         self.history, self.lr = state["history"], state["lr"]
         self.epoch, self.step = state["position"]
-        self.sums = state["sums"].to(self.runner.device) * (rank() == 0)
+        if state["sums"]:
+            self.sums = state["sums"][rank()].to(self.runner.device)
 
     def train_epoch(self) -> None:
         """Take the remaining steps of this epoch.
@@ -124,24 +131,24 @@ class Training:
                 asked = self.stop.signum if world_size() == 1 else 0
                 if self.step < next_look and self.step < len(self.train) and not asked:
                     continue
-                # About once a second: looking waits for the device, and for the other processes. When to look
-                # next is said by the first process, for clocks differ.
+                # About once a second: looking waits for the device, and for the other processes. The first
+                # process says when to look next, because clocks differ.
+                self._look(bar)
                 rate = (self.step - looked) / (time.perf_counter() - looked_at)
                 signum, ahead = all_reduce_max(self.stop.signum, max(1, round(rate)) if rank() == 0 else 0)
                 looked, next_look, looked_at = self.step, self.step + ahead, time.perf_counter()
-                self._look(bar)
                 if signum:
                     raise Interrupted(signum)
         taken = max(1e-9, time.perf_counter() - started)
         size = self.settings.batch_size
-        images = min(self.step * size, len(self.train.dataset)) - before * size
+        images = min(self.step * size, len(self.train.dataset)) - min(before * size, len(self.train.dataset))
         self.throughput = Throughput(images / taken, waited / taken)
 
     def validate(self) -> EpochMetrics:
         """Score this epoch, add it to the `history` and go to the next one.
 
-        Raises `Interrupted` between two batches if a signal has asked to stop (several processes score
-        different numbers of batches, and go on to the end), and `Fault` if the loss is not finite.
+        Raises `Interrupted` between two batches if a signal has asked to stop, and `Fault` if the loss is not
+        finite.
         """
         scored = score(self.predictor, self._until_stopped(self.val.epoch()), self.loss)
         if not isfinite(scored.loss):
@@ -170,9 +177,10 @@ class Training:
         if self.epoch <= self.small_epochs:
             # Howard 2018, "Now anyone can train Imagenet in 18 minutes" (fast.ai). Targets become soft.
             images, targets = halve(images.to(self.runner.device, non_blocking=True)), halve(masks)
-        logits = self.runner.logits(self.distributed, images)
+        logits = self.runner.logits(self.model, images)
         loss = self.loss.value(all_reduce_sum(self.loss.sums(logits, targets)))
         loss.backward()
+        average_gradients(self.model)
         self.optimization.step()
         logits = F.interpolate(logits.detach(), masks.shape[-2:], mode="bilinear", align_corners=False)
         predicted = is_foreground(torch.sigmoid(logits), self.predictor.threshold)
@@ -188,11 +196,13 @@ class Training:
         bar.set_postfix(loss=f"{loss_sum / count:.4f}", dice=f"{dice_sum / count:.4f}", refresh=False)
 
     def _until_stopped(self, batches: Iterator[Item]) -> Iterator[Item]:
-        with _bar("validation", len(self.val)) as bar:
-            for batch in batches:
-                if self.stop.signum and world_size() == 1:
-                    raise Interrupted(self.stop.signum)
-                yield batch
+        with _bar("validation", self.val.turns) as bar:
+            for _ in range(self.val.turns):  # of some the last one is empty: all have to agree equally often
+                (signum,) = all_reduce_max(self.stop.signum)
+                if signum:
+                    raise Interrupted(signum)
+                if batch := next(batches, None):
+                    yield batch
                 bar.update()
 
     def _not_finite(self, part: str, loss: float) -> Fault:

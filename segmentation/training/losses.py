@@ -5,7 +5,7 @@ the loss is that of the whole batch.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -14,11 +14,16 @@ from torch import Tensor
 from segmentation.scoring.scores import soft_dice
 
 
-class Loss(NamedTuple):
+@dataclass(frozen=True)
+class Loss:
     """A loss: `value(sums(logits, targets))`, a differentiable scalar; both arguments are `(N, 1, H, W)`."""
 
     sums: Callable[[Tensor, Tensor], Tensor]
     value: Callable[[Tensor], Tensor]
+
+    def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean loss of these images alone."""
+        return self.value(self.sums(logits, targets))
 
 
 def bce_dice_sums(logits: Tensor, targets: Tensor) -> Tensor:

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
+from torch import Tensor
+
 from segmentation.common.artifacts import RUNS, checkpoint_path, curve_path, training_summary_path
 from segmentation.common.files import fault, write_bytes, write_json
 from segmentation.loading.dataset import SegmentationDataset
-from segmentation.models.checkpoints import Metadata, checkpoint_bytes
+from segmentation.models.checkpoints import Metadata, checkpoint_bytes, fresh
 from segmentation.params import Params
 from segmentation.runtime.distributed import world_size
 from segmentation.training.loop import EpochMetrics, Training
@@ -17,11 +19,11 @@ SHOWN = 8  # validation images on TensorBoard
 
 
 class Outputs:
-    """The outputs of the training of `name`; `checkpoint` holds the file of the best epoch so far."""
+    """The outputs of the training of `name`; `best` holds weights and metadata of the best epoch so far."""
 
     def __init__(self, name: str, params: Params, val: SegmentationDataset, start: Start | None) -> None:
         self.name, self.params, self.start = name, params, start
-        self.checkpoint = b""
+        self.best: tuple[dict[str, Tensor], Metadata] | None = None
         self._runs = RUNS / name
         with fault(self._runs):
             self._board = open_board(self._runs)
@@ -29,28 +31,36 @@ class Outputs:
         examples = [val.read(i * len(val) // count) for i in range(count)]  # the same in every epoch
         self._images, self._targets = zip(*examples, strict=True)
 
-    def restore(self, history: Sequence[EpochMetrics], checkpoint: bytes) -> None:
-        """Write again what the finished epochs of a stopped training had left."""
-        self.checkpoint = checkpoint
-        if history:
-            write_csv(curve_path(self.name), history)
-            write_bytes(checkpoint_path(self.name), self.checkpoint)
-        with fault(self._runs):
-            for metrics in history:
-                log_epoch(self._board, metrics)
-
     def add(self, metrics: EpochMetrics, training: Training) -> None:
-        """Write the outputs of the latest epoch."""
-        write_csv(curve_path(self.name), training.history)
+        """Show the latest epoch, and keep its weights if they are the best."""
         if self._best(training.history) is metrics:
-            self.checkpoint = checkpoint_bytes(training.predictor.model, self._metadata(metrics, training))
-            write_bytes(checkpoint_path(self.name), self.checkpoint)
+            self.best = fresh(training.predictor.model.state_dict()), self._metadata(metrics, training)
         predictions = training.predictor.masks(self._images, own_size=False)
         with fault(self._runs):
             log_epoch(self._board, metrics, training.throughput)
             log_images(self._board, metrics["epoch"], self._images, self._targets, predictions)
         line = epoch_line(metrics, self.params.train.epochs, training.throughput)
         print(f"{self.name}: {line}", flush=True)
+
+    def write(self, history: Sequence[EpochMetrics]) -> None:
+        """Write the curve and the checkpoint of the best epoch."""
+        if self.best:
+            write_csv(curve_path(self.name), history)
+            write_bytes(checkpoint_path(self.name), checkpoint_bytes(*self.best))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what `load_state_dict` takes."""
+        weights, meta = self.best or ({}, None)
+        return {"weights": weights, "meta": meta.model_dump_json() if meta else None}
+
+    def load_state_dict(self, state: dict[str, Any], history: Sequence[EpochMetrics]) -> None:
+        """Write again what the finished epochs of a stopped training had left."""
+        if state["meta"]:
+            self.best = state["weights"], Metadata.model_validate_json(state["meta"])
+        self.write(history)
+        with fault(self._runs):
+            for metrics in history:
+                log_epoch(self._board, metrics)
 
     def finish(self, history: Sequence[EpochMetrics]) -> None:
         """Write the summary of the whole training."""
@@ -60,7 +70,7 @@ class Outputs:
             "val_dice_soft": best["val_dice_soft"],
             "epoch": best["epoch"],
             "epochs": len(history),
-        }
+        } | ({"started_from": self.start.sha256} if self.start else {})
         write_json(training_summary_path(self.name), summary)
         self._board.close()
 

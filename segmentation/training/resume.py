@@ -22,10 +22,10 @@ from platformdirs import user_state_path
 from segmentation.common.errors import Fault, reason
 from segmentation.common.files import atomic_write
 from segmentation.models.checkpoints import read_archive, save_archive
-from segmentation.training.fingerprint import Fingerprint
+from segmentation.training.fingerprint import NAMED, Fingerprint, differences
 
+GRACE_S = 15.0  # to wait for the lock: a process that was told to stop finishes its step first
 ABANDONED_S = 30 * 24 * 3600.0  # after which a state that nobody resumed is deleted
-NAMED = 4  # differences that a message names
 VERSION = 3  # of the state file and of what it holds
 
 
@@ -53,12 +53,11 @@ class ResumeState:
                 with suppress(FileNotFoundError):
                     if time.time() - each.stat().st_mtime > ABANDONED_S and each.suffix != ".lock":
                         each.unlink()
-            lock.acquire(blocking=False)
+            lock.acquire(timeout=GRACE_S)
             path.write_text(str(os.getpid()))
         except Timeout:
-            raise Fault(
-                f"process {path.read_text() or '?'} runs this training; wait for its end, or stop it"
-            ) from None
+            holder = path.read_text() if path.exists() else "?"
+            raise Fault(f"process {holder} runs this training; wait for its end, or stop it") from None
         except OSError as error:
             raise Fault(f"{reason(error)}; set XDG_STATE_HOME to a writable folder") from error
         try:
@@ -77,6 +76,8 @@ class ResumeState:
         except FileNotFoundError:
             self._say_what_differs()
             return None
+        except (PermissionError, MemoryError):
+            raise
         except Exception:  # a damaged file can fail in any of torch's readers
             aside = self.path.with_suffix(".damaged")
             self.path.replace(aside)
@@ -95,17 +96,15 @@ class ResumeState:
 
     def _say_what_differs(self) -> None:
         """Name what differs from the latest stopped training of this network; once for each of them."""
-        others = [
-            each for each in self.folder.glob(f"{self.name}-*.state") if not self._said_of(each).exists()
-        ]
-        for other in sorted(others, key=lambda path: path.stat().st_mtime)[-1:]:
-            if _locked(other.with_suffix(".lock")):
-                continue
+        states = [each for each in self.folder.glob(f"{self.name}-*.state") if not _locked(each)]
+        for other in sorted(states, key=lambda path: path.stat().st_mtime)[-1:]:
+            if self._said_of(other).exists():
+                return
             try:
-                theirs = torch.load(other, weights_only=True, mmap=True)["fingerprint"]
+                theirs = torch.load(other, map_location="cpu", weights_only=True, mmap=True)["fingerprint"]
                 found = differences(json.loads(theirs)[1], json.loads(self.fingerprint)[1])
             except Exception:  # a foreign file can fail in any of torch's readers
-                found = ["another version of this program"]
+                found = ["the version of this program"]
             more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
             self._said_of(other).touch()
             self._say(
@@ -120,14 +119,8 @@ class ResumeState:
         sys.stderr.write(f"{self.name}: {text}\n")
 
 
-def differences(theirs: Fingerprint, mine: Fingerprint) -> list[str]:
-    """Name the differences of two trainings: `train.lr 0.1 -> 0.2`, or only the name of a long value."""
-    changed = {name: (theirs.get(name), mine.get(name)) for name in {**mine, **theirs}}
-    pairs = {name: f"{old} -> {new}" for name, (old, new) in changed.items() if old != new}
-    return [f"{name} {pair}" if len(pair) < 64 else f"another {name}" for name, pair in pairs.items()]
-
-
-def _locked(path: Path) -> bool:
+def _locked(state: Path) -> bool:
+    path = state.with_suffix(".lock")
     if not path.exists():  # the lock would create it
         return False
     try:

@@ -1,15 +1,15 @@
 """One training run, from params and data to its outputs: the work of every train stage."""
 
+import time
 from contextlib import nullcontext
 
-import numpy as np
 import torch
 
 from segmentation.common.artifacts import RAW, SPLIT, STATS, Split, Stats
 from segmentation.common.errors import InputError
 from segmentation.common.files import read_json
 from segmentation.common.seeds import Purpose, torch_seed
-from segmentation.common.signals import Interrupted, StopRequest, deferred
+from segmentation.common.signals import Interrupted, deferred
 from segmentation.inference.runner import Runner
 from segmentation.loading.cache import make_caches
 from segmentation.loading.dataset import SegmentationDataset
@@ -17,7 +17,7 @@ from segmentation.loading.loader import Batches, loader_workers
 from segmentation.loading.transforms import choose_normalization
 from segmentation.models.build import build_model, load_pretrained
 from segmentation.params import Params
-from segmentation.runtime.devices import choose_device, choose_precision, prepare_cpu, to_device
+from segmentation.runtime.devices import choose_device, choose_precision, prepare, to_device
 from segmentation.runtime.distributed import (
     broadcast,
     launched_by_torchrun,
@@ -28,13 +28,15 @@ from segmentation.runtime.distributed import (
 from segmentation.runtime.memory import enough_memory
 from segmentation.scoring.scores import SOFT_DICE_BATCH
 from segmentation.training.augmentation import Augmentation
-from segmentation.training.fingerprint import fingerprint
+from segmentation.training.fingerprint import fingerprint, require_same
 from segmentation.training.launch import launch
 from segmentation.training.loop import Training
 from segmentation.training.outputs import Outputs
 from segmentation.training.resume import ResumeState
 from segmentation.training.start import load_start
 from segmentation.training.tracking import start_line
+
+SELDOM = 30  # times as long as writing takes, until it is done again
 
 
 def train_network(name: str, params: Params) -> None:
@@ -43,28 +45,32 @@ def train_network(name: str, params: Params) -> None:
     The weights of the first epoch with the best validation score, by `train.monitor`, are kept. Under
     `torchrun` several processes train together, and rank 0 writes.
     """
-    if params.train.processes > 1 and not launched_by_torchrun():
-        launch(f"stages.train_{name}", params.train.processes)
+    processes = params.train.processes
+    if processes > 1 and not launched_by_torchrun():
+        load_start(name, params)  # what it refuses is said once
+        launch(f"stages.train_{name}", processes)
         return
-    prepare_cpu()
     device = choose_device()
+    prepare(device)
     remedy = "lower train.batch_size, image.size or model.width"
-    with (
-        process_group(device),
-        enough_memory(params.train.batch_size, params.image.size, remedy),
-        deferred() as stop,
-    ):
-        _train(name, params, device, stop)
+    with process_group(device), enough_memory(params.train.batch_size, params.image.size, remedy):
+        if world_size() != processes:
+            raise InputError(
+                f"torchrun started {world_size()} processes; set train.processes = {processes} to that"
+            )
+        _train(name, params, device)
 
 
-def _train(name: str, params: Params, device: torch.device, stop: StopRequest) -> None:
+def _train(name: str, params: Params, device: torch.device) -> None:
     settings, first = params.train, rank() == 0
+    start = load_start(name, params)
     train, val = _make_batches(params, loader_workers(device))
     normalization = choose_normalization(params.image.normalize, read_json(STATS, "compute_stats", Stats))
     runner = Runner(device, choose_precision(settings.precision, device), normalization)
-    start = load_start(name, params)
-    state = ResumeState(name, fingerprint(f"train_{name}", params, runner, start))
-    with state.locked() if first else nullcontext():
+    mine = fingerprint(f"train_{name}", params, runner, start)
+    require_same(mine)
+    state = ResumeState(name, mine)
+    with state.locked() if first else nullcontext(), deferred() as stop:
         torch.manual_seed(torch_seed(Purpose.WEIGHTS, settings.seed))
         model = build_model(name, params.model.width, params.model.dropout, params.model.init)
         load_pretrained(name, model)
@@ -81,28 +87,45 @@ def _train(name: str, params: Params, device: torch.device, stop: StopRequest) -
             training.load_state_dict(saved["training"])
         if saved and outputs:
             print(f"{name}: resuming {training.progress}", flush=True)
-            outputs.restore(training.history, saved["checkpoint"].numpy().tobytes())
-
-        def save() -> None:
-            content = training.state_dict()
-            if outputs:
-                checkpoint = torch.from_numpy(np.frombuffer(outputs.checkpoint, np.uint8).copy())
-                state.save({"training": content, "checkpoint": checkpoint})
-
+            outputs.load_state_dict(saved["outputs"], training.history)
+        saver = _Saver(training, outputs, state)
         try:
             while training.epoch <= settings.epochs:
                 training.train_epoch()
                 metrics = training.validate()
                 if outputs:
                     outputs.add(metrics, training)
-                save()
+                    if training.epoch > settings.epochs or saver.is_due():
+                        saver.save()
         except Interrupted as stopped:
-            save()
+            saver.save()
             where = f" {training.progress}; run the same command again to resume"
             raise Interrupted(stopped.signum, where) from None
         if outputs:
             outputs.finish(training.history)
             state.discard()
+
+
+class _Saver:
+    """Writes the outputs, then the state that belongs to them; seldom, for 3 % of the time at most."""
+
+    def __init__(self, training: Training, outputs: Outputs | None, state: ResumeState) -> None:
+        self.training, self.outputs, self.state = training, outputs, state
+        self.saved, self.cost = time.monotonic(), 0.0
+
+    def is_due(self) -> bool:
+        """Whether enough time has passed since the last time."""
+        return time.monotonic() - self.saved >= SELDOM * self.cost
+
+    def save(self) -> None:
+        """Write all; in the middle of an epoch, all processes must call it together."""
+        content = self.training.state_dict()
+        if self.outputs:
+            started = time.monotonic()
+            self.outputs.write(self.training.history)
+            self.state.save({"training": content, "outputs": self.outputs.state_dict()})
+            self.saved = time.monotonic()
+            self.cost = self.saved - started
 
 
 def _make_batches(params: Params, workers: int) -> tuple[Batches, Batches]:

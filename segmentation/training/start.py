@@ -28,19 +28,20 @@ def load_start(name: str, params: Params) -> Start | None:
         return None
     path, width = Path(params.train.start_from) / f"{name}.pt", params.model.width
     try:
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        content = path.read_bytes()
     except FileNotFoundError:
         raise InputError(
             f"{path}: no such file; train.start_from must hold a NAME.pt for each network"
         ) from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); see train.start_from") from None
+    sha256 = hashlib.sha256(content).hexdigest()
     if sha256 not in (params.train.start_sha256 or ()):
         raise InputError(
             f"{path}: its SHA-256 {sha256} is not in train.start_sha256; add it, if this is the file that you"
             " mean"
         )
-    model, meta = load_checkpoint(path)
+    model, meta = load_checkpoint(path, content)
     if (meta.model, meta.width) != (name, width):
         raise InputError(
             f"{path}: holds {meta.model} of width {meta.width}, not {name} of width {width} (SHA-256"

@@ -77,7 +77,43 @@ def test_torchrun_is_what_the_param_does(project: Path) -> None:
 def test_two_machines(project: Path, tmp_path: Path) -> None:
     """Two launchers, each with a copy of the data, stand for two machines; the first one writes."""
     prepare(project)
+    set_params(project, train__processes=2)
     other = Path(shutil.copytree(project, tmp_path / "other", symlinks=True))
+    ended = on_two_machines(project, other)
+    assert [status for status, _, _ in ended] == [0, 0]
+    (_, first, _), (_, second, _) = ended
+    assert "2 processes" in first and "epoch 3/3" in first and second == ""
+    assert (project / "checkpoints/unet.pt").is_file() and not (other / "checkpoints/unet.pt").exists()
+    together = curve(project, "unet")
+    set_params(project, train__processes=1)
+    assert run_stage(project, "train_unet").returncode == 0
+    for one, two in zip(curve(project, "unet"), together, strict=True):
+        assert one == pytest.approx(two, abs=1e-4)
+
+
+def test_two_machines_with_different_settings(project: Path, tmp_path: Path) -> None:
+    prepare(project)
+    set_params(project, train__processes=2)
+    other = Path(shutil.copytree(project, tmp_path / "other", symlinks=True))
+    set_params(other, train__lr=0.002)
+    for status, stdout, stderr in on_two_machines(project, other):
+        assert status != 0 and "epoch" not in stdout
+        assert "train_unet: error: process 1 differs from process 0: train.lr 0.0001 -> 0.002\n" in stderr
+    assert not (project / "checkpoints/unet.pt").exists()
+
+
+def test_another_number_of_processes_than_the_params_say(project: Path) -> None:
+    prepare(project)
+    finished = subprocess.run(
+        [*TORCHRUN, "--standalone", "--nproc-per-node=2", "-m", "stages.train_unet"],
+        cwd=project, capture_output=True, text=True, timeout=300, env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert finished.returncode != 0 and "train.processes = 1, but torchrun started 2" in finished.stderr
+    assert not (project / "checkpoints/unet.pt").exists()
+
+
+def on_two_machines(project: Path, other: Path) -> list[tuple[int, str, str]]:
+    """Run one training with a launcher in each folder; their statuses and what they printed."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -85,22 +121,17 @@ def test_two_machines(project: Path, tmp_path: Path) -> None:
     launchers = [
         subprocess.Popen(
             [*TORCHRUN, *options, f"--node-rank={rank}", "-m", "stages.train_unet"],
-            cwd=folder, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, text=True,
+            cwd=folder, env=os.environ | {"OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
         for rank, folder in enumerate([project, other])
     ]  # fmt: skip
     try:
-        said = [launcher.communicate(timeout=300)[0] for launcher in launchers]
+        said = [launcher.communicate(timeout=300) for launcher in launchers]
     finally:
         for launcher in launchers:
             launcher.kill()
-    assert [launcher.returncode for launcher in launchers] == [0, 0]
-    assert "2 processes" in said[0] and "epoch 3/3" in said[0] and said[1] == ""
-    assert (project / "checkpoints/unet.pt").is_file() and not (other / "checkpoints/unet.pt").exists()
-    together = curve(project, "unet")
-    assert run_stage(project, "train_unet").returncode == 0
-    for one, two in zip(curve(project, "unet"), together, strict=True):
-        assert one == pytest.approx(two, abs=1e-4)
+    return [(launcher.returncode, *each) for launcher, each in zip(launchers, said, strict=True)]
 
 
 def test_one_process_fails(project: Path) -> None:

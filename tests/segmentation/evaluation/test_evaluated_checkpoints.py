@@ -32,10 +32,10 @@ def test_all_networks_are_evaluated_on_the_same_task(tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path)
     models = {name: build_model(name, 4) for name in network_names()}
     for name, model in models.items():
-        write_bytes(checkpoint_path(name), checkpoint_bytes(model, metadata(name)))
+        write_bytes(checkpoint_path(name), checkpoint_bytes(model.state_dict(), metadata(name)))
     assert list(load_checkpoints()) == network_names()
     for change in ({"size": 96}, {"foreground": ["border"]}):
-        changed = checkpoint_bytes(models["resnet"], metadata("resnet", **change))
+        changed = checkpoint_bytes(models["resnet"].state_dict(), metadata("resnet", **change))
         write_bytes(checkpoint_path("resnet"), changed)
         with pytest.raises(InputError, match="checkpoints: trained for different sizes or foregrounds"):
             load_checkpoints()

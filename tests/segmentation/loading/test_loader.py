@@ -60,14 +60,6 @@ def test_each_image_once_per_epoch_in_another_order(sample: Path, ids: list[str]
     assert orders[0] != orders[1] and orders[0] == orders[2] and len(batches) == 3
 
 
-def test_the_global_random_stream_is_left_alone(sample: Path, ids: list[str]) -> None:
-    torch.manual_seed(3)
-    expected = torch.rand(1)
-    torch.manual_seed(3)
-    images_of(Batches(augmented(sample, ids), 4, shuffle_seed=0, workers=1), 1)
-    assert torch.rand(1) == expected
-
-
 def dealt(
     monkeypatch: pytest.MonkeyPatch,
     rank: int,

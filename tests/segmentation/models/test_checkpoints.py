@@ -17,7 +17,7 @@ from segmentation.models.checkpoints import VERSION, Metadata, checkpoint_bytes,
 
 
 def save_checkpoint(path: Path, model: nn.Module, meta: Metadata) -> None:
-    path.write_bytes(checkpoint_bytes(model, meta))
+    path.write_bytes(checkpoint_bytes(model.state_dict(), meta))
 
 
 def meta(name: str, width: int = 4) -> Metadata:

@@ -86,7 +86,7 @@ def test_what_was_found_is_said(own: Path) -> None:
 def test_a_photo_is_turned_where_only_that_fits_its_mask(own: Path, tag: int) -> None:
     upright = turn(own, "0", tag)
     raw, said = written(own)
-    assert "1 images were brought upright" in said
+    assert "images brought upright by their EXIF orientation: 1, the first" in said
     np.testing.assert_array_equal(photo(raw, "0")[..., 0], np.asarray(upright))
     assert check_dataset(raw)["0"].reason is None
 
@@ -144,7 +144,7 @@ def test_soft_edges_are_named_with_the_rule_and_a_threshold_changes_it(own: Path
         (128, values >= 128, "least 128"),
     ):
         raw, said = written(own, mask_threshold=threshold)
-        assert "warning: 1 masks hold more than two values" in said and rule in said
+        assert "warning: masks with more than two values: 1, the first" in said and rule in said
         assert "masks/3.png" in said and "data.folder.mask_threshold" in said
         found = read_trimap(layout.trimap_path(raw, "3")) == layout.PET
         np.testing.assert_array_equal(found, foreground)
@@ -153,7 +153,7 @@ def test_soft_edges_are_named_with_the_rule_and_a_threshold_changes_it(own: Path
 def test_masks_below_the_threshold_do_not_train_unnoticed(own: Path) -> None:
     change_masks(own, lambda mask: mask // 255)
     _, said = written(own, mask_threshold=128)
-    assert "warning: 10 masks count as empty, the first" in said and "mask_threshold = 128" in said
+    assert "masks that count as empty: 10, the first" in said and "mask_threshold = 128" in said
     assert "warning" not in written(own, mask_threshold=1)[1]
 
 
@@ -165,8 +165,11 @@ def test_masks_below_the_threshold_do_not_train_unnoticed(own: Path) -> None:
 def test_masks_without_background_do_not_train_unnoticed(own: Path, change: object, threshold: int) -> None:
     change_masks(own, change)
     raw, _ = written(own)
-    warning = describe(check_dataset(raw))[-1]
-    assert warning.startswith("warning: 10 masks have no background") and "mask_threshold" in warning
+    warning = describe(check_dataset(raw))[2]
+    assert (
+        warning.startswith("warning: masks without any background: 10, the first")
+        and "mask_threshold" in warning
+    )
     raw, _ = written(own, mask_threshold=threshold)
     assert "warning" not in "".join(describe(check_dataset(raw)))
 
@@ -174,7 +177,7 @@ def test_masks_without_background_do_not_train_unnoticed(own: Path, change: obje
 def test_inverted_masks_do_not_train_unnoticed(own: Path) -> None:
     change_masks(own, lambda mask: 255 - mask)
     raw, _ = written(own)
-    assert "they may be inverted" in describe(check_dataset(raw))[-1]
+    assert "if they are inverted, invert them" in describe(check_dataset(raw))[-1]
 
 
 def test_sixteen_bits_need_their_white(own: Path) -> None:
@@ -195,15 +198,123 @@ def test_sixteen_bits_need_their_white(own: Path) -> None:
     assert all(each.reason is None for each in check_dataset(raw).values())
 
 
+def stored_as_tiff(own: Path, name: str, tag: int, deep: bool = False) -> Image.Image:
+    """Store an image as a TIFF that is to be turned; return it upright."""
+    upright = turn(own, name, tag)
+    path = own / f"images/{name}.png"
+    with Image.open(path) as stored:
+        pixels, exif = np.asarray(stored), stored.getexif()
+    path.unlink()
+    image = Image.fromarray(pixels.astype(np.uint16) * 16 if deep else pixels)
+    image.save(path.with_suffix(".tif"), exif=exif)
+    return upright
+
+
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("tag", [3, 6, 8])
+def test_a_tiff_follows_the_same_rule(own: Path, tag: int, deep: bool) -> None:
+    """Pillow turns a TIFF by itself."""
+    upright = np.asarray(stored_as_tiff(own, "0", tag, deep))
+    white = 16 * 255 if deep else None
+    if tag == 3:
+        with pytest.raises(InputError, match=r"0\.tif: its EXIF orientation \(3\).*fits both ways"):
+            written(own, white=white)
+    else:
+        np.testing.assert_array_equal(photo(written(own, white=white)[0], "0")[..., 0], upright)
+    np.testing.assert_array_equal(
+        photo(written(own, orientation="upright", white=white)[0], "0")[..., 0], upright
+    )
+    turns = {3: 2, 6: 1, 8: 3}[tag]
+    as_stored = photo(written(own, orientation="stored", white=white)[0], "0")[..., 0]
+    np.testing.assert_array_equal(as_stored, np.rot90(upright, turns))
+
+
+def test_a_deep_png_follows_the_same_rule(own: Path) -> None:
+    turn(own, "2", 3)
+    path = own / "images/2.png"
+    with Image.open(path) as stored:
+        deep, exif = np.asarray(stored).astype(np.uint16) * 16, stored.getexif()
+    Image.fromarray(deep).save(path, exif=exif)
+    with pytest.raises(InputError, match=r"2\.png: its EXIF orientation"):
+        written(own, white=4095)
+    upright, stored_ = (
+        photo(written(own, white=4080, orientation=each)[0], "2")[..., 0] for each in ("upright", "stored")
+    )
+    np.testing.assert_array_equal(upright, np.rot90(stored_, 2))
+
+
+def test_a_photo_cut_short_is_left_to_the_split(own: Path) -> None:
+    turn(own, "0", 6)
+    path = own / "images/0.png"
+    path.write_bytes(path.read_bytes()[:-400])
+    raw, _ = written(own)
+    assert "does not decode" in (check_dataset(raw)["0"].reason or "")
+
+
+def test_colours_count_as_values(own: Path) -> None:
+    colours = np.zeros((40, 60, 3), np.uint8)
+    colours[5:15, 5:15], colours[20:30, 20:30] = (255, 0, 0), (0, 255, 0)
+    Image.fromarray(colours).save(own / "masks/0.png")
+    assert "masks with more than two values: 1, the first" in written(own)[1]
+
+
+def test_a_white_that_does_not_fit_is_warned_about(own: Path) -> None:
+    path = own / "images/1.png"
+    deep = np.asarray(Image.open(path)).astype(np.uint16) * 16
+    Image.fromarray(deep).save(path)
+    for white, warned in ((255, True), (4095, False), (65535, True)):
+        said = written(own, white=white)[1]
+        assert f"their largest value {deep.max()}; data.folder.white = {white} becomes 255" in said
+        assert ("warning" in said) == warned
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "AVIF", "JPEG2000", "TIFF"])
+def test_lossy_masks_are_refused_by_content(own: Path, kind: str) -> None:
+    path = own / "masks/3.png"
+    options = {"compression": "jpeg"} if kind == "TIFF" else {}
+    Image.open(path).convert("RGB").save(path, kind, **options)
+    with pytest.raises(InputError, match=r"masks/3\.png: masks must be lossless"):
+        written(own)
+
+
+def test_what_has_no_partner_is_named_by_its_own_name(own: Path) -> None:
+    (own / "masks/4.png").unlink()
+    (own / "images/5.png").unlink()
+    (own / "images/Thumbs.db").touch()
+    said = written(own)[1]
+    assert f"warning: images without a mask: 1, the first {own}/images/4.png" in said
+    assert f"warning: masks without an image: 1, the first {own}/masks/5.png" in said
+    for path in list((own / "masks").iterdir()):
+        path.rename(path.with_stem(f"{path.stem}_mask"))
+    with pytest.raises(InputError, match=r"no image has a mask of the same name; .*0_mask\.png"):
+        written(own)
+
+
+@pytest.mark.parametrize("name", ["#1", "a "])
+def test_names_that_a_list_cannot_hold_are_refused(own: Path, name: str) -> None:
+    (own / "images/0.png").rename(own / f"images/{name}.png")
+    with pytest.raises(InputError, match="cannot be written in a list; rename it"):
+        written(own)
+
+
+def test_one_full_mask_does_not_hide_that_all_are_inverted(own: Path) -> None:
+    change_masks(own, lambda mask: 255 - mask)
+    Image.new("L", (60, 40), 255).save(own / "masks/0.png")
+    warnings = describe(check_dataset(written(own)[0]))[2:]
+    assert len(warnings) == 2 and "without any background: 1" in warnings[0] and "inverted" in warnings[1]
+
+
 def test_the_stages_say_it(own: Path, project: Path, run_here: RunHere) -> None:
     turn(own, "0", 6)
     change_masks(own, lambda mask: 255 - mask)
     set_params(project, data__source="folder", data__folder__path=str(own))
     downloaded = run_here(project, "stages.download")
     assert downloaded.status == 0 and "10 images, 10 masks" in downloaded.stdout
-    assert "1 images were brought upright" in downloaded.stdout
+    assert "images brought upright by their EXIF orientation: 1, the first" in downloaded.stdout
     split = run_here(project, "stages.split")
-    assert "10 of 10 images are usable" in split.stdout and "they may be inverted" in split.stdout
+    assert (
+        "10 of 10 images are usable" in split.stdout and "if they are inverted, invert them" in split.stdout
+    )
     turn(own, "2", 3)
     refused = run_here(project, "stages.download")
     assert refused.status == 2 and refused.stderr.count("\n") == 1 and "fits both ways" in refused.stderr

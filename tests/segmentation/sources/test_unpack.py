@@ -102,7 +102,7 @@ def test_an_absolute_name_is_unpacked_inside(tmp_path: Path, destination: Path) 
 @pytest.mark.fault("an archive that is hostile or broken")
 def test_writing_through_a_link(tmp_path: Path, destination: Path) -> None:
     archive = write(tmp_path / "a", entry("evil", tarfile.SYMTYPE, ".."), entry("evil/b"))
-    with pytest.raises(InputError, match="'evil' is no file or folder"):
+    with pytest.raises(InputError, match="'evil' is neither a file nor a folder"):
         unpack(archive, destination)
     assert escaped(destination) == []
 

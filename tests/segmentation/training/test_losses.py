@@ -5,18 +5,7 @@ import torch
 
 from segmentation.training.losses import LOSSES
 
-
-def bce_dice(logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-    return value("bce_dice", logits, masks)
-
-
-def double_sigmoid(logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-    return value("double_sigmoid", logits, masks)
-
-
-def value(name: str, logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-    loss = LOSSES[name]
-    return loss.value(loss.sums(logits, masks))
+bce_dice, double_sigmoid = LOSSES["bce_dice"], LOSSES["double_sigmoid"]
 
 
 def test_bce_dice_by_hand() -> None:
@@ -47,7 +36,7 @@ def test_where_a_perfect_answer_ends() -> None:
 def test_the_gradient_points_to_the_mask(name: str) -> None:
     masks = (torch.rand(2, 1, 8, 8) < 0.5).float()
     logits = torch.zeros(2, 1, 8, 8, requires_grad=True)
-    value(name, logits, masks).backward()
+    LOSSES[name](logits, masks).backward()
     assert logits.grad is not None
     assert ((logits.grad < 0) == masks.bool()).all()
 
@@ -57,4 +46,4 @@ def test_shares_of_a_batch_give_the_loss_of_the_whole(name: str) -> None:
     masks, logits = (torch.rand(5, 1, 8, 8) < 0.5).float(), torch.randn(5, 1, 8, 8)
     loss = LOSSES[name]
     together = loss.value(loss.sums(logits[:3], masks[:3]) + loss.sums(logits[3:], masks[3:]))
-    assert together.item() == pytest.approx(value(name, logits, masks).item(), rel=1e-6)
+    assert together.item() == pytest.approx(LOSSES[name](logits, masks).item(), rel=1e-6)

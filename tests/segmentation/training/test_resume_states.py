@@ -15,7 +15,8 @@ from content import flipped
 from hostile import Hostile
 
 from segmentation.common.errors import Fault
-from segmentation.training.resume import ABANDONED_S, ResumeState, differences
+from segmentation.training.fingerprint import differences
+from segmentation.training.resume import ABANDONED_S, ResumeState
 
 FINGERPRINT = {"train.lr": 0.1, "data/split.json": "a" * 64, "augment.scale": [0.8, 1.2]}
 STATE: dict[str, Any] = {
@@ -145,7 +146,7 @@ def test_a_state_of_another_version_is_named(tmp_path: Path, capsys: pytest.Capt
     old = tmp_path / "unet-0123.state"
     old.write_bytes(b'{"epochs": 3, "fingerprint": {}}\nwhatever')
     assert make_state(tmp_path).load() is None
-    assert capsys.readouterr().err.endswith("differs: another version of this program\n") and old.exists()
+    assert capsys.readouterr().err.endswith("differs: the version of this program\n") and old.exists()
 
 
 def test_a_running_training_is_not_a_stopped_one(

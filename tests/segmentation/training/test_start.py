@@ -60,6 +60,7 @@ def test_the_table_says_which_networks_are_not_from_scratch(
         f"unet was not trained from scratch, but from the checkpoint of SHA-256 {digest(start / 'unet.pt')}"
     )
     assert [line for line in told if "from scratch" in line] == [expected]
+    assert expected in run_here(project, "tools.summary").stdout.splitlines()
 
 
 def test_from_scratch_nothing_is_named(project: Path, states: Path, run_here: RunHere) -> None:
