@@ -9,7 +9,7 @@ from segmentation.evaluation.baselines import score_baselines
 from segmentation.evaluation.checkpoints import load_checkpoints
 from segmentation.evaluation.compare import compare
 from segmentation.evaluation.overlays import examples, sheet
-from segmentation.evaluation.tables import results_table
+from segmentation.evaluation.tables import results_table, start_note
 from segmentation.inference.dataset_pass import score
 from segmentation.inference.predictor import Predictor
 from segmentation.loading.cache import make_caches
@@ -51,9 +51,7 @@ def main() -> None:
     print(results_table(metrics))
     for name, (_, meta) in checkpoints.items():
         if meta.started_from:
-            print(
-                f"{name} was not trained from scratch, but from the checkpoint of SHA-256 {meta.started_from}"
-            )
+            print(start_note(name, meta.started_from))
 
 
 if __name__ == "__main__":
