@@ -29,7 +29,7 @@ warnings.filterwarnings("ignore", "Corrupt EXIF data")
 def _opened(path: Path, what: str) -> Iterator[Image.Image]:
     try:
         # As a file: given a name, Pillow maps an uncompressed TIFF, and scrambles one that is to be turned.
-        with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
+        with Path(path).open("rb") as file, Image.open(file, formats=FORMATS) as image:
             yield image
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
