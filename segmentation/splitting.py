@@ -45,13 +45,14 @@ def check_pair(raw: Path, image_id: str) -> Checked:
     try:
         width, height = open_rgb(image).size
         labels = read_trimap(trimap)
-    except InputError as error:
-        return Checked(str(error))
+    except InputError as error:  # by its id: a person's own files have other names
+        named = str(error).replace(str(image), f"image {image_id}").replace(str(trimap), f"mask {image_id}")
+        return Checked(named)
     mask_height, mask_width = labels.shape
     if (width, height) != (mask_width, mask_height):
         turned = (width, height) == (mask_height, mask_width)
         hint = "; one of them is turned by 90 degrees, see data.folder.orientation" if turned else ""
-        return Checked(f"{image} is {width}x{height}, {trimap} is {mask_width}x{mask_height}{hint}")
+        return Checked(f"image {image_id} is {width}x{height}, its mask {mask_width}x{mask_height}{hint}")
     hashes = [hashlib.sha256(file.read_bytes()).hexdigest() for file in (image, trimap)]
     return Checked(None, " ".join(hashes), (width, height), float((labels != BACKGROUND).mean()))
 
@@ -113,7 +114,7 @@ def split_dataset(
     if len(dropped) > max_dropped * len(listed):
         first = "; ".join(each["reason"] for each in dropped[:NAMED])
         raise InputError(
-            f"{len(dropped)} of {len(listed)} listed images are unusable, more than data.max_dropped "
+            f"{len(dropped)} of {len(listed)} images are unusable, more than data.max_dropped "
             f"= {max_dropped} allows; fix them or raise it. The first: {first}"
         )
     validates = dict(zip(trainval, evenly_spaced(len(trainval), val_fraction), strict=True))

@@ -137,6 +137,19 @@ def flat(image: Image.Image) -> NDArray[np.bool_]:
     return (values if values.ndim == 2 else values[..., 0]) > 0
 
 
+def test_a_constant_colour_channel(project: Path, tmp_path: Path, states: Path, run_here: RunHere) -> None:
+    """Fluorescence in green alone: red and blue have no deviation to divide by."""
+    for number in range(12):
+        image, mask = cells(number, 128)
+        black = Image.new("L", image.size)
+        save(own := tmp_path / "own", f"{number}.png", Image.merge("RGB", [black, image, black]), mask)
+    set_params(project, data__source="folder", data__folder__path=str(own), data__limit=None)
+    for stage in ("download", "split", "compute_stats", "train_unet"):
+        ended = run_here(project, f"stages.{stage}")
+        assert ended.status == 0, ended.stderr
+    assert "nan" not in (project / "metrics/plots/train_unet.csv").read_text()
+
+
 def test_new_photos_of_16_bits_need_their_white_too(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_here: RunHere
 ) -> None:

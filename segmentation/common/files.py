@@ -23,6 +23,8 @@ from segmentation.common.errors import Fault, InputError, reason
 
 T = TypeVar("T")
 
+MANY = 100  # files, from which syncing them one by one takes longer
+
 _UMASK = os.umask(0o022)  # it cannot be read without setting it, which threads must not do
 os.umask(_UMASK)
 _MARK = f".tmp-{socket.gethostname()}-"  # followed by the process that writes
@@ -56,6 +58,17 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
             raise
 
 
+def _sync(folder: Path) -> None:
+    """Write the files of a new folder to disk."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    if len(files) > MANY:
+        os.sync()  # of the whole system, but one call
+        return
+    for path in files:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON; NaN and infinity, which are no JSON, are refused."""
     write_bytes(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
@@ -73,7 +86,7 @@ def replace_dir(path: Path) -> Iterator[Path]:
         try:
             new.chmod(0o777 & ~_UMASK)
             yield new
-            os.sync()  # one call for the thousands of small files of a dataset
+            _sync(new)
             old = Path(tempfile.mkdtemp(dir=path.parent, prefix=_prefix(path)))
             if path.exists():
                 path.rename(old / path.name)

@@ -1,9 +1,12 @@
 """Trivial answers, which predict the same mask for every image."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import torch
 from tqdm import tqdm
 
+from segmentation.common.cores import usable_cores
 from segmentation.inference.dataset_pass import ImageScores
 from segmentation.loading.dataset import SegmentationDataset
 from segmentation.loading.transforms import Mask
@@ -19,8 +22,10 @@ def score_baselines(test: SegmentationDataset, train: SegmentationDataset) -> di
 def mean_mask(images: SegmentationDataset) -> Mask:
     """Return the mask `(size, size)` of the pixels that are foreground in at least half of the images."""
     total = np.zeros((images.size, images.size), np.int64)
-    for index in tqdm(range(len(images)), "training masks", unit="img", disable=None):
-        total += images.read_mask(index)
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        masks = pool.map(images.read_mask, range(len(images)))
+        for mask in tqdm(masks, "training masks", len(images), unit="img", disable=None):
+            total += mask
     return (2 * total >= len(images)).astype(np.uint8)
 
 

@@ -1,11 +1,12 @@
 """Everything that determines the result of a training: it is resumed only if all of it is the same."""
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 
 from segmentation.common.artifacts import RAW
@@ -18,13 +19,14 @@ from segmentation.training.start import Start
 
 PIPELINE = Path("dvc.yaml")
 CODE = "segmentation"
+CORE = Path("requirements-core.txt")
 NAMED = 4  # differences that a message names
 
 Fingerprint = Mapping[str, Any]  # by name: what JSON can hold
 
 
 def fingerprint(stage: str, params: Params, runner: Runner, start: Start | None) -> Fingerprint:
-    """Return the relevant params and properties of the machine, and the hashes of the relevant files.
+    """Return the relevant params, properties of machine and libraries, and hashes of the relevant files.
 
     The files are those that `stage` declares in dvc.yaml, except for the images: the hash in
     data/split.json covers them. Raises `InputError` if dvc.yaml does not declare the stage, or one of
@@ -36,14 +38,22 @@ def fingerprint(stage: str, params: Params, runner: Runner, start: Start | None)
         for key, value in leaves.items()
     }
     machine = {
-        "torch": torch.__version__,
         "device": runner.device.type,
         "precision": runner.precision,
         "processes": world_size(),
         "start": start.sha256 if start else None,
     }
     hashes = {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in declared_files(stage)}
-    return values | machine | hashes
+    return values | machine | hashes | dict(installed())
+
+
+def installed() -> Iterator[tuple[str, str | None]]:
+    """Yield the libraries that make pixels and numbers, with the versions that are really installed."""
+    for name in re.findall(r"^([\w-]+)==", CORE.read_text(encoding="utf-8"), re.M):
+        try:
+            yield name, version(name)
+        except PackageNotFoundError:  # under another name, as opencv-python
+            yield name, None
 
 
 def differences(theirs: Fingerprint, mine: Fingerprint) -> list[str]:

@@ -102,17 +102,17 @@ def spoil(raw: Path, how: str) -> None:
 
 
 REASONS = {
-    "no image": r"a_7\.jpg: no such file",
-    "no trimap": r"a_7\.png: no such file",
-    "text for a image": r"a_7\.jpg: does not decode",
-    "empty image": r"a_7\.jpg: does not decode",
-    "cut image": r"a_7\.jpg: does not decode",
-    "16 bit image": r"a_7\.jpg: has more than 8 bits",
-    "cut trimap": r"a_7\.png: does not decode",
-    "other size": r"is 12x8, .*a_7\.png is 8x12",
-    "other values": r"a_7\.png: a trimap contains only 1, 2 and 3, not 255",
-    "colour trimap": r"a_7\.png: a trimap has one 8-bit channel, not \(8, 12, 3\)",
-    "16 bit trimap": r"a_7\.png: a trimap has one 8-bit channel, not \(8, 12\) uint16",
+    "no image": r"image a_7: no such file",
+    "no trimap": r"mask a_7: no such file",
+    "text for a image": r"image a_7: does not decode",
+    "empty image": r"image a_7: does not decode",
+    "cut image": r"image a_7: does not decode",
+    "16 bit image": r"image a_7: has more than 8 bits",
+    "cut trimap": r"mask a_7: does not decode",
+    "other size": r"image a_7 is 12x8, its mask 8x12",
+    "other values": r"mask a_7: a trimap contains only 1, 2 and 3, not 255",
+    "colour trimap": r"mask a_7: a trimap has one 8-bit channel, not \(8, 12, 3\)",
+    "16 bit trimap": r"mask a_7: a trimap has one 8-bit channel, not \(8, 12\) uint16",
 }
 
 
@@ -125,7 +125,7 @@ def test_unusable_images_are_dropped_by_name(raw: Path, how: str) -> None:
     assert "a_7" not in split["train"]
     with pytest.raises(InputError, match=REASONS[how]) as caught:
         checked_split(raw, 0.1, None, max_dropped=0.03)
-    assert "1 of 30 listed images are unusable, more than data.max_dropped = 0.03" in str(caught.value)
+    assert "1 of 30 images are unusable, more than data.max_dropped = 0.03" in str(caught.value)
 
 
 @pytest.mark.fault("a list that leads out, repeats, or comes from Windows")
