@@ -25,6 +25,9 @@ setup: .venv/.complete  ## build .venv (TORCH_INDEX=URL takes torch from that pa
 run: setup  ## run the whole pipeline and print its results
 	dvc repro
 	@python -m tools.summary
+	@git diff --quiet -- dvc.lock metrics || printf '%s\n' "" \
+		"Not all results are the committed ones: another processor gives other last digits (git diff metrics)." \
+		"To compare later experiments with yours: git add dvc.lock metrics && git commit -m 'Results of this machine'"
 
 test: setup  ## the fast tests
 	python -m pytest -m "not slow" -n 2 --dist loadfile
