@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from segmentation.common.dataset_layout import BACKGROUND, BORDER, PET
 from segmentation.common.errors import InputError
@@ -33,6 +33,8 @@ def _opened(path: Path, what: str) -> Iterator[Image.Image]:
             yield image
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
+    except UnidentifiedImageError:
+        raise InputError(f"{path}: does not decode as {what} (of no known format)") from None
     except InputError:
         raise
     except Exception as error:  # a broken file can fail in any of the formats' parsers

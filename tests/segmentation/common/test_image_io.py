@@ -127,7 +127,7 @@ UNUSABLE: dict[str, Callable[[], bytes]] = {
 def test_unusable_images(raw: Path, kind: str) -> None:
     layout.image_path(raw, "a").write_bytes(UNUSABLE[kind]())
     reason = check_pair(raw, "a").reason
-    assert reason is not None and str(layout.image_path(raw, "a")) in reason
+    assert reason is not None and reason.startswith("image a: ")
 
 
 @pytest.mark.fault("a image or mask that is broken or hostile")
