@@ -56,7 +56,7 @@ def train_network(name: str, params: Params) -> None:
     with process_group(device), enough_memory(params.train.batch_size, params.image.size, remedy):
         if world_size() != processes:
             raise InputError(
-                f"torchrun started {world_size()} processes; set train.processes = {processes} to that"
+                f"train.processes = {processes}, but torchrun started {world_size()}; make them equal"
             )
         _train(name, params, device)
 
