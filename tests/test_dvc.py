@@ -18,9 +18,9 @@ OUTPUTS = ["data/split.json", "checkpoints/unet.pt", "metrics/test.json", "metri
 
 
 def cached(project: Path) -> dict[Path, str]:
-    """The digest of every object in DVC's cache."""
+    """The md5 of every object in DVC's cache."""
     files = [path for path in (project / ".dvc/cache/files/md5").glob("*/*") if path.is_file()]
-    return {path: digest(path) for path in files}
+    return {path: digest(path, "md5") for path in files}
 
 
 @pytest.fixture
@@ -163,9 +163,7 @@ def test_a_bad_param_loses_nothing(project: Path) -> None:
     checkpoint = (project / "checkpoints/unet.pt").read_bytes()
     metrics = (project / "metrics/train_unet.json").read_bytes()
     set_params(project, train__lr=-1)
-    assert "train.lr = -1: must be greater than 0 (allowed: > 0 and <= 10)" in dvc(
-        project, "repro", status=255
-    )
+    assert "train.lr = -1: must be greater than 0" in dvc(project, "repro", status=255)
     set_params(project, train__lr=0.002)
     assert ran(dvc(project, "repro")) == []
     assert (project / "checkpoints/unet.pt").read_bytes() == checkpoint
