@@ -10,6 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from conftest import run_stage
+from content import digests
+
 # The function at whose n-th call the signal comes, and what is done before it.
 MOMENTS = {
     "a step": "training.optimizer.Optimization.step",
@@ -52,3 +55,35 @@ def run_interrupted(
         [sys.executable, "-c", SCRIPT, stage, MOMENTS[moment], str(call), str(int(signum))],
         cwd=project, capture_output=True, text=True, timeout=300, env=os.environ,
     )  # fmt: skip
+
+
+def outputs(project: Path, name: str = "unet") -> dict[str, str]:
+    paths = [f"checkpoints/{name}.pt", f"metrics/train_{name}.json", f"metrics/plots/train_{name}.csv"]
+    return digests(project, paths)
+
+
+def uninterrupted(project: Path, name: str = "unet") -> dict[str, str]:
+    """The outputs of a training that nothing interrupts; deleted, as DVC does before a stage runs again."""
+    finished = run_stage(project, f"train_{name}")
+    assert finished.returncode == 0, finished.stderr
+    found = outputs(project, name)
+    for path in found:
+        (project / path).unlink()
+    return found
+
+
+def left(states: Path) -> list[str]:
+    return sorted(path.suffix for path in states.iterdir())
+
+
+def start(project: Path, stage: str = "train_unet") -> subprocess.Popen[str]:
+    """Start a training and wait for its first epoch."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", f"stages.{stage}"],
+        cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ,
+    )  # fmt: skip
+    assert process.stdout is not None
+    for line in process.stdout:
+        if ": epoch " in line:
+            return process
+    raise AssertionError(process.communicate()[1])

@@ -25,7 +25,7 @@ class Runner:
         return mean, std
 
     def logits(self, model: nn.Module, images: Tensor) -> Tensor:
-        """Map uint8 images `(N, 3, H, W)` on any device to float32 logits `(N, 1, H, W)` on this device."""
+        """Map images `(N, 3, H, W)` of 0 to 255, on any device, to float32 logits `(N, 1, H, W)` here."""
         images = images.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
         with autocast(self.device, self.precision):
             return model(normalize(images, *self._mean_and_std)).float()

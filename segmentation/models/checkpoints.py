@@ -42,9 +42,7 @@ class Metadata(BaseModel):
     precision: Annotated[str, Field(pattern="^(float32|bf16)$")]
     params: dict[str, Any]  # those that the training used
     val_dice: float | None = None  # of that epoch, at the threshold; since format 2
-    started_from: str | None = (
-        None  # SHA-256 of the checkpoint it was started from; None: from scratch; format 3
-    )
+    started_from: str | None = None  # SHA-256 of a checkpoint; None: from scratch; since format 3
 
 
 class Checkpoint(NamedTuple):

@@ -75,15 +75,18 @@ def write_folder(folder: Path, path: Path, test_fraction: float, seed: int, rule
     mask_findings = {labels[each]: mask for each, (_, mask) in found.items() if each in labels}
     return [
         f"{len(images)} images, {len(labels)} masks",
-        *_alone([images[each] for each in images.keys() - labels.keys()], "images without a mask"),
-        *_alone([labels[each] for each in labels.keys() - images.keys()], "masks without an image"),
+        *_counted("warning: images without a mask", [images[each] for each in images.keys() - labels.keys()]),
+        *_counted(
+            "warning: masks without an image", [labels[each] for each in labels.keys() - images.keys()]
+        ),
         *_about_images(image_findings, rules),
         *_about_masks(mask_findings, rules),
     ]
 
 
-def _alone(files: list[Path], what: str) -> list[str]:
-    return [f"warning: {what}: {len(files)}, the first {min(files)}"] if files else []
+def _counted(what: str, files: list[Path], rest: str = "") -> list[str]:
+    """Return the line that says how many files there are of a kind, and the first; none without files."""
+    return [f"{what}: {len(files)}, the first {min(files)}{rest}"] if files else []
 
 
 def _unreadable(error: OSError) -> InputError:
@@ -109,39 +112,41 @@ def _refuse(found: dict[Path, Findings], rules: Rules) -> None:
 
 
 def _about_images(found: dict[Path, Findings], rules: Rules) -> list[str]:
-    lines = []
-    if turned := [image for image, each in found.items() if each.turned]:
-        lines.append(
-            f"images brought upright by their EXIF orientation: {len(turned)}, the first {turned[0]}"
-        )
-    if deep := [each.largest for each in found.values() if each.largest is not None]:
-        low = "" if rules.white and rules.white / 4 <= max(deep) <= rules.white else "warning: "
-        lines.append(
-            f"{low}grey images with more than 8 bits: {len(deep)}, their largest value {max(deep)};"
-            f" data.folder.white = {rules.white} becomes 255"
-        )
-    if reduced := [image for image, each in found.items() if each.reduced]:
-        lines.append(
-            f"warning: colour images with 16 bits per channel, reduced to their upper 8: {len(reduced)}, the"
-            f" first {reduced[0]}; if they look black, save them with 8 bits"
-        )
-    return lines
+    deep = [each.largest for each in found.values() if each.largest is not None]
+    fits = bool(deep and rules.white) and rules.white / 4 <= max(deep) <= rules.white  # type: ignore[operator]
+    return [
+        *_counted(
+            "images brought upright by their EXIF orientation",
+            [image for image, each in found.items() if each.turned],
+        ),
+        *_counted(
+            f"{'' if fits else 'warning: '}grey images with more than 8 bits",
+            [image for image, each in found.items() if each.largest is not None],
+            f"; largest value {max(deep, default=0)}, data.folder.white = {rules.white} becomes 255",
+        ),
+        *_counted(
+            "warning: colour images with 16 bits per channel, reduced to their upper 8",
+            [image for image, each in found.items() if each.reduced],
+            "; if they look black, save them with 8 bits",
+        ),
+    ]
 
 
 def _about_masks(found: dict[Path, Findings], rules: Rules) -> list[str]:
-    lines, least = [], rules.mask_threshold
-    if shaded := [mask for mask, each in found.items() if each.shades]:
-        rule = "any value but 0" if least is None else f"a value of at least {least:g}"
-        lines.append(
-            f"warning: masks with more than two values: {len(shaded)}, the first {shaded[0]}"
-            f" ({found[shaded[0]].shades} values); foreground is {rule} (data.folder.mask_threshold)"
-        )
-    if faint := [mask for mask, each in found.items() if each.faint]:
-        lines.append(
-            f"warning: masks that count as empty: {len(faint)}, the first {faint[0]}; no value reaches"
-            f" data.folder.mask_threshold = {least:g}"
-        )
-    return lines
+    least = rules.mask_threshold
+    rule = "any value but 0" if least is None else f"a value of at least {least:g}"
+    return [
+        *_counted(
+            "warning: masks with more than two values",
+            [mask for mask, each in found.items() if each.shaded],
+            f"; foreground is {rule} (data.folder.mask_threshold)",
+        ),
+        *_counted(
+            "warning: masks that count as empty",
+            [mask for mask, each in found.items() if each.faint],
+            f"; no value reaches data.folder.mask_threshold = {least}",
+        ),
+    ]
 
 
 def _either(path: Path, name: str) -> Path:

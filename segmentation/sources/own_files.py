@@ -42,7 +42,7 @@ class Findings(NamedTuple):
     undecided: int | None = None  # the EXIF orientation of an image that fits its mask both ways
     largest: int | None = None  # the largest value of a grey image with more than 8 bits
     reduced: bool = False  # a colour image with 16 bits, of which Pillow takes the upper 8
-    shades: int = 0  # number of different values in the mask, if more than two
+    shaded: bool = False  # the mask holds more than two values
     faint: bool = False  # the mask holds values, but none that reaches the threshold
 
 
@@ -53,17 +53,12 @@ def write_image(image: Path, destination: Path, mask_size: tuple[int, int] | Non
             shown, tiff, tag = opened.size, opened.format == "TIFF", _orientation(opened)
             reduced = ";16" in str(opened.tile) and opened.mode not in DEEP
             largest = int(np.asarray(opened).max()) if opened.mode in DEEP else None
-    except OSError as error:
-        if error.errno is not None:  # of the disk: what Pillow raises for an image has none
-            raise
-        return _copied(image, destination)
-    except Exception:  # a broken file can fail in any of the formats' parsers
-        return _copied(image, destination)
+    except Exception as error:  # a broken file can fail in any of the formats' parsers
+        return _copied(image, destination, error)
     # Pillow shows and loads a TIFF upright, and all else as it is stored.
     turned = shown[::-1] if tag in SWAPPING else shown
-    turn = tag != 1 and _must_turn(
-        *((turned, shown) if tiff else (shown, turned)), mask_size, rules.orientation
-    )
+    stored, upright = (turned, shown) if tiff else (shown, turned)
+    turn = tag != 1 and _must_turn(stored, upright, mask_size, rules.orientation)
     if turn is None:
         return Findings(undecided=tag)
     found = Findings(turn, largest=largest, reduced=reduced)
@@ -74,8 +69,8 @@ def write_image(image: Path, destination: Path, mask_size: tuple[int, int] | Non
         return found
     try:
         pixels = open_rgb(image, upright=turn, white=rules.white)
-    except InputError:
-        return _copied(image, destination)
+    except InputError as error:
+        return _copied(image, destination, error)
     if tiff and tag != 1 and not turn:
         pixels = pixels.transpose(UNDO[tag])
     pixels.save(destination, "PNG")
@@ -89,12 +84,8 @@ def write_trimap(mask: Path, destination: Path, rules: Rules) -> Findings:
             channels, kind = opened.getbands(), opened.format
             lossless = kind in LOSSLESS and opened.info.get("compression") != "jpeg"
         values = _colours(read_labels(mask), channels)
-    except OSError as error:
-        if error.errno is not None:
-            raise
-        return _copied(mask, destination)
-    except Exception:  # the split names what does not decode
-        return _copied(mask, destination)
+    except Exception as error:
+        return _copied(mask, destination, error)
     if not lossless:
         raise InputError(
             f"{mask}: masks must be lossless, or compression noise counts as foreground; save them as PNG"
@@ -103,11 +94,14 @@ def write_trimap(mask: Path, destination: Path, rules: Rules) -> Findings:
     Image.fromarray(trimap).save(destination, "PNG")
     shades = len(np.unique(values.astype(np.int64) @ (1 << 16 * np.arange(values.shape[-1]))))
     faint = bool(values.any() and not (trimap == layout.PET).any())
-    return Findings(shades=shades if shades > 2 else 0, faint=faint)
+    return Findings(shaded=shades > 2, faint=faint)
 
 
-def _copied(file: Path, destination: Path) -> Findings:
-    shutil.copyfile(file, destination)  # the split names what does not decode
+def _copied(file: Path, destination: Path, error: Exception) -> Findings:
+    """Copy what does not decode, for the split to name it; raise an error of the disk, which has a number."""
+    if isinstance(error, OSError) and error.errno is not None:
+        raise error
+    shutil.copyfile(file, destination)
     return Findings()
 
 

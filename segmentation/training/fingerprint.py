@@ -56,11 +56,12 @@ def installed() -> Iterator[tuple[str, str | None]]:
             yield name, None
 
 
-def differences(theirs: Fingerprint, mine: Fingerprint) -> list[str]:
-    """Name the differences of two trainings: `train.lr 0.1 -> 0.2`, or only the name of a long value."""
+def differences(theirs: Fingerprint, mine: Fingerprint) -> str:
+    """Name the first differences: `train.lr 0.1 -> 0.2`, or only the name of a long value."""
     changed = {name: (theirs.get(name), mine.get(name)) for name in {**mine, **theirs}}
     pairs = {name: f"{old} -> {new}" for name, (old, new) in changed.items() if old != new}
-    return [f"{name} {pair}" if len(pair) < 64 else f"another {name}" for name, pair in pairs.items()]
+    named = [f"{name} {pair}" if len(pair) < 64 else f"another {name}" for name, pair in pairs.items()]
+    return ", ".join(named[:NAMED]) + (f" and {len(named) - NAMED} more" if len(named) > NAMED else "")
 
 
 def require_same(mine: Fingerprint) -> None:
@@ -68,8 +69,7 @@ def require_same(mine: Fingerprint) -> None:
     first, *others = all_gather(mine)
     for rank, other in enumerate(others, 1):
         if found := differences(first, other):
-            more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
-            raise InputError(f"process {rank} differs from process 0: {', '.join(found[:NAMED])}{more}")
+            raise InputError(f"process {rank} differs from process 0: {found}")
 
 
 def declared_files(stage: str) -> Iterator[Path]:

@@ -120,13 +120,14 @@ class Training:
         Raises `Interrupted` after a step if a signal has asked to stop, `Fault` if the loss is not finite.
         """
         self.model.train()
-        before, started, waited = self.step, time.perf_counter(), 0.0
+        before, started, waited, seen = self.step, time.perf_counter(), 0.0, 0
         looked, next_look = before, before + 1
         looked_at = started
         with _bar(f"epoch {self.epoch}", len(self.train), before) as bar:
             for batch, seconds in _timed(self.train.epoch(self.epoch, skipped=before)):
                 waited += seconds
                 self._train_step(batch)
+                seen += len(batch[0]) * world_size()
                 bar.update()
                 asked = self.stop.signum if world_size() == 1 else 0
                 if self.step < next_look and self.step < len(self.train) and not asked:
@@ -140,9 +141,7 @@ class Training:
                 if signum:
                     raise Interrupted(signum)
         taken = max(1e-9, time.perf_counter() - started)
-        size = self.settings.batch_size
-        images = min(self.step * size, len(self.train.dataset)) - min(before * size, len(self.train.dataset))
-        self.throughput = Throughput(images / taken, waited / taken)
+        self.throughput = Throughput(seen / taken, waited / taken)
 
     def validate(self) -> EpochMetrics:
         """Score this epoch, add it to the `history` and go to the next one.
@@ -182,7 +181,9 @@ class Training:
         loss.backward()
         average_gradients(self.model)
         self.optimization.step()
-        logits = F.interpolate(logits.detach(), masks.shape[-2:], mode="bilinear", align_corners=False)
+        logits = logits.detach()
+        if targets is not masks:
+            logits = F.interpolate(logits, masks.shape[-2:], mode="bilinear", align_corners=False)
         predicted = is_foreground(torch.sigmoid(logits), self.predictor.threshold)
         scores = tensor_dice(confusion_counts(predicted, masks.bool()))
         count = torch.full_like(loss, len(images))

@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from platformdirs import user_state_path
 from segmentation.common.errors import Fault, reason
 from segmentation.common.files import atomic_write
 from segmentation.models.checkpoints import read_archive, save_archive
-from segmentation.training.fingerprint import NAMED, Fingerprint, differences
+from segmentation.training.fingerprint import Fingerprint, differences
 
 GRACE_S = 15.0  # to wait for the lock: a process that was told to stop finishes its step first
 ABANDONED_S = 30 * 24 * 3600.0  # after which a state that nobody resumed is deleted
@@ -50,9 +50,8 @@ class ResumeState:
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for each in self.folder.iterdir():
-                with suppress(FileNotFoundError):
-                    if time.time() - each.stat().st_mtime > ABANDONED_S and each.suffix != ".lock":
-                        each.unlink()
+                if each.suffix != ".lock" and _modified(each) < time.time() - ABANDONED_S:
+                    each.unlink(missing_ok=True)
             lock.acquire(timeout=GRACE_S)
             path.write_text(str(os.getpid()))
         except Timeout:
@@ -97,19 +96,16 @@ class ResumeState:
     def _say_what_differs(self) -> None:
         """Name what differs from the latest stopped training of this network; once for each of them."""
         states = [each for each in self.folder.glob(f"{self.name}-*.state") if not _locked(each)]
-        for other in sorted(states, key=lambda path: path.stat().st_mtime)[-1:]:
-            if self._said_of(other).exists():
-                return
-            try:
-                theirs = torch.load(other, map_location="cpu", weights_only=True, mmap=True)["fingerprint"]
-                found = differences(json.loads(theirs)[1], json.loads(self.fingerprint)[1])
-            except Exception:  # a foreign file can fail in any of torch's readers
-                found = ["the version of this program"]
-            more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
-            self._said_of(other).touch()
-            self._say(
-                f"starts from the beginning; the stopped training differs: {', '.join(found[:NAMED])}{more}"
-            )
+        latest = max(states, key=_modified, default=None)
+        if latest is None or self._said_of(latest).exists():
+            return
+        try:
+            theirs = torch.load(latest, map_location="cpu", weights_only=True, mmap=True)["fingerprint"]
+            found = differences(json.loads(theirs)[1], json.loads(self.fingerprint)[1])
+        except Exception:  # a foreign file can fail in any of torch's readers
+            found = "the version of this program"
+        self._said_of(latest).touch()
+        self._say(f"starts from the beginning; the stopped training differs: {found}")
 
     @staticmethod
     def _said_of(state: Path) -> Path:
@@ -128,3 +124,10 @@ def _locked(state: Path) -> bool:
             return False
     except Timeout:
         return True
+
+
+def _modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:  # of a training that has just ended
+        return time.time()

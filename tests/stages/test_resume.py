@@ -10,31 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import built_once, copied, run_stage, set_params
-from content import digests
-from killing import run_interrupted
+from killing import left, outputs, run_interrupted, start, uninterrupted
 
 Rounds = Callable[[int], None]
 
 pytestmark = pytest.mark.slow
-
-
-def outputs(project: Path, name: str = "unet") -> dict[str, str]:
-    paths = [f"checkpoints/{name}.pt", f"metrics/train_{name}.json", f"metrics/plots/train_{name}.csv"]
-    return digests(project, paths)
-
-
-def uninterrupted(project: Path, name: str = "unet") -> dict[str, str]:
-    """The outputs of a training that nothing interrupts; deleted, as DVC does before a stage runs again."""
-    finished = run_stage(project, f"train_{name}")
-    assert finished.returncode == 0, finished.stderr
-    found = outputs(project, name)
-    for path in found:
-        (project / path).unlink()
-    return found
-
-
-def left(states: Path) -> list[str]:
-    return sorted(path.suffix for path in states.iterdir())
 
 
 def finished_epochs(states: Path) -> int:
@@ -136,19 +116,6 @@ def test_stopped_by_a_signal(
     rounds(len(progress))
 
 
-def start(project: Path, stage: str = "train_unet") -> subprocess.Popen[str]:
-    """Start a training and wait for its first epoch."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", f"stages.{stage}"],
-        cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ,
-    )  # fmt: skip
-    assert process.stdout is not None
-    for line in process.stdout:
-        if ": epoch " in line:
-            return process
-    raise AssertionError(process.communicate()[1])
-
-
 @pytest.mark.fault("SIGTERM to several processes that train together")
 @pytest.mark.parametrize("processes", [2, 3])
 def test_several_processes_are_stopped_by_a_signal(project: Path, states: Path, processes: int) -> None:
@@ -183,82 +150,3 @@ def test_training_ends_with_its_parent(project: Path, states: Path, processes: i
     rest = parent.stdout.read()  # ends when the last process that could write to it has
     assert "stopped by SIGTERM after epoch" in rest
     assert left(states) == [".state"]  # and no lock
-
-
-@pytest.mark.fault("two of the same training at once")
-def test_a_second_run_names_the_first(project: Path, states: Path) -> None:
-    set_params(project, train__epochs=100_000)
-    first = start(project)
-    try:
-        second = run_stage(project, "train_unet")
-    finally:
-        first.kill()
-        first.wait()
-    assert second.returncode == 1
-    assert f"train_unet: error: process {first.pid} runs this training" in second.stderr
-    assert len(second.stderr.splitlines()) == 1
-    other = start(project)  # the lock of a process that has ended does not count
-    other.kill()
-    other.wait()
-
-
-def stop_in_the_second_epoch(project: Path) -> None:
-    """Leave the state of a training after its first epoch."""
-    assert run_interrupted(project, "train_unet", "a step", 3, signal.SIGTERM).returncode == 143
-
-
-@pytest.mark.fault("a state file that is torn or has a wrong bit")
-def test_a_damaged_state_is_moved_aside(project: Path, states: Path) -> None:
-    set_params(project, train__epochs=4)
-    before = uninterrupted(project)
-    stop_in_the_second_epoch(project)
-    (path,) = states.glob("*.state")
-    path.write_bytes(path.read_bytes()[:-1])
-    finished = run_stage(project, "train_unet")
-    assert finished.returncode == 0 and "resuming" not in finished.stdout
-    assert finished.stderr == (
-        f"unet: {path} is damaged: moved to {path.stem}.damaged; training starts from the beginning\n"
-    )
-    assert outputs(project) == before and left(states) == [".damaged"]
-
-
-@pytest.mark.fault("a state of other params, another split, other stats or other code")
-def test_after_a_change_it_starts_from_the_beginning_and_says_why(
-    project: Path, states: Path, rounds: Rounds
-) -> None:
-    set_params(project, train__epochs=4)
-    stop_in_the_second_epoch(project)
-    changes: list[tuple[Callable[[], None], str]] = [
-        (lambda: set_params(project, train__lr=0.001), "train.lr 0.002 -> 0.001"),
-        (lambda: edit(project / "data/split.json", '"sha256": "', '"sha256": "0'), "another data/split.json"),
-        (lambda: edit(project / "data/stats.json", "0.", "0.0"), "another data/stats.json"),
-        (
-            lambda: edit(
-                project / "segmentation/training/losses.py", "import torch\n", "import torch  # again\n"
-            ),
-            "another segmentation/training/losses.py",
-        ),
-    ]
-    for change, named in changes:  # each on top of those before
-        change()
-        finished = run_stage(project, "train_unet")
-        assert finished.returncode == 0 and "resuming" not in finished.stdout
-        assert finished.stderr.startswith("unet: starts from the beginning; the stopped training")
-        assert named in finished.stderr and len(finished.stderr.splitlines()) == 1
-        assert run_stage(project, "train_unet").stderr == ""  # said once
-        (said,) = states.glob("*.said")
-        said.unlink()
-    assert left(states) == [".state"]  # the other training's, which can still be resumed
-    rounds(len(changes))
-
-
-def edit(path: Path, old: str, new: str) -> None:
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new, 1))
-
-
-def test_params_that_change_no_result_do_not_count(project: Path, states: Path) -> None:
-    stop_in_the_second_epoch(project)
-    set_params(project, machine__cache_bytes=0, evaluate__bootstrap=200, data__max_dropped=0.5)
-    assert "unet: resuming after" in run_stage(project, "train_unet").stdout

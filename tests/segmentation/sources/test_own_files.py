@@ -1,71 +1,22 @@
-"""What people bring: photos that EXIF turns, masks of many kinds, microscope images of 16 bits."""
+"""What people bring: masks of many kinds, microscope images of 16 bits; and what is said about them."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from conftest import RunHere, set_params
-from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageOps
+from own_folder import own_folder, photo, turn, written
+from PIL import Image
 
 from segmentation.common import dataset_layout as layout
 from segmentation.common.errors import InputError
-from segmentation.common.image_io import read_image, read_trimap
-from segmentation.sources.folder import write_folder
-from segmentation.sources.own_files import Rules
+from segmentation.common.image_io import read_trimap
 from segmentation.splitting import check_dataset, describe
-
-RULES = Rules(mask_threshold=None, orientation=None, white=None)
-SIZES = [(60, 40), (40, 60), (48, 48), (64, 32), (32, 64)]
-
-
-def cells(size: tuple[int, int], seed: int) -> tuple[Image.Image, Image.Image]:
-    """A grey image of bright cells on a dark ground, and its mask of 0 and 255."""
-    rng = np.random.default_rng(seed)
-    mask = Image.new("L", size)
-    for _ in range(4):
-        x, y, radius = (int(rng.integers(low, high)) for low, high in ((0, size[0]), (0, size[1]), (3, 8)))
-        ImageDraw.Draw(mask).ellipse((x - radius, y - radius, x + radius, y + radius), 255)
-    mask.putpixel((0, 0), 0)
-    noise = rng.integers(0, 60, size[::-1])
-    return Image.fromarray((np.asarray(mask) * 0.6 + noise).astype(np.uint8)), mask
 
 
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
-    """Ten grey images of mixed sizes with masks of 0 and 255, and no lists."""
-    for name in ("images", "masks"):
-        (tmp_path / "own" / name).mkdir(parents=True)
-    for number in range(10):
-        image, mask = cells(SIZES[number % 5], number)
-        image.save(tmp_path / f"own/images/{number}.png")
-        mask.save(tmp_path / f"own/masks/{number}.png")
-    return tmp_path / "own"
-
-
-def written(own: Path, **rules: Any) -> tuple[Path, str]:
-    """Bring a folder into the layout; return where it is, and what was said about it."""
-    raw = own.parent / f"raw{len(list(own.parent.iterdir()))}"
-    raw.mkdir()
-    return raw, "\n".join(write_folder(raw, own, 0.2, 0, RULES._replace(**rules)))
-
-
-def photo(raw: Path, name: str) -> NDArray[np.uint8]:
-    return read_image(layout.image_path(raw, name))
-
-
-def turn(own: Path, name: str, tag: int) -> Image.Image:
-    """Store an image as a camera does that was held in another way; return it upright."""
-    path = own / f"images/{name}.png"
-    upright = Image.open(path).copy()
-    exif = Image.Exif()
-    exif[0x0112] = {6: 8, 8: 6}.get(tag, tag)  # the turn that undoes the tag's
-    upright.save(path, exif=exif)
-    stored = ImageOps.exif_transpose(Image.open(path))
-    exif[0x0112] = tag
-    stored.save(path, exif=exif)
-    return upright
+    return own_folder(tmp_path / "own")
 
 
 def change_masks(own: Path, change: object) -> None:
@@ -80,38 +31,6 @@ def test_what_was_found_is_said(own: Path) -> None:
     lines = describe(check_dataset(raw))
     assert lines[0] == "10 of 10 images are usable: 64x32 to 40x60 pixels, median 48x48"
     assert "share of pixels that are not background: median 0." in lines[1] and len(lines) == 2
-
-
-@pytest.mark.parametrize("tag", [5, 6, 7, 8])
-def test_a_photo_is_turned_where_only_that_fits_its_mask(own: Path, tag: int) -> None:
-    upright = turn(own, "0", tag)
-    raw, said = written(own)
-    assert "images brought upright by their EXIF orientation: 1, the first" in said
-    np.testing.assert_array_equal(photo(raw, "0")[..., 0], np.asarray(upright))
-    assert check_dataset(raw)["0"].reason is None
-
-
-def test_a_photo_whose_mask_was_drawn_as_it_is_stored_stays(own: Path) -> None:
-    upright = turn(own, "0", 6)
-    mask = Image.open(own / "masks/0.png").transpose(Image.Transpose.ROTATE_90)
-    mask.save(own / "masks/0.png")
-    raw, said = written(own)
-    assert "upright" not in said and photo(raw, "0").shape[:2] == np.asarray(upright).shape[::-1]
-    assert check_dataset(raw)["0"].reason is None
-
-
-@pytest.mark.parametrize(("name", "tag"), [("0", 3), ("0", 2), ("2", 6), ("2", 8)])
-def test_where_both_fit_nothing_is_guessed(own: Path, name: str, tag: int) -> None:
-    """Half a turn, a mirror, or a quarter turn of a square."""
-    upright = turn(own, name, tag)
-    with pytest.raises(
-        InputError, match=rf"images/{name}\.png: its EXIF orientation \({tag}\).*fits both ways"
-    ):
-        written(own)
-    for orientation in ("upright", "stored"):
-        raw, _ = written(own, orientation=orientation)
-        same = np.array_equal(photo(raw, name)[..., 0], np.asarray(upright))
-        assert same == (orientation == "upright")
 
 
 @pytest.mark.parametrize(
@@ -198,51 +117,6 @@ def test_sixteen_bits_need_their_white(own: Path) -> None:
     assert all(each.reason is None for each in check_dataset(raw).values())
 
 
-def stored_as_tiff(own: Path, name: str, tag: int, deep: bool = False) -> Image.Image:
-    """Store an image as a TIFF that is to be turned; return it upright."""
-    upright = turn(own, name, tag)
-    path = own / f"images/{name}.png"
-    with Image.open(path) as stored:
-        pixels, exif = np.asarray(stored), stored.getexif()
-    path.unlink()
-    image = Image.fromarray(pixels.astype(np.uint16) * 16 if deep else pixels)
-    image.save(path.with_suffix(".tif"), exif=exif)
-    return upright
-
-
-@pytest.mark.parametrize("deep", [False, True])
-@pytest.mark.parametrize("tag", [3, 6, 8])
-def test_a_tiff_follows_the_same_rule(own: Path, tag: int, deep: bool) -> None:
-    """Pillow turns a TIFF by itself."""
-    upright = np.asarray(stored_as_tiff(own, "0", tag, deep))
-    white = 16 * 255 if deep else None
-    if tag == 3:
-        with pytest.raises(InputError, match=r"0\.tif: its EXIF orientation \(3\).*fits both ways"):
-            written(own, white=white)
-    else:
-        np.testing.assert_array_equal(photo(written(own, white=white)[0], "0")[..., 0], upright)
-    np.testing.assert_array_equal(
-        photo(written(own, orientation="upright", white=white)[0], "0")[..., 0], upright
-    )
-    turns = {3: 2, 6: 1, 8: 3}[tag]
-    as_stored = photo(written(own, orientation="stored", white=white)[0], "0")[..., 0]
-    np.testing.assert_array_equal(as_stored, np.rot90(upright, turns))
-
-
-def test_a_deep_png_follows_the_same_rule(own: Path) -> None:
-    turn(own, "2", 3)
-    path = own / "images/2.png"
-    with Image.open(path) as stored:
-        deep, exif = np.asarray(stored).astype(np.uint16) * 16, stored.getexif()
-    Image.fromarray(deep).save(path, exif=exif)
-    with pytest.raises(InputError, match=r"2\.png: its EXIF orientation"):
-        written(own, white=4095)
-    upright, stored_ = (
-        photo(written(own, white=4080, orientation=each)[0], "2")[..., 0] for each in ("upright", "stored")
-    )
-    np.testing.assert_array_equal(upright, np.rot90(stored_, 2))
-
-
 def test_a_photo_cut_short_is_left_to_the_split(own: Path) -> None:
     turn(own, "0", 6)
     path = own / "images/0.png"
@@ -264,7 +138,7 @@ def test_a_white_that_does_not_fit_is_warned_about(own: Path) -> None:
     Image.fromarray(deep).save(path)
     for white, warned in ((255, True), (4095, False), (65535, True)):
         said = written(own, white=white)[1]
-        assert f"their largest value {deep.max()}; data.folder.white = {white} becomes 255" in said
+        assert f"largest value {deep.max()}, data.folder.white = {white} becomes 255" in said
         assert ("warning" in said) == warned
 
 

@@ -110,11 +110,11 @@ def test_another_training_has_another_state(
 
 
 def test_differences() -> None:
-    assert differences(FINGERPRINT, FINGERPRINT) == []
-    assert differences(FINGERPRINT, FINGERPRINT | {"train.lr": 0.2}) == ["train.lr 0.1 -> 0.2"]
+    assert differences(FINGERPRINT, FINGERPRINT) == ""
+    assert differences(FINGERPRINT, FINGERPRINT | {"train.lr": 0.2}) == "train.lr 0.1 -> 0.2"
     other_split = FINGERPRINT | {"data/split.json": "b" * 64}
-    assert differences(FINGERPRINT, other_split) == ["another data/split.json"]
-    assert differences({"a": 1}, {"b": 2}) == ["b None -> 2", "a 1 -> None"]
+    assert differences(FINGERPRINT, other_split) == "another data/split.json"
+    assert differences({"a": 1}, {"b": 2}) == "b None -> 2, a 1 -> None"
 
 
 @pytest.fixture
