@@ -155,7 +155,7 @@ class Train(Group):
     loss: Literal["bce_dice", "double_sigmoid"]
     ema: Annotated[Real, Field(ge=0, lt=1)]
     processes: Annotated[Whole, Field(ge=1, le=1024)]
-    precision: Literal["auto", "float32", "bf16"]
+    precision: Literal["auto", "float32", "tf32", "bf16"]
     monitor: Literal["dice", "dice_soft"]
     start_from: Annotated[str, AfterValidator(_outside_checkpoints)] | None
     start_sha256: Annotated[list[Sha256], Field(min_length=1)] | None

@@ -20,7 +20,7 @@ from segmentation.loading.transforms import (
     to_tensor,
 )
 from segmentation.models.checkpoints import Checkpoint, load_checkpoint
-from segmentation.runtime.devices import choose_device, choose_precision, to_device
+from segmentation.runtime.devices import available_precision, choose_device, to_device
 from segmentation.scoring.threshold import is_foreground
 
 BATCH_SIZE = 8
@@ -49,11 +49,11 @@ class Predictor:
     def from_checkpoint(cls, checkpoint: Checkpoint, device: torch.device | None = None) -> "Predictor":
         """Return the predictor of a checkpoint, on the best device here or on `device`.
 
-        It normalises as in training and computes in the number format of the training; a network trained in
-        bfloat16 falls back to float32 if the device has no bfloat16.
+        It normalises as in training and computes in the number format of the training, or in float32 if the
+        device does not have it.
         """
         meta, device = checkpoint.meta, device or choose_device()
-        precision = "float32" if meta.precision == "float32" else choose_precision("auto", device)
+        precision = available_precision(meta.precision, device)
         runner = Runner(device, precision, Normalization(meta.mean, meta.std))
         return cls(to_device(checkpoint.model, device), runner, meta.size, meta.threshold)
 

@@ -19,7 +19,7 @@ from segmentation.models.build import build_model, check_name
 from segmentation.params import Image, Model, Part
 
 # Raised with every change of the metadata. A field that is added has a default, so that older files load.
-VERSION = 3
+VERSION = 4
 
 Channels = Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=3, max_length=3)]
 
@@ -39,7 +39,7 @@ class Metadata(BaseModel):
     epoch: int  # whose weights these are
     device: str
     processes: int  # that trained together
-    precision: Annotated[str, Field(pattern="^(float32|bf16)$")]
+    precision: Annotated[str, Field(pattern="^(float32|tf32|bf16)$")]  # tf32 since format 4
     params: dict[str, Any]  # those that the training used
     val_dice: float | None = None  # of that epoch, at the threshold; since format 2
     started_from: str | None = None  # SHA-256 of a checkpoint; None: from scratch; since format 3

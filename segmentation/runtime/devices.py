@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from segmentation.common.cores import usable_cores
+from segmentation.common.errors import InputError
 from segmentation.runtime.distributed import local_world_size, world_size
 from segmentation.runtime.memory import keep_freed_memory
 
@@ -26,9 +27,13 @@ def choose_device() -> torch.device:
 
 
 def prepare(device: torch.device) -> None:
-    """Let this process compute fast: it takes its share of the cores, and a CPU keeps freed memory."""
+    """Let this process compute fast: it takes its share of the cores, and a CPU keeps freed memory.
+
+    cuDNN is held to kernels that give the same result each time, and does not choose them by a race.
+    """
     if device.type == "cpu":
         keep_freed_memory()
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
     threads = usable_cores() // local_world_size()
     if local_world_size() == 1:  # a person may have said fewer (OMP_NUM_THREADS); torchrun always says 1
         threads = min(threads, torch.get_num_threads())
@@ -43,21 +48,37 @@ def to_device(model: nn.Module, device: torch.device) -> nn.Module:
 
 
 def choose_precision(precision: str, device: torch.device) -> str:
-    """Resolve `auto` to `bf16` where the device supports it natively, else to `float32`."""
-    if precision != "auto":
-        return precision
-    if device.type == "cuda":
+    """Resolve `auto` to `bf16` where the device supports it natively, else to `float32`.
+
+    Raises `InputError` for `tf32` on anything but a CUDA GPU.
+    """
+    if precision == "auto":
+        return available_precision("bf16", device)
+    if precision == "tf32" and device.type != "cuda":
+        raise InputError(f"train.precision = tf32: only CUDA GPUs have it, not {device.type}; set float32")
+    return precision
+
+
+def available_precision(precision: str, device: torch.device) -> str:
+    """Return `precision` if the device supports it natively, else `float32`."""
+    if precision == "bf16" and device.type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        # Without these instructions bfloat16 is emulated, and slower than float32.
+    elif precision == "bf16":  # without these instructions bfloat16 is emulated, and slower than float32
         native = device.type == "cpu" and (
             torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
         )
-    return "bf16" if native else "float32"
+    else:
+        native = device.type == "cuda"  # tf32
+    return precision if native else "float32"
 
 
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[None]:
-    """Return the context in which a forward pass runs in `precision`."""
-    if precision == "float32":
-        return contextlib.nullcontext()
-    return torch.autocast(device.type, torch.bfloat16)
+    """Return the context in which a forward pass runs in `precision`.
+
+    `float32` is IEEE's: by default, cuDNN rounds the factors of convolutions to the 10 bits of TF32. Whether
+    it does is a state of the whole process, and stays for the backward pass.
+    """
+    rounding = "tf32" if precision == "tf32" else "ieee"
+    torch.backends.cudnn.conv.fp32_precision = rounding  # type: ignore[attr-defined]
+    torch.backends.cuda.matmul.fp32_precision = rounding
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")

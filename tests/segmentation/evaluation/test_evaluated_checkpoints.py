@@ -21,7 +21,9 @@ def metadata(name: str, **changes: object) -> Metadata:
     return Metadata.model_validate(values | changes)
 
 
-@pytest.mark.parametrize(("trained", "expected"), [("float32", "float32"), ("bf16", None)])
+@pytest.mark.parametrize(
+    ("trained", "expected"), [("float32", "float32"), ("tf32", "float32"), ("bf16", None)]
+)
 def test_a_network_is_scored_in_the_number_format_of_its_training(trained: str, expected: str | None) -> None:
     checkpoint = Checkpoint(build_model("unet", 4), metadata("unet", precision=trained))
     found = Predictor.from_checkpoint(checkpoint).runner.precision

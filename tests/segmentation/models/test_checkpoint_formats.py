@@ -32,7 +32,7 @@ def test_an_older_checkpoint_is_written_in_the_present_format(tmp_path: Path) ->
     model, meta = load_checkpoint(FORMAT_1)
     path = tmp_path / "new.pt"
     path.write_bytes(checkpoint_bytes(model.state_dict(), meta.model_copy(update={"val_dice": 0.5})))
-    assert torch.load(path, weights_only=True)["version"] == VERSION == 3
+    assert torch.load(path, weights_only=True)["version"] == VERSION == 4
     assert load_checkpoint(path).meta.val_dice == 0.5
 
 

@@ -1,0 +1,47 @@
+import pytest
+import torch
+
+from segmentation.common.errors import InputError
+from segmentation.runtime.devices import autocast, choose_precision, prepare
+
+
+def rounding() -> tuple[str, str]:
+    return torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision  # type: ignore[attr-defined]
+
+
+def test_float32_is_not_rounded_to_tf32() -> None:
+    for precision, expected in (("tf32", "tf32"), ("float32", "ieee"), ("tf32", "tf32"), ("bf16", "ieee")):
+        with autocast(torch.device("cpu"), precision):
+            pass
+        assert rounding() == (expected, expected)  # afterwards too: the backward pass runs outside
+
+
+def test_only_bf16_computes_in_bfloat16() -> None:
+    ones = torch.ones(4, 4)
+    for precision in ("float32", "tf32", "bf16"):
+        with torch.autocast("cpu", torch.bfloat16), autocast(torch.device("cpu"), precision):
+            assert (ones @ ones).dtype == (torch.bfloat16 if precision == "bf16" else torch.float32)
+
+
+def test_tf32_needs_a_cuda_gpu() -> None:
+    assert choose_precision("tf32", torch.device("cuda")) == "tf32"
+    with pytest.raises(InputError, match=r"^train\.precision = tf32: only CUDA GPUs have it, not cpu"):
+        choose_precision("tf32", torch.device("cpu"))
+
+
+def test_cudnn_chooses_its_kernels_the_same_way_each_time() -> None:
+    prepare(torch.device("cpu"))
+    assert torch.backends.cudnn.deterministic and not torch.backends.cudnn.benchmark
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_tf32_rounds_convolutions_on_a_gpu_and_float32_does_not() -> None:
+    device = torch.device("cuda")
+    images, weights = torch.rand(2, 64, 32, 32), torch.rand(64, 64, 3, 3)
+    exact = torch.nn.functional.conv2d(images.double(), weights.double())
+    errors = {}
+    for precision in ("float32", "tf32"):
+        with autocast(device, precision):
+            found = torch.nn.functional.conv2d(images.to(device), weights.to(device))
+        errors[precision] = float(((found.cpu().double() - exact) / exact).abs().max())
+    assert errors["float32"] < 1e-5 < errors["tf32"]
