@@ -32,7 +32,7 @@ def main() -> None:
         else:
             own = data.folder
             rules = Rules(own.mask_threshold, own.orientation, own.white)
-            said = write_folder(folder, Path(own.path), own.test_fraction, data.seed, rules)
+            said = write_folder(folder, Path(own.path), rules)
     for line in said:
         print(line)
     print(f"{data.source}: {RAW} is complete")

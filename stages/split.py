@@ -6,18 +6,19 @@ from segmentation.common.artifacts import RAW, SPLIT
 from segmentation.common.command_line import make_parser, run
 from segmentation.common.files import write_json
 from segmentation.params import load_params
-from segmentation.splitting import check_dataset, describe, split_dataset
+from segmentation.splitting.checks import check_dataset, describe
+from segmentation.splitting.parts import describe_twins, split_dataset
 
 
 def main() -> None:
     """Read data/raw/, write data/split.json."""
     data = load_params().data
     checked = check_dataset(RAW)
-    split = split_dataset(RAW, data.val_fraction, data.limit, data.max_dropped, checked)
+    split = split_dataset(RAW, data, checked)
     write_json(SPLIT, split)
     for dropped in split["dropped"]:
         print(f"dropped {dropped['id']}: {dropped['reason']}", file=sys.stderr)
-    print("\n".join(describe(checked)))
+    print("\n".join(describe(checked) + describe_twins(split)))
     print(f"train {len(split['train'])}, val {len(split['val'])}, test {len(split['test'])} images")
 
 

@@ -19,7 +19,8 @@ from filelock import FileLock
 from segmentation.common.artifacts import Split
 from segmentation.params import load_params
 from segmentation.sources.sample.generator import write_sample
-from segmentation.splitting import check_dataset, split_dataset
+from segmentation.splitting.checks import check_dataset
+from segmentation.splitting.parts import split_dataset
 
 ROOT = Path(__file__).parents[1]
 DEFAULTS = load_params(ROOT / "params.yaml")
@@ -37,9 +38,16 @@ TINY = {
 }
 
 
-def checked_split(raw: Path, val_fraction: float, limit: int | None, max_dropped: float) -> Split:
-    """Check the dataset in folder `raw` and split it."""
-    return split_dataset(raw, val_fraction, limit, max_dropped, check_dataset(raw))
+def checked_split(
+    raw: Path, val_fraction: float, limit: int | None = None, max_dropped: float = 0, **others: Any
+) -> Split:
+    """Check the dataset in folder `raw` and split it; `others` are `seed` and `test_fraction`."""
+    folder = DEFAULTS.data.folder
+    if "test_fraction" in others:
+        folder = folder.model_copy(update={"test_fraction": others.pop("test_fraction")})
+    changes = {"val_fraction": val_fraction, "limit": limit, "max_dropped": max_dropped, "folder": folder}
+    data = DEFAULTS.data.model_copy(update=changes | others)
+    return split_dataset(raw, data, check_dataset(raw))
 
 
 IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ  # of pytest-xdist: one of several processes that run tests

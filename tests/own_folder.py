@@ -43,7 +43,7 @@ def written(own: Path, **rules: Any) -> tuple[Path, str]:
     """Bring a folder into the layout; return where it is, and what was said about it."""
     raw = own.parent / f"raw{len(list(own.parent.iterdir()))}"
     raw.mkdir()
-    return raw, "\n".join(write_folder(raw, own, 0.2, 0, RULES._replace(**rules)))
+    return raw, "\n".join(write_folder(raw, own, RULES._replace(**rules)))
 
 
 def photo(raw: Path, name: str) -> NDArray[np.uint8]:

@@ -99,7 +99,7 @@ def test_a_param_changes_the_stages_that_use_it(
         ("evaluation/overlays.py", {"evaluate"}),
         ("training/loop.py", {"train_unet", "train_resnet"}),
         ("pixel_stats.py", {"compute_stats"}),
-        ("splitting.py", {"split"}),
+        ("splitting/parts.py", {"split"}),
         ("sources/sample/painting.py", {"download"}),
         ("common/files.py", set(STAGES)),
         ("params.py", set()),

@@ -24,12 +24,16 @@ class Dropped(TypedDict):
 
 
 class Split(TypedDict):
-    """The content of `data/split.json`; `sha256` covers every kept image and trimap."""
+    """The content of `data/split.json`.
+
+    `twins` are groups of near-duplicate images; `sha256` covers every kept image and trimap.
+    """
 
     train: list[str]
     val: list[str]
     test: list[str]
     dropped: list[Dropped]
+    twins: list[list[str]]
     sha256: str
 
 

@@ -8,6 +8,7 @@ Every source leaves its data in the layout of Oxford-IIIT Pet:
     annotations/trainval.txt   the same lines: what trains and validates
     annotations/test.txt       the same lines: what tests
 
+A person's folder without lists has only list.txt: there the split is drawn at random.
 Source: https://www.robots.ox.ac.uk/~vgg/data/pets/ (README of annotations.tar.gz).
 """
 
@@ -35,6 +36,11 @@ def image_path(raw: Path, image_id: str) -> Path:
 def trimap_path(raw: Path, image_id: str) -> Path:
     """Where the trimap of `image_id` lies under the dataset folder `raw`."""
     return raw / TRIMAPS / f"{image_id}.png"
+
+
+def has_lists(raw: Path) -> bool:
+    """Whether the dataset in the folder `raw` says itself what trains and what tests."""
+    return (raw / TRAINVAL).exists() or (raw / TEST).exists()
 
 
 def read_list(path: Path) -> list[str]:

@@ -14,24 +14,22 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from segmentation.common import dataset_layout as layout
 from segmentation.common.cores import usable_cores
 from segmentation.common.errors import InputError
-from segmentation.common.seeds import Purpose, stream
 from segmentation.sources.own_files import Findings, Rules, mask_size, write_image, write_trimap
 
 LITTER = {"Thumbs.db", "desktop.ini"}  # of Windows
 
 
-def write_folder(folder: Path, path: Path, test_fraction: float, seed: int, rules: Rules) -> list[str]:
+def write_folder(folder: Path, path: Path, rules: Rules) -> list[str]:
     """Write the images of `path` into the existing, empty `folder`, their masks as trimaps.
 
-    Returns lines that say what was found. Without list files a share `test_fraction`, drawn at random by
-    `seed`, tests. An image without a mask, a mask without an image and whatever does not decode are listed
-    all the same: the split names them. Raises `InputError` if a part of `path` is missing or ambiguous.
+    Returns lines that say what was found. An image without a mask, a mask without an image and whatever does
+    not decode are listed all the same: the split names them. Raises `InputError` if a part of `path` is
+    missing or ambiguous.
     """
     images = _files(path / "images")
     masks, trimaps = path / "masks", _either(path, "trimaps")
@@ -44,7 +42,7 @@ def write_folder(folder: Path, path: Path, test_fraction: float, seed: int, rule
             f" {next(iter(labels.values()))}"
         )
     ids = sorted(images.keys() | labels.keys())
-    trainval, test = _lists(path, ids, test_fraction, seed)
+    lists = _lists(path, ids)
     (folder / layout.IMAGES).mkdir()
     (folder / layout.TRIMAPS).mkdir(parents=True)
 
@@ -67,10 +65,10 @@ def write_folder(folder: Path, path: Path, test_fraction: float, seed: int, rule
     with ThreadPoolExecutor(usable_cores()) as pool:
         pairs = list(tqdm(pool.map(write_pair, ids), "images and masks", len(ids), disable=None))
     found = dict(zip(ids, pairs, strict=True))
-    listed = set(trainval) | set(test)
+    listed = {each for members in lists.values() for each in members}
     image_findings = {images[each]: image for each, (image, _) in found.items() if each in images}
     _refuse({image: each for image, each in image_findings.items() if image.stem in listed}, rules)
-    for name, members in ((layout.LIST, ids), (layout.TRAINVAL, trainval), (layout.TEST, test)):
+    for name, members in ({layout.LIST: ids} | lists).items():
         (folder / name).write_text("".join(f"{each} 1 1 1\n" for each in members), encoding="utf-8")
     mask_findings = {labels[each]: mask for each, (_, mask) in found.items() if each in labels}
     return [
@@ -176,19 +174,19 @@ def _files(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _lists(path: Path, ids: list[str], test_fraction: float, seed: int) -> tuple[list[str], list[str]]:
-    trainval, test = _either(path, "trainval.txt"), _either(path, "test.txt")
-    if trainval.is_file() != test.is_file():
+def _lists(path: Path, ids: list[str]) -> dict[Path, list[str]]:
+    """Return what trains and what tests, if the folder says so, or else all ids."""
+    given = {each: _either(path, each.name) for each in (layout.TRAINVAL, layout.TEST)}
+    found = [file.is_file() for file in given.values()]
+    if any(found) != all(found):
         raise InputError(f"{path}: needs both trainval.txt and test.txt, or neither")
-    if trainval.is_file():
-        known = set(ids)
-        named = [
-            [_without_suffix(each, known) for each in layout.read_list(file)] for file in (trainval, test)
-        ]
-        return named[0], named[1]
-    shuffled = [ids[i] for i in np.random.default_rng(stream(Purpose.SPLIT, seed)).permutation(len(ids))]
-    testing = max(1, round(test_fraction * len(ids)))
-    return shuffled[testing:], shuffled[:testing]
+    if not any(found):
+        return {layout.LIST: ids}
+    known = set(ids)
+    return {
+        each: [_without_suffix(entry, known) for entry in layout.read_list(file)]
+        for each, file in given.items()
+    }
 
 
 def _without_suffix(entry: str, known: set[str]) -> str:

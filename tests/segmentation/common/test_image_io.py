@@ -16,7 +16,7 @@ from PIL import Image
 from segmentation.common import dataset_layout as layout
 from segmentation.common.errors import InputError
 from segmentation.common.image_io import FORMATS, open_rgb, read_trimap
-from segmentation.splitting import check_pair
+from segmentation.splitting.checks import check_pair
 
 SIZE = (24, 16)
 

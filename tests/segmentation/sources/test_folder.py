@@ -33,10 +33,10 @@ def own(tmp_path: Path) -> Path:
     return own
 
 
-def written(own: Path, test_fraction: float = 0.25, seed: int = 0, rules: Rules = RULES) -> Path:
+def written(own: Path, rules: Rules = RULES) -> Path:
     raw = own.parent / f"raw{len(list(own.parent.iterdir()))}"
     raw.mkdir()
-    write_folder(raw, own, test_fraction, seed, rules)
+    write_folder(raw, own, rules)
     return raw
 
 
@@ -50,15 +50,8 @@ def test_masks_become_trimaps_and_images_keep_their_bytes(own: Path) -> None:
     trimap = read_trimap(layout.trimap_path(raw, "photo 3"))
     assert (trimap[5:10, 5:9] == layout.PET).all() and (trimap == layout.PET).sum() == 20
     assert (trimap == layout.BACKGROUND).sum() == 580
-    split = checked_split(raw, 0.2, None, 0)
-    assert len(split["train"]) == 12 and len(split["val"]) == 3 and len(split["test"]) == 5
-
-
-def test_the_random_split_repeats_and_depends_on_the_seed(own: Path) -> None:
-    first, again, other = members(written(own)), members(written(own)), members(written(own, seed=1))
-    assert first == again != other
-    assert len(first[1]) == 5 and not set(first[0]) & set(first[1])
-    assert sorted(first[0] + first[1]) == sorted(f"photo {i}" for i in range(COUNT))
+    assert not layout.has_lists(raw)
+    assert layout.read_list(raw / layout.LIST) == sorted(f"photo {i}" for i in range(COUNT))
 
 
 @pytest.mark.parametrize("place", ["", "annotations"])

@@ -8,7 +8,7 @@ from own_folder import own_folder, photo, turn, written
 from PIL import Image
 
 from segmentation.common.errors import InputError
-from segmentation.splitting import check_dataset
+from segmentation.splitting.checks import check_dataset
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from PIL import Image
 from segmentation.common import dataset_layout as layout
 from segmentation.common.errors import InputError
 from segmentation.common.image_io import read_trimap
-from segmentation.splitting import check_dataset, describe
+from segmentation.splitting.checks import check_dataset, describe
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from PIL import Image
 
 from segmentation.common import dataset_layout as layout
 from segmentation.common.errors import InputError
-from segmentation.splitting import evenly_spaced
+from segmentation.splitting.parts import evenly_spaced
 
 TRAINVAL, TEST = [f"a_{i}" for i in range(25)], [f"b_{i}" for i in range(5)]
 

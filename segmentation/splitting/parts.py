@@ -1,0 +1,111 @@
+"""Which images train, validate and test."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+
+from segmentation.common.artifacts import Dropped, Split
+from segmentation.common.dataset_layout import TEST, TRAINVAL, has_lists, read_list
+from segmentation.common.errors import InputError
+from segmentation.common.seeds import Purpose, stream
+from segmentation.params import Data
+from segmentation.splitting.checks import Checked
+from segmentation.splitting.near_duplicates import near_duplicates
+
+NAMED = 5  # unusable images that an error names
+LARGEST_GROUP = 0.05  # share of the images up to which near-duplicates are kept in one part
+
+Parts = dict[str, list[str]]  # train, val and test
+
+
+def evenly_spaced(count: int, share: float) -> list[bool]:
+    """Mark a share of `count` positions, evenly spaced, the first one included.
+
+    A share of 0.1 marks positions 0, 10, 20, …: the lab report's `index % 10 == 0`.
+    """
+    exact = Fraction(str(share))  # 0.1 is 1/10 here, so that position 30 is not lost to rounding
+    return [ceil(i * exact) < ceil((i + 1) * exact) for i in range(count)]
+
+
+def split_dataset(raw: Path, data: Data, checked: Mapping[str, Checked]) -> Split:
+    """Split the dataset in folder `raw`; `checked` is what `check_dataset` returned.
+
+    By its lists, of whose trainval.txt the share `data.val_fraction` validates, evenly spaced and counted
+    before anything is dropped. Without lists at random, by `data.seed`. Of what trains, `data.limit` evenly
+    spaced images are kept. Raises `InputError` if more than the share `data.max_dropped` of the images is
+    unusable, or if a part is left empty.
+    """
+    dropped = [Dropped(id=name, reason=each.reason) for name, each in checked.items() if each.reason]
+    if len(dropped) > data.max_dropped * len(checked):
+        first = "; ".join(each["reason"] for each in dropped[:NAMED])
+        raise InputError(
+            f"{len(dropped)} of {len(checked)} images are unusable, more than data.max_dropped "
+            f"= {data.max_dropped} allows; fix them or raise it. The first: {first}"
+        )
+    usable = {name: each for name, each in checked.items() if not each.reason}
+    twins = near_duplicates({name: each.look for name, each in usable.items()})
+    listed = _by_lists(raw, data) if has_lists(raw) else _at_random(list(checked), twins, data)
+    parts = {part: [each for each in ids if each in usable] for part, ids in listed.items()}
+    if data.limit and data.limit < len(train := parts["train"]):
+        parts["train"] = [train[i * len(train) // data.limit] for i in range(data.limit)]
+    for part, ids in parts.items():
+        if not ids:
+            raise InputError(f"{raw}: the {part} part is empty; add images, or fix the lists")
+    used = {each for ids in parts.values() for each in ids}
+    twins = [[each for each in group if each in used] for group in twins]
+    pixels = "".join(f"{each} {usable[each].hashes}\n" for ids in parts.values() for each in ids)
+    return Split(
+        train=parts["train"],
+        val=parts["val"],
+        test=parts["test"],
+        dropped=dropped,
+        twins=[group for group in twins if len(group) > 1],
+        sha256=hashlib.sha256(pixels.encode()).hexdigest(),
+    )
+
+
+def describe_twins(split: Split) -> list[str]:
+    """Return lines about near-duplicate images; those across parts make scores too good."""
+    part_of = {each: part for part in ("train", "val", "test") for each in split[part]}
+    groups = split["twins"]
+    apart = [group for group in groups if len({part_of[each] for each in group}) > 1]
+    lines = [f"near-duplicate images: {len(groups)} groups, {sum(map(len, groups))} images"] if groups else []
+    if apart:
+        first = apart[0][0]
+        other = next(each for each in apart[0] if part_of[each] != part_of[first])
+        lines.append(
+            f"warning: near-duplicates in different parts: {len(apart)} groups, the first {first}"
+            f" ({part_of[first]}) and {other} ({part_of[other]}); scores on them may be too good"
+        )
+    return lines
+
+
+def _by_lists(raw: Path, data: Data) -> Parts:
+    trainval = read_list(raw / TRAINVAL)
+    validates = evenly_spaced(len(trainval), data.val_fraction)
+    return {
+        "train": [each for each, val in zip(trainval, validates, strict=True) if not val],
+        "val": [each for each, val in zip(trainval, validates, strict=True) if val],
+        "test": read_list(raw / TEST),
+    }
+
+
+def _at_random(ids: Sequence[str], twins: Sequence[Sequence[str]], data: Data) -> Parts:
+    """Deal out the images; near-duplicates stay together.
+
+    Not so if they are more than 5 % of the images: those hardly show anything, such as cells on black.
+    """
+    together = [group for group in twins if len(group) <= LARGEST_GROUP * len(ids)]
+    grouped = {each for group in together for each in group}
+    units = [*together, *([each] for each in ids if each not in grouped)]
+    testing = max(1, round(data.folder.test_fraction * len(ids)))
+    validating = max(1, round(data.val_fraction * (len(ids) - testing)))
+    parts: Parts = {"train": [], "val": [], "test": []}
+    for unit in np.random.default_rng(stream(Purpose.SPLIT, data.seed)).permutation(len(units)):
+        waiting = "val" if len(parts["val"]) < validating else "train"
+        parts["test" if len(parts["test"]) < testing else waiting] += units[unit]
+    return parts
