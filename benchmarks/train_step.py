@@ -5,17 +5,24 @@
 
 Both train with the lab report's augmentation on the first images of the dataset in --raw. The plain loop
 is in float32 and NCHW, decodes in the main process, and asks for loss and Dice (`.item()`) at each step.
-The engine is `training.fit`, from its second epoch on: the first one fills the cache. They take turns,
+The engine is `training.loop`, from its second epoch on: the first one fills the cache. They take turns,
 each time in a process of their own, so that neither profits from the other's memory.
+
+The tail of the engine is what follows each validation: keeping the best weights, TensorBoard, and the writing
+of checkpoint and state, of which an epoch bears its part. The column says which share of an epoch it would
+take in a long training; the speed does not count it.
 """
 
 import argparse
+import contextlib
 import json
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from math import ceil
 from pathlib import Path
 
 import torch
@@ -37,13 +44,16 @@ from segmentation.scoring.scores import soft_dice
 from segmentation.training.augmentation import Augmentation
 from segmentation.training.loop import Training
 from segmentation.training.losses import LOSSES
+from segmentation.training.outputs import Outputs
+from segmentation.training.resume import ResumeState
+from segmentation.training.run import SELDOM, Saver
 
 ROOT = Path(__file__).parents[1]
 GOALS = {("cpu", "unet"): 2.5, ("cpu", "resnet"): 1.8, ("cuda", "unet"): 4.0, ("cuda", "resnet"): 4.0}
 
 
-def plain_loop(name: str, data: SegmentationDataset, width: int, batch: int) -> tuple[float, float]:
-    """Train as the lab report does; return images a second and the share of time spent waiting for images."""
+def plain_loop(name: str, data: SegmentationDataset, width: int, batch: int) -> dict[str, float]:
+    """Train as the lab report does: images a second, and the share of time spent waiting for images."""
     device = choose_device()
     model = build_model(name, width).to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, weight_decay=2e-4)
@@ -72,46 +82,57 @@ def plain_loop(name: str, data: SegmentationDataset, width: int, batch: int) -> 
         requested = time.perf_counter()
     synchronize(device)
     taken = time.perf_counter() - started
-    return len(data) / taken, waited / taken
+    return {"speed": len(data) / taken, "waiting": waited / taken, "tail": 0.0}
 
 
-def engine(
-    name: str, data: SegmentationDataset, width: int, batch: int, params: Params
-) -> tuple[float, float]:
-    """Train with this project's engine, likewise."""
+def engine(name: str, data: SegmentationDataset, width: int, batch: int, params: Params) -> dict[str, float]:
+    """Train with this project's engine, likewise, and the share of its tail."""
     device = choose_device()
     prepare(device)
     runner = Runner(device, choose_precision("auto", device), LAB_REPORT)
-    workers = loader_workers(device)
-    data.cache = ImageCache(len(data), data.size, shared=workers > 0)
+    workers = loader_workers(device, batch + 1, data.size)
+    data.cache = ImageCache(len(data), data.size)
     val = SegmentationDataset(data.raw, data.ids[:1], data.size, data.foreground)
     settings = params.train.model_copy(update={"epochs": 3, "lr": 1e-4, "batch_size": batch})
     model = to_device(build_model(name, width), device)
     train = Batches(data, batch, shuffle_seed=0, workers=workers)
-    training, warm = Training(model, train, Batches(val, 1), settings, runner, StopRequest()), []
-    for epoch in range(3):
-        training.train_epoch()
-        training.validate()
-        warm += [training.throughput] if epoch else []
-    speed, waiting = (statistics.mean(values) for values in zip(*warm, strict=True))
-    return speed, waiting
+    training, warm, shown = Training(model, train, Batches(val, 1), settings, runner, StopRequest()), [], []
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.chdir(folder),
+        contextlib.redirect_stdout(sys.stderr),
+    ):
+        outputs = Outputs(name, params, val, None)
+        saver = Saver(training, outputs, ResumeState(name, {}, Path(folder)))
+        for _ in range(settings.epochs):
+            training.train_epoch()
+            metrics = training.validate()
+            started = time.perf_counter()
+            outputs.add(metrics, training)
+            shown.append(time.perf_counter() - started)
+            warm.append(training.throughput)
+        saver.save()
+    speed, waiting = (statistics.mean(values) for values in zip(*warm[1:], strict=True))
+    epoch, add = len(data) / speed, statistics.mean(shown[1:])
+    tail = add + saver.cost / max(1, ceil(SELDOM * saver.cost / (epoch + add)))
+    return {"speed": speed, "waiting": waiting, "tail": tail / (epoch + tail)}
 
 
 def measure(way: str, name: str, arguments: argparse.Namespace) -> dict[str, float]:
-    """What one way gives in this process: speed, waiting, FLOP/s as a share of a matrix product's, memory."""
+    """What one way gives in this process: speed, waiting, FLOP/s as a share of a matrix product's, …"""
     params, device = load_params(ROOT / "params.yaml"), choose_device()
     ids = read_list(arguments.raw / TRAINVAL)[: arguments.images]
     changes = Augmentation(load_params(ROOT / "presets/lab_report.yaml").augment)
-    data = SegmentationDataset(arguments.raw, ids, arguments.size, ["pet", "border"], changes)
+    data = SegmentationDataset(arguments.raw.resolve(), ids, arguments.size, ["pet", "border"], changes)
     if way == "plain":
-        speed, waiting = plain_loop(name, data, arguments.width, arguments.batch)
+        found = plain_loop(name, data, arguments.width, arguments.batch)
     else:
-        speed, waiting = engine(name, data, arguments.width, arguments.batch, params)
+        found = engine(name, data, arguments.width, arguments.batch, params)
     peak = peak_memory(device)  # before the matrices below
     precision = "float32" if way == "plain" else choose_precision("auto", device)
     rate = matrix_rate(device, torch.bfloat16 if precision == "bf16" else torch.float32)
-    share = speed * training_flop(name, arguments.width, arguments.size) / rate
-    return {"speed": speed, "waiting": waiting, "share": share, "rate": rate, "peak": peak}
+    share = found["speed"] * training_flop(name, arguments.width, arguments.size) / rate
+    return found | {"share": share, "rate": rate, "peak": peak}
 
 
 def training_flop(name: str, width: int, size: int) -> int:
@@ -135,7 +156,8 @@ def rows(way: str, name: str, results: list[dict[str, float]]) -> str:
     middle: Callable[[str], float] = lambda key: statistics.median(each[key] for each in results)  # noqa: E731
     return (
         f"{name:<7} {way:<7} {middle('speed'):8.2f}  {f'{min(speeds):.2f} to {max(speeds):.2f}':<16}"
-        f" {middle('waiting'):7.1%} {middle('share'):8.1%} {middle('rate') / 1e12:8.2f}"
+        f" {middle('waiting'):7.1%} {middle('tail'):6.1%} {middle('share'):8.1%}"
+        f" {middle('rate') / 1e12:8.2f}"
         f" {middle('peak') / 2**30:9.2f}"
     )
 
@@ -166,7 +188,7 @@ def main() -> None:
         f" {arguments.images} images an epoch, median of {arguments.rounds} rounds"
     )
     print(
-        "network way       images/s (range)        waiting  of matmul  TFLOP/s  peak GiB",
+        "network way       images/s (range)        waiting   tail of matmul  TFLOP/s  peak GiB",
     )
     for name in arguments.networks:
         results: dict[str, list[dict[str, float]]] = {"plain": [], "engine": []}

@@ -29,8 +29,8 @@ def main() -> None:
     meta = next(iter(checkpoints.values())).meta
     device = choose_device()
     prepare(device)
-    workers = loader_workers(device)
-    (cache,) = make_caches([len(split["test"])], meta.size, params.machine.cache_bytes, shared=workers > 0)
+    workers = loader_workers(device, SOFT_DICE_BATCH, meta.size)
+    (cache,) = make_caches([len(split["test"])], meta.size, params.machine.cache_bytes)
     test = SegmentationDataset(RAW, split["test"], meta.size, meta.foreground, cache=cache)
     train = SegmentationDataset(RAW, split["train"], meta.size, meta.foreground)
     remedy = "close other programs, or train with a lower image.size or model.width"

@@ -33,4 +33,5 @@ def test_train_step(sample: Path) -> None:
     assert header.split()[:3] == ["network", "way", "images/s"]
     speeds = [float(line.split()[2]) for line in (plain, engine)]
     assert min(speeds) > 1 and plain.startswith("resnet  plain") and engine.startswith("resnet  engine")
+    assert 0 < float(engine.split()[7].rstrip("%")) < 100  # the tail
     assert float(verdict.split()[1]) == pytest.approx(speeds[1] / speeds[0], rel=0.02)

@@ -1,13 +1,17 @@
 """Decoded images, kept in memory: decoding and resizing cost more than all random changes."""
 
+import os
 from collections.abc import Callable, Sequence
+from mmap import mmap
+from typing import Any
 
-import torch
+import numpy as np
 
 from segmentation.loading.transforms import Image, Mask
+from segmentation.runtime.distributed import all_gather, local_rank, local_world_size, rank
 
 
-def cached_bytes(count: int, size: int) -> int:
+def decoded_bytes(count: int, size: int) -> int:
     """Return the memory that `count` images of `size` x `size` pixels take, masks included."""
     return count * size * size * 4
 
@@ -15,35 +19,57 @@ def cached_bytes(count: int, size: int) -> int:
 class ImageCache:
     """Memory for `count` images and masks of `size` x `size` pixels, each filled at its first read.
 
-    With `shared`, the loader's workers fill and read the same memory. No two of them ask for the same
-    image in one epoch, and between epochs they wait for each other, so no lock is needed.
+    The loader's workers and all processes that train on this machine fill and read the same memory. No two
+    of them ask for the same image in one epoch, and between epochs they wait for each other, so no lock is
+    needed. In a copy by pickle, as workers get that are not forked, the memory is its own, and empty.
     """
 
-    def __init__(self, count: int, size: int, shared: bool) -> None:
-        self._images = torch.empty((count, size, size, 3), dtype=torch.uint8)
-        self._masks = torch.empty((count, size, size), dtype=torch.uint8)
-        self._filled = torch.zeros(count, dtype=torch.bool)
-        if shared:
-            for tensor in (self._images, self._masks, self._filled):
-                tensor.share_memory_()
+    def __init__(self, count: int, size: int) -> None:
+        self.count, self.size = count, size
+        memory, pixels = shared_memory(count + decoded_bytes(count, size)), count * size * size
+        self._filled = np.frombuffer(memory, np.bool_, count)
+        self._images = np.frombuffer(memory, np.uint8, 3 * pixels, count).reshape(count, size, size, 3)
+        self._masks = np.frombuffer(memory, np.uint8, pixels, count + 3 * pixels).reshape(count, size, size)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ImageCache, (self.count, self.size)
 
     def get(self, index: int, read: Callable[[int], tuple[Image, Mask]]) -> tuple[Image, Mask]:
         """Return a copy of the image and mask at `index`, which `read` makes at the first call."""
-        image, mask = self._images[index].numpy(), self._masks[index].numpy()
+        image, mask = self._images[index], self._masks[index]
         if not self._filled[index]:
             image[:], mask[:] = read(index)
             self._filled[index] = True
         return image.copy(), mask.copy()
 
 
-def make_caches(counts: Sequence[int], size: int, limit: int, shared: bool) -> list[ImageCache | None]:
+def make_caches(counts: Sequence[int], size: int, limit: int) -> list[ImageCache | None]:
     """Return a cache for each of several sets of images.
 
-    None for each if together they exceed `limit` bytes, or the system's shared memory.
+    None for each if together they exceed `limit` bytes, or what the system grants.
     """
-    if cached_bytes(sum(counts), size) > limit:
+    if decoded_bytes(sum(counts), size) > limit:
         return [None for _ in counts]
     try:
-        return [ImageCache(count, size, shared) for count in counts]
-    except RuntimeError:  # torch reserves shared memory at once; containers often have 64 MB of it
+        return [ImageCache(count, size) for count in counts]
+    except OSError:
         return [None for _ in counts]
+
+
+def shared_memory(size: int) -> mmap:
+    """Return `size` zeroed bytes that forked processes share, and all that train on this machine.
+
+    All of these must call it together. Unlike shared memory with a name, it needs no room in /dev/shm, where
+    containers often have 64 MB, and ends with its processes, however they end.
+    """
+    if local_world_size() == 1 or not hasattr(os, "memfd_create"):
+        return mmap(-1, size)
+    mine = os.memfd_create("images")
+    os.ftruncate(mine, size)
+    paths = all_gather(f"/proc/{os.getpid()}/fd/{mine}")
+    first = os.open(paths[rank() - local_rank()], os.O_RDWR)
+    memory = mmap(first, size)
+    all_gather(None)  # now all have opened it
+    os.close(first)
+    os.close(mine)
+    return memory

@@ -1,8 +1,12 @@
 """A dataset in batches: which images each process takes, in which order."""
 
+import os
+import shutil
 import signal
+import sys
 from collections.abc import Iterator
 from math import ceil
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,23 +15,45 @@ from torch.utils.data import DataLoader, Sampler
 from segmentation.common.cores import usable_cores
 from segmentation.common.seeds import Purpose, stream
 from segmentation.common.signals import SIGNALS
+from segmentation.loading.cache import decoded_bytes
 from segmentation.loading.dataset import Item, Key, SegmentationDataset
 from segmentation.runtime.distributed import local_world_size, rank, world_size
 
+SHARED = Path("/dev/shm")
+PREFETCHED = 2  # batches that each worker has ready
+IN_USE = 2  # batches that the network has, or just had
 
-def loader_workers(device: torch.device) -> int:
+
+def loader_workers(device: torch.device, images: int, size: int) -> int:
     """Return how many processes prepare images: few on a CPU, whose cores the network needs itself.
 
-    On two cores none: there a worker cost the network more than it gained (0.8 times the speed).
+    On two cores none: there a worker cost the network more than it gained (0.8 times the speed). Each passes
+    batches on through shared memory, so there are no more than it has room for; `images` is the number in a
+    batch, of all loaders together, `size` their side in pixels.
     """
     cores = usable_cores() // local_world_size()
-    return min(4, cores // 4) if device.type == "cpu" else min(8, cores)
+    workers = min(4, cores // 4) if device.type == "cpu" else min(8, cores)
+    if not SHARED.is_dir():  # another system, where shared memory is not a folder
+        return workers
+    free = shutil.disk_usage(SHARED).free // local_world_size()
+    possible = min(workers, free // ((PREFETCHED + IN_USE) * decoded_bytes(images, size)))
+    if possible < workers and rank() == 0:
+        print(
+            f"{possible} instead of {workers} processes prepare images: {SHARED} has only"
+            f" {free // 2**20} MB free for each; enlarge it, as with `docker run --shm-size=8g`",
+            flush=True,
+        )
+    return possible
 
 
-def _ignore_signals(_: int) -> None:
-    """A signal to the whole group is for the process that trains: it needs its workers to finish the step."""
+def _leave_group(_: int) -> None:
+    """A signal to the whole group is for the process that trains: it needs its workers to finish the step.
+
+    One to the worker alone ends it, though this process had other plans: at exit torch ends workers so.
+    """
+    os.setpgrp()
     for each in SIGNALS:
-        signal.signal(each, signal.SIG_IGN)
+        signal.signal(each, signal.SIG_DFL)
 
 
 class ShuffledBatches(Sampler[list[Key]]):
@@ -92,8 +118,11 @@ class Batches:
             dataset,
             batch_sampler=self.sampler,
             num_workers=workers,
+            prefetch_factor=PREFETCHED if workers else None,
             persistent_workers=workers > 0,
-            worker_init_fn=_ignore_signals,
+            # Forked workers share the cache.
+            multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
+            worker_init_fn=_leave_group,
             pin_memory=torch.cuda.is_available(),
         )
 

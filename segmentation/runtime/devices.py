@@ -1,14 +1,13 @@
 """The device and number format in which a network runs."""
 
 import contextlib
-import os
 
 import torch
 from torch import nn
 
 from segmentation.common.cores import usable_cores
 from segmentation.common.errors import InputError
-from segmentation.runtime.distributed import local_world_size, world_size
+from segmentation.runtime.distributed import local_rank, local_world_size, world_size
 from segmentation.runtime.memory import keep_freed_memory
 
 
@@ -20,7 +19,7 @@ def choose_device() -> torch.device:
     if not torch.accelerator.is_available():
         return torch.device("cpu")
     if torch.accelerator.device_count() > 1:
-        torch.accelerator.set_device_index(int(os.environ.get("LOCAL_RANK", "0")))
+        torch.accelerator.set_device_index(local_rank())
     kind = torch.accelerator.current_accelerator()
     assert kind is not None
     return torch.device(kind.type, torch.accelerator.current_device_index())

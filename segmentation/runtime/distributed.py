@@ -33,6 +33,11 @@ def local_world_size() -> int:
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
+def local_rank() -> int:
+    """Return the number of this process among those that `torchrun` started on this machine."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
 def launched_by_torchrun() -> bool:
     """Whether `torchrun` started this process."""
     return "TORCHELASTIC_RUN_ID" in os.environ

@@ -64,7 +64,7 @@ def train_network(name: str, params: Params) -> None:
 def _train(name: str, params: Params, device: torch.device) -> None:
     settings, first = params.train, rank() == 0
     start = load_start(name, params)
-    train, val = _make_batches(params, loader_workers(device))
+    train, val = _make_batches(params, device)
     normalization = choose_normalization(params.image.normalize, read_json(STATS, "compute_stats", Stats))
     runner = Runner(device, choose_precision(settings.precision, device), normalization)
     mine = fingerprint(f"train_{name}", params, runner, start)
@@ -88,7 +88,7 @@ def _train(name: str, params: Params, device: torch.device) -> None:
         if saved and outputs:
             print(f"{name}: resuming {training.progress}", flush=True)
             outputs.load_state_dict(saved["outputs"], training.history)
-        saver = _Saver(training, outputs, state)
+        saver = Saver(training, outputs, state)
         try:
             while training.epoch <= settings.epochs:
                 training.train_epoch()
@@ -106,7 +106,7 @@ def _train(name: str, params: Params, device: torch.device) -> None:
             state.discard()
 
 
-class _Saver:
+class Saver:
     """Writes the outputs, then the state that belongs to them; seldom, for 3 % of the time at most."""
 
     def __init__(self, training: Training, outputs: Outputs | None, state: ResumeState) -> None:
@@ -128,7 +128,7 @@ class _Saver:
             self.cost = self.saved - started
 
 
-def _make_batches(params: Params, workers: int) -> tuple[Batches, Batches]:
+def _make_batches(params: Params, device: torch.device) -> tuple[Batches, Batches]:
     """Return the training images, shuffled and augmented, and the validation images as they are."""
     split, seed = read_json(SPLIT, "split", Split), params.train.seed
     size, foreground, batch_size = params.image.size, params.data.foreground, params.train.batch_size
@@ -138,7 +138,8 @@ def _make_batches(params: Params, workers: int) -> tuple[Batches, Batches]:
             f" there are {len(split['train'])} training images; lower train.processes"
         )
     counts = [len(split[part]) for part in ("train", "val")]
-    cache, val_cache = make_caches(counts, size, params.machine.cache_bytes, shared=workers > 0)
+    workers = loader_workers(device, batch_size + SOFT_DICE_BATCH, size)
+    cache, val_cache = make_caches(counts, size, params.machine.cache_bytes)
     augment = Augmentation(params.augment)
     train = SegmentationDataset(RAW, split["train"], size, foreground, augment, seed, cache)
     val = SegmentationDataset(RAW, split["val"], size, foreground, cache=val_cache)

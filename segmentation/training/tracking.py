@@ -10,7 +10,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from segmentation.common.files import write_bytes
 from segmentation.inference.runner import Runner
-from segmentation.loading.cache import cached_bytes
+from segmentation.loading.cache import decoded_bytes
 from segmentation.loading.loader import Batches
 from segmentation.loading.transforms import Image, Mask
 from segmentation.runtime.distributed import world_size
@@ -24,10 +24,8 @@ def start_line(train: Batches, val: Batches, runner: Runner) -> str:
     line = f"{count} training images, {val_count} validation images; on {where} in {runner.precision}"
     if train.dataset.cache:
         return line
-    needed = f"{cached_bytes(count + val_count, size):,} bytes"
-    return (
-        f"{line}; decoded again in every epoch; to cache them, machine.cache_bytes or /dev/shm needs {needed}"
-    )
+    needed = decoded_bytes(count + val_count, size)
+    return f"{line}; decoded again in every epoch; to cache them, machine.cache_bytes must be {needed:,}"
 
 
 def epoch_line(metrics: EpochMetrics, epochs: int, throughput: Throughput) -> str:

@@ -47,7 +47,7 @@ def test_neither_workers_nor_the_cache_change_anything(
     needed, found = (16 + 30) * 32 * 32 * 4, []
     for workers, cache_bytes in ((0, needed), (0, needed - 1), (1, needed), (2, needed), (2, 0)):
         set_params(project, machine__cache_bytes=cache_bytes)
-        monkeypatch.setattr("segmentation.training.run.loader_workers", lambda _, workers=workers: workers)
+        monkeypatch.setattr("segmentation.training.run.loader_workers", lambda *_, workers=workers: workers)
         train_network(name, load_params())
         found.append(outputs(project))
         assert ("decoded again" in capsys.readouterr().out) == (cache_bytes < needed)
@@ -173,7 +173,7 @@ MESSAGES = {
     "no stats": "data/stats.json: no such file; run `python -m stages.compute_stats` first",
     "no images": ".jpg: no such file, but the split names it",
     "no foreground": "data/raw: no training image shows any foreground",
-    "no raw": "data/raw/annotations/trainval.txt: no such list; run `python -m stages.download` first",
+    "no raw": "data/raw/annotations/list.txt: no such list; run `python -m stages.download` first",
     "no checkpoint": "checkpoints/unet.pt: no such checkpoint",
 }
 

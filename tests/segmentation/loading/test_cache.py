@@ -1,12 +1,18 @@
+import json
+import os
+import pickle
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from conftest import ROOT
 
 from segmentation.common import dataset_layout as layout
-from segmentation.loading.cache import ImageCache, cached_bytes, make_caches
+from segmentation.loading.cache import ImageCache, decoded_bytes, make_caches
 from segmentation.loading.dataset import SegmentationDataset
 from segmentation.loading.loader import Batches
 
@@ -19,7 +25,7 @@ def test_each_image_is_decoded_once_by_any_worker(sample: Path, tmp_path: Path, 
     raw = tmp_path / "raw"
     shutil.copytree(sample, raw)
     plain = Batches(SegmentationDataset(sample, ids, 48, FOREGROUND), 2, shuffle_seed=0)
-    cache = ImageCache(len(ids), 48, shared=workers > 0)
+    cache = ImageCache(len(ids), 48)
     cached = SegmentationDataset(raw, ids, 48, FOREGROUND, cache=cache)
     batches = Batches(cached, 2, shuffle_seed=0, workers=workers)
     for epoch in (1, 2, 3, 4):  # from the second on there is nothing left to decode
@@ -30,8 +36,52 @@ def test_each_image_is_decoded_once_by_any_worker(sample: Path, tmp_path: Path, 
     assert (cached.read_mask(3) == SegmentationDataset(sample, ids, 48, FOREGROUND).read_mask(3)).all()
 
 
+SHARED_BY_PROCESSES = """
+import json, sys, torch
+from pathlib import Path
+from segmentation.loading.cache import make_caches
+from segmentation.loading.dataset import SegmentationDataset
+from segmentation.loading.loader import Batches
+from segmentation.runtime.distributed import all_gather, process_group, rank
+
+raw, out, ids = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
+with process_group(torch.device("cpu")):
+    (cache,) = make_caches([len(ids)], 48, 10**9)
+    data, decoded = SegmentationDataset(raw, ids, 48, ["pet"], cache=cache), []
+    decode, data._decode = data._decode, lambda index: (decoded.append(index), decode(index))[1]
+    for epoch in range(3):
+        seen = [batch[2].tolist() for batch in Batches(data, 4, shuffle_seed=0).epoch(epoch)]
+        all_gather(None)
+    found = all_gather((decoded, seen))
+    if rank() == 0:
+        out.write_text(json.dumps(found))
+"""
+
+
+def test_processes_of_a_machine_share_one_cache(sample: Path, tmp_path: Path) -> None:
+    ids, before = layout.read_list(sample / layout.TRAINVAL)[:12], set(Path("/dev/shm").glob("*"))
+    (tmp_path / "share.py").write_text(SHARED_BY_PROCESSES)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    arguments = [str(tmp_path / "share.py"), str(sample), str(tmp_path / "found"), *ids]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    finished = subprocess.run([*command, *arguments], env=environment, capture_output=True, timeout=120)
+    assert finished.returncode == 0, finished.stderr
+    (first, seen), (second, others) = json.loads((tmp_path / "found").read_text())
+    assert sorted(first + second) == list(range(12))  # in three epochs, each image once, by either
+    assert sorted(i for batches in (seen, others) for batch in batches for i in batch) == list(range(12))
+    assert set(Path("/dev/shm").glob("*")) <= before
+
+
+def test_without_forks_each_worker_keeps_its_own() -> None:
+    cache = ImageCache(2, 4)
+    cache.get(1, lambda _: (np.full((4, 4, 3), 7, np.uint8), np.ones((4, 4), np.uint8)))
+    copy = pickle.loads(pickle.dumps(cache))
+    image, _ = copy.get(1, lambda _: (np.full((4, 4, 3), 9, np.uint8), np.ones((4, 4), np.uint8)))
+    assert (image == 9).all()
+
+
 def test_it_returns_copies() -> None:
-    cache = ImageCache(1, 4, shared=False)
+    cache = ImageCache(1, 4)
     for _ in range(2):
         image, mask = cache.get(0, lambda _: (np.full((4, 4, 3), 7, np.uint8), np.ones((4, 4), np.uint8)))
         assert (image == 7).all() and (mask == 1).all()
@@ -40,6 +90,6 @@ def test_it_returns_copies() -> None:
 
 def test_the_limit_holds_for_all_caches_together() -> None:
     size, needed = 16, 16 * 16 * 4 * 7
-    assert cached_bytes(7, size) == needed
-    assert all(make_caches([3, 4], size, needed, shared=False))
-    assert make_caches([3, 4], size, needed - 1, shared=False) == [None, None]
+    assert decoded_bytes(7, size) == needed
+    assert all(make_caches([3, 4], size, needed))
+    assert make_caches([3, 4], size, needed - 1) == [None, None]

@@ -1,11 +1,16 @@
 import itertools
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import DEFAULTS
+from conftest import DEFAULTS, ROOT
+from on_a_small_disk import mounts_work
 from torch import Tensor
 
+from segmentation.common.cores import usable_cores
 from segmentation.common.dataset_layout import TRAINVAL, read_list
 from segmentation.loading.dataset import SegmentationDataset
 from segmentation.loading.loader import Batches, ListedBatches, ShuffledBatches
@@ -100,3 +105,78 @@ def test_batches_carry_their_indices(sample: Path, ids: list[str]) -> None:
     plain = images_of(Batches(data, 5), 0)
     for images, _, indices in Batches(data, 5, shuffle_seed=0).epoch(1):
         assert all((image == plain[index]).all() for image, index in zip(images, indices, strict=True))
+
+
+IN_LITTLE_SHARED_MEMORY = """
+import sys, torch
+from pathlib import Path
+from segmentation.common.dataset_layout import TRAINVAL, read_list
+from segmentation.loading.cache import make_caches
+from segmentation.loading.dataset import SegmentationDataset
+from segmentation.loading.loader import Batches, loader_workers
+
+raw = Path(sys.argv[1])
+ids = read_list(raw / TRAINVAL)[:64]
+workers = loader_workers(torch.device("cuda"), 8, 128)
+(cache,) = make_caches([len(ids)], 128, 10**9)
+assert cache  # 4 MB: it needs no room there
+batches = Batches(SegmentationDataset(raw, ids, 128, ["pet"], cache=cache), 8, workers=workers)
+print(workers, [sum(1 for _ in batches.epoch(epoch)) for epoch in (1, 2)])
+"""
+
+
+@pytest.mark.fault("little shared memory (/dev/shm), as in a container")
+@pytest.mark.skipif(not mounts_work(), reason="needs mounts in a user namespace")
+@pytest.mark.parametrize(("room", "expected"), [("1M", 0), ("2200k", 1), ("64M", 2)])
+def test_no_more_workers_than_shared_memory_has_room_for(sample: Path, room: str, expected: int) -> None:
+    if usable_cores() < 2:
+        pytest.skip("on one core, one process prepares images anyway")
+    mount = f'mount -t tmpfs -o size={room} none /dev/shm && exec "$@"'
+    command = ["unshare", "-rm", "sh", "-c", mount, "sh", sys.executable, "-c", IN_LITTLE_SHARED_MEMORY]
+    cores = sorted(os.sched_getaffinity(0))[:2]
+    finished = subprocess.run(
+        [*command, str(sample)], cwd=ROOT, capture_output=True, text=True, timeout=120,
+        preexec_fn=lambda: os.sched_setaffinity(0, cores),
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    *said, counted = finished.stdout.splitlines()
+    assert counted == f"{expected} [8, 8]"
+    if expected < 2:
+        assert said[0].startswith(f"{expected} instead of 2 processes prepare images: /dev/shm has only")
+
+
+WITH_A_WORKER = """
+import os, signal, sys
+from pathlib import Path
+from segmentation.common.dataset_layout import TRAINVAL, read_list
+from segmentation.common.signals import deferred
+from segmentation.loading.dataset import SegmentationDataset
+from segmentation.loading.loader import Batches
+
+raw = Path(sys.argv[1])
+batches = Batches(SegmentationDataset(raw, read_list(raw / TRAINVAL)[:12], 48, ["pet"]), 2, workers=1)
+with deferred() as stop:
+    images = batches.epoch()
+    next(images)
+    if sys.argv[2] == "fail":
+        raise RuntimeError("while a worker prepares the next batch")
+    os.killpg(0, signal.SIGTERM)
+    print(sum(1 for _ in images), stop.signum)
+"""
+
+
+def run_with_a_worker(sample: Path, what: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-c", WITH_A_WORKER, str(sample), what]
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=60, start_new_session=True
+    )
+
+
+def test_a_process_that_fails_takes_its_workers_along(sample: Path) -> None:
+    finished = run_with_a_worker(sample, "fail")  # in time
+    assert finished.returncode == 1 and "while a worker prepares" in finished.stderr
+
+
+def test_a_signal_to_the_group_leaves_the_workers_at_work(sample: Path) -> None:
+    finished = run_with_a_worker(sample, "signal")
+    assert finished.returncode == 0 and finished.stdout == "5 15\n", finished.stderr
