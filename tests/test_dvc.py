@@ -76,7 +76,7 @@ def test_the_library_and_the_command_say_the_same(restored: Path) -> None:
         ({"evaluate__bootstrap": 200}, {"evaluate"}),
         ({"image__size": 64}, {"train_unet", "train_resnet"}),
         ({"data__limit": 12}, {"split"}),
-        ({"data__seed": 5}, {"download"}),
+        ({"data__seed": 5}, {"download", "split"}),
         ({"data__foreground": ["border"]}, {"train_unet", "train_resnet"}),
         ({"machine__cache_bytes": 0}, set()),
     ],

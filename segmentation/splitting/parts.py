@@ -17,7 +17,8 @@ from segmentation.splitting.checks import Checked
 from segmentation.splitting.near_duplicates import near_duplicates
 
 NAMED = 5  # unusable images that an error names
-LARGEST_GROUP = 0.05  # share of the images up to which near-duplicates are kept in one part
+LARGEST_GROUP = 0.05  # share of the images up to which near-duplicates are kept in one part,
+SMALL_GROUP = 3  # and their number up to which they are in any case
 
 Parts = dict[str, list[str]]  # train, val and test
 
@@ -71,17 +72,28 @@ def split_dataset(raw: Path, data: Data, checked: Mapping[str, Checked]) -> Spli
 def describe_twins(split: Split) -> list[str]:
     """Return lines about near-duplicate images; those across parts make scores too good."""
     part_of = {each: part for part in ("train", "val", "test") for each in split[part]}
-    groups = split["twins"]
+    alike = [group for group in split["twins"] if not _kept_together(group, len(part_of))]
+    groups = [group for group in split["twins"] if group not in alike]
     apart = [group for group in groups if len({part_of[each] for each in group}) > 1]
-    lines = [f"near-duplicate images: {len(groups)} groups, {sum(map(len, groups))} images"] if groups else []
+    lines = [
+        f"{len(group)} of {len(part_of)} images look alike, the first {group[0]}: too many to be duplicates"
+        for group in alike
+    ]
+    if groups:
+        lines.append(f"groups of near-duplicate images: {len(groups)}, with {sum(map(len, groups))} images")
     if apart:
         first = apart[0][0]
         other = next(each for each in apart[0] if part_of[each] != part_of[first])
         lines.append(
-            f"warning: near-duplicates in different parts: {len(apart)} groups, the first {first}"
-            f" ({part_of[first]}) and {other} ({part_of[other]}); scores on them may be too good"
+            f"warning: groups in different parts: {len(apart)}, the first with {first} ({part_of[first]})"
+            f" and {other} ({part_of[other]}); scores on them may be too good"
         )
     return lines
+
+
+def _kept_together(group: Sequence[str], images: int) -> bool:
+    """Whether near-duplicates stay in one part: not if many images hardly show anything (cells on black)."""
+    return len(group) <= max(SMALL_GROUP, LARGEST_GROUP * images)
 
 
 def _by_lists(raw: Path, data: Data) -> Parts:
@@ -95,11 +107,8 @@ def _by_lists(raw: Path, data: Data) -> Parts:
 
 
 def _at_random(ids: Sequence[str], twins: Sequence[Sequence[str]], data: Data) -> Parts:
-    """Deal out the images; near-duplicates stay together.
-
-    Not so if they are more than 5 % of the images: those hardly show anything, such as cells on black.
-    """
-    together = [group for group in twins if len(group) <= LARGEST_GROUP * len(ids)]
+    """Deal out the images; near-duplicates stay together."""
+    together = [group for group in twins if _kept_together(group, len(ids))]
     grouped = {each for group in together for each in group}
     units = [*together, *([each] for each in ids if each not in grouped)]
     testing = max(1, round(data.folder.test_fraction * len(ids)))

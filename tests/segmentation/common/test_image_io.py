@@ -2,15 +2,14 @@
 
 import io
 import random
-import struct
 import warnings
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from content import flipped
+from hostile import pixel_bomb, text_bomb
 from PIL import Image
 
 from segmentation.common import dataset_layout as layout
@@ -42,14 +41,6 @@ def with_transparency() -> Image.Image:
     image = drawn("P")
     image.info["transparency"] = bytes(range(256))
     return image
-
-
-def bomb() -> bytes:
-    """A PNG of a few bytes that claims 40,000 x 40,000 pixels."""
-    header = struct.pack(">IIBBBBB", 40_000, 40_000, 8, 2, 0, 0, 0)
-    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b"")]
-    parts = [struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d)) for n, d in chunks]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
 USABLE: dict[str, Callable[[], bytes]] = {
@@ -114,7 +105,8 @@ UNUSABLE: dict[str, Callable[[], bytes]] = {
     "text": lambda: b"hello",
     "16 bits": lambda: saved(Image.fromarray(np.full((16, 24), 4000, np.uint16)), "PNG"),
     "floats": lambda: saved(Image.fromarray(np.ones((16, 24), np.float32)), "TIFF"),
-    "bomb": bomb,
+    "pixel bomb": pixel_bomb,
+    "text bomb": text_bomb,
     "program": lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 24 16\n%%EndComments\n(x) run\n",
     "cut JPEG": lambda: saved(drawn(), "JPEG")[:-100],
     "cut PNG": lambda: saved(drawn(), "PNG")[:-100],

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import checked_split
+from hostile import pixel_bomb, text_bomb
 from PIL import Image
 
 from segmentation.common import dataset_layout as layout
@@ -112,7 +113,9 @@ def test_a_lossy_mask_is_known_by_its_content(own: Path) -> None:
         written(own)
 
 
-@pytest.mark.parametrize("how", ["no mask", "no image", "broken mask", "broken image"])
+@pytest.mark.parametrize(
+    "how", ["no mask", "no image", "broken mask", "broken image", "pixel bomb", "text bomb"]
+)
 def test_the_split_names_unusable_files(own: Path, how: str) -> None:
     if how == "no mask":
         (own / "masks/photo 3.png").unlink()
@@ -120,8 +123,10 @@ def test_the_split_names_unusable_files(own: Path, how: str) -> None:
         (own / "images/photo 3.jpg").unlink()
     elif how == "broken mask":
         (own / "masks/photo 3.png").write_text("hello")
-    else:
+    elif how == "broken image":
         (own / "images/photo 3.jpg").write_text("hello")
+    else:
+        (own / "masks/photo 3.png").write_bytes(pixel_bomb() if how == "pixel bomb" else text_bomb())
     split = checked_split(written(own), 0.1, None, max_dropped=0.05)
     assert [each["id"] for each in split["dropped"]] == ["photo 3"]
 
