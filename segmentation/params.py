@@ -174,6 +174,8 @@ class Evaluate(Group):
     """How the test scores are reported."""
 
     bootstrap: Annotated[Whole, Field(ge=100, le=1_000_000)]
+    resolution: Literal["network", "original"]
+    tta: Literal["none", "flip"]
 
 
 class Machine(Group):

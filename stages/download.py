@@ -2,23 +2,26 @@
 
 from pathlib import Path
 
-from segmentation.common.artifacts import RAW
+from segmentation.common.artifacts import GROUPS, RAW
 from segmentation.common.command_line import make_parser, run
-from segmentation.common.files import replace_dir
+from segmentation.common.dataset_layout import LIST, read_list
+from segmentation.common.files import replace_dir, write_bytes
 from segmentation.params import load_params
 from segmentation.sources.folder import write_folder
+from segmentation.sources.groups import breeds, groups_table, own_groups
 from segmentation.sources.own_files import Rules
 from segmentation.sources.oxford_pets import default_cache, write_pets
 from segmentation.sources.sample.generator import write_sample
 
 
 def main() -> None:
-    """Write data/raw/; what is there stays as it is until the new dataset is complete."""
+    """Write data/raw/ and data/groups.csv; what is there stays until the new dataset is complete."""
     data = load_params().data
     said: list[str] = []
     with replace_dir(RAW) as folder:
         if data.source == "sample":
             write_sample(folder, data.seed)
+            groups = breeds(folder)
         elif data.source == "oxford-iiit-pet":
             pets = data.pets
             write_pets(
@@ -29,10 +32,13 @@ def main() -> None:
                 pets.annotations_md5,
                 default_cache(),
             )
+            groups = breeds(folder)
         else:
             own = data.folder
             rules = Rules(own.mask_threshold, own.orientation, own.white)
             said = write_folder(folder, Path(own.path), rules)
+            groups = own_groups(Path(own.path), set(read_list(folder / LIST)))
+    write_bytes(GROUPS, groups_table(groups))
     for line in said:
         print(line)
     print(f"{data.source}: {RAW} is complete")

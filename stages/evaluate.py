@@ -1,57 +1,55 @@
-"""Score all networks and the trivial baselines on the test images, and draw examples."""
+"""Score all networks on the test images, with intervals and paired differences, and show examples."""
 
-from tqdm import tqdm
-
-from segmentation.common.artifacts import OVERLAYS, RAW, SPLIT, TEST_METRICS, Split
+from segmentation.common.artifacts import (
+    DETAILS,
+    GALLERY,
+    GROUPS,
+    OVERLAYS,
+    PER_IMAGE,
+    RAW,
+    RELIABILITY,
+    SPLIT,
+    TEST_METRICS,
+    THRESHOLD_CURVES,
+    Split,
+)
 from segmentation.common.command_line import make_parser, run
 from segmentation.common.files import read_json, replace_dir, write_bytes, write_json
-from segmentation.evaluation.baselines import score_baselines
 from segmentation.evaluation.checkpoints import load_checkpoints
-from segmentation.evaluation.compare import compare
-from segmentation.evaluation.overlays import examples, sheet
-from segmentation.evaluation.tables import results_table, start_note
-from segmentation.inference.dataset_pass import score
-from segmentation.inference.predictor import Predictor
-from segmentation.loading.cache import make_caches
-from segmentation.loading.dataset import SegmentationDataset
-from segmentation.loading.loader import Batches, loader_workers
-from segmentation.models.build import network_title
+from segmentation.evaluation.evaluation import evaluate
+from segmentation.evaluation.per_image import read_groups
+from segmentation.evaluation.tables import csv_files, csv_table, notes, results_table, start_note
 from segmentation.params import load_params
 from segmentation.runtime.devices import choose_device, prepare
 from segmentation.runtime.memory import enough_memory
-from segmentation.scoring.scores import SOFT_DICE_BATCH, dice
 
 
 def main() -> None:
-    """Read checkpoints, split and images, write metrics/test.json and metrics/plots/overlays/."""
-    params, split = load_params(), read_json(SPLIT, "split", Split)
+    """Read checkpoints, split and images; write the scores, tables and pictures below metrics/."""
+    params, split, groups = load_params(), read_json(SPLIT, "split", Split), read_groups(GROUPS)
     checkpoints = load_checkpoints()
     meta = next(iter(checkpoints.values())).meta
-    device = choose_device()
-    prepare(device)
-    workers = loader_workers(device, SOFT_DICE_BATCH, meta.size)
-    (cache,) = make_caches([len(split["test"])], meta.size, params.machine.cache_bytes)
-    test = SegmentationDataset(RAW, split["test"], meta.size, meta.foreground, cache=cache)
-    train = SegmentationDataset(RAW, split["train"], meta.size, meta.foreground)
+    prepare(choose_device())
     remedy = "close other programs, or train with a lower image.size or model.width"
-    with enough_memory(SOFT_DICE_BATCH, meta.size, remedy):
-        predictors = {name: Predictor.from_checkpoint(each) for name, each in checkpoints.items()}
-        batches = Batches(test, SOFT_DICE_BATCH, workers=workers)
-        scored = {
-            name: score(predictor, tqdm(batches.epoch(0), name, len(batches), disable=None))
-            for name, predictor in predictors.items()
-        }
-        metrics = compare(scored, score_baselines(test, train), params.evaluate.bootstrap)
-    with replace_dir(OVERLAYS) as folder:
-        for name, predictor in predictors.items():
-            rows = examples(predictor, test, dice(scored[name].counts))
-            title = f"{network_title(name)} on {len(test)} test images"
-            write_bytes(folder / f"{name}.png", sheet(title, rows))
-    write_json(TEST_METRICS, metrics)
-    print(results_table(metrics))
-    for name, (_, meta) in checkpoints.items():
-        if meta.started_from:
-            print(start_note(name, meta.started_from))
+    with enough_memory(8, meta.size, remedy):
+        found = evaluate(RAW, split, groups, checkpoints, params.evaluate)
+    for path, files in (
+        (OVERLAYS, found.overlays),
+        (GALLERY, found.gallery),
+        (THRESHOLD_CURVES, csv_files(found.threshold_curves)),
+        (RELIABILITY, csv_files(found.reliability)),
+    ):
+        with replace_dir(path) as folder:
+            for name, data in files.items():
+                write_bytes(folder / name, data)
+    write_bytes(PER_IMAGE, csv_table(found.per_image))
+    write_json(DETAILS, found.details)
+    write_json(TEST_METRICS, found.test)
+    print(results_table(found.test, found.details))
+    print("\n".join(notes(found.details)))
+    for name, checkpoint in checkpoints.items():
+        if checkpoint.meta.started_from:
+            print(start_note(name, checkpoint.meta.started_from))
 
 
 if __name__ == "__main__":

@@ -1,18 +1,19 @@
 """Print the table of results and say where the overlays are."""
 
-from segmentation.common.artifacts import OVERLAYS, TEST_METRICS, training_summary_path
+from segmentation.common.artifacts import DETAILS, OVERLAYS, TEST_METRICS, training_summary_path
 from segmentation.common.command_line import make_parser, run
 from segmentation.common.errors import InputError
 from segmentation.common.files import read_json
-from segmentation.evaluation.tables import EXPLANATION, results_table, start_note
+from segmentation.evaluation.tables import EXPLANATION, notes, results_table, start_note
 from segmentation.models.build import network_names
 
 
 def main() -> None:
-    """Read metrics/test.json and metrics/train_*.json."""
-    metrics = read_json(TEST_METRICS, "evaluate", dict)
+    """Read metrics/test.json, metrics/details.json and metrics/train_*.json."""
+    metrics, details = (read_json(path, "evaluate", dict) for path in (TEST_METRICS, DETAILS))
     try:
-        print(results_table(metrics))
+        print(results_table(metrics, details))
+        print("\n".join(notes(details)))
     except (KeyError, IndexError, TypeError, AttributeError):
         problem = "damaged, or of another version of this program"
         raise InputError(f"{TEST_METRICS}: {problem}; run `python -m stages.evaluate` again") from None

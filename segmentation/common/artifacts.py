@@ -6,13 +6,19 @@ from pydantic import FiniteFloat
 from typing_extensions import TypedDict  # typing's own is not enough for pydantic before Python 3.12
 
 RAW = Path("data/raw")
+GROUPS = Path("data/groups.csv")
 SPLIT = Path("data/split.json")
 STATS = Path("data/stats.json")
 CHECKPOINTS = Path("checkpoints")
 METRICS = Path("metrics")
 PLOTS = METRICS / "plots"
 OVERLAYS = PLOTS / "overlays"
+GALLERY = PLOTS / "gallery"
+THRESHOLD_CURVES = PLOTS / "threshold"
+RELIABILITY = PLOTS / "reliability"
 TEST_METRICS = METRICS / "test.json"
+DETAILS = METRICS / "details.json"
+PER_IMAGE = METRICS / "per_image.csv"
 RUNS = Path("runs")  # TensorBoard; what differs from run to run goes here, never into an output
 
 

@@ -13,6 +13,7 @@ Source: https://www.robots.ox.ac.uk/~vgg/data/pets/ (README of annotations.tar.g
 """
 
 import re
+from collections.abc import Container
 from pathlib import Path
 
 from segmentation.common.errors import InputError
@@ -66,3 +67,8 @@ def is_plain(image_id: str) -> bool:
     """Whether an id is a visible file's name that leads nowhere else and fits on a line of a list."""
     one_name = image_id.isprintable() and not set(image_id) & set("/\\") and image_id == image_id.strip()
     return one_name and image_id[:1] not in ("", ".", "#")
+
+
+def without_suffix(entry: str, known: Container[str]) -> str:
+    """Return the id that an entry of a person's list means, which may be a file's name."""
+    return Path(entry).stem if entry not in known and Path(entry).stem in known else entry

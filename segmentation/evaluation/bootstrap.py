@@ -1,26 +1,46 @@
-"""Bootstrap intervals of means over images."""
+"""Bootstrap intervals over the test images. Efron and Tibshirani 1993, chapter 13."""
+
+from collections.abc import Hashable, Mapping
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from segmentation.common.seeds import Purpose, stream
 from segmentation.scoring.scores import Values
 
-CHUNK = 1_000_000  # numbers drawn at once, to bound the memory
+Key = TypeVar("Key", bound=Hashable)
+
+CHUNK = 2_000_000  # weights at once, to bound the memory
 CONFIDENCE = 0.95
 
 
-def intervals(values: Values, resamples: int, seed: int = 0) -> list[tuple[float, float]]:
-    """Return 95 % percentile bootstrap intervals of the column means of `(N, K)` values, over the N images.
+def resampled_means(
+    columns: Mapping[Key, NDArray[np.number]], resamples: int, seed: int = 0
+) -> dict[Key, Values]:
+    """Draw the images `resamples` times with replacement; return the means of every column in each draw.
 
-    All columns are resampled together, so a column of differences gets a paired interval.
-    Efron and Tibshirani 1993, chapter 13.
+    A column is `(N,)` or `(N, K)`, its means `(resamples,)` or `(resamples, K)`. All columns see the same
+    draws, so that differences are paired, and pooled scores can be taken from means of counts.
     """
-    rng, count = np.random.default_rng(stream(Purpose.BOOTSTRAP, seed)), len(values)
-    chunk = max(1, CHUNK // count)
-    means = [
-        values[rng.integers(count, size=(min(chunk, resamples - start), count))].mean(axis=1)
-        for start in range(0, resamples, chunk)
-    ]
+    flat = [np.asarray(each, np.float64).reshape(len(each), -1) for each in columns.values()]
+    values, count = np.concatenate(flat, axis=1), len(flat[0])
+    rng, chunk = np.random.default_rng(stream(Purpose.BOOTSTRAP, seed)), max(1, CHUNK // count)
+    means = []
+    for start in range(0, resamples, chunk):
+        rows = min(chunk, resamples - start)
+        drawn = rng.integers(count, size=(rows, count)) + count * np.arange(rows)[:, None]
+        weights = np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count)
+        means.append(weights.astype(np.float64) @ values / count)
+    parts = np.split(np.concatenate(means), np.cumsum([each.shape[1] for each in flat])[:-1], axis=1)
+    return {
+        name: part.reshape(resamples, *np.shape(columns[name])[1:])
+        for name, part in zip(columns, parts, strict=True)
+    }
+
+
+def interval(drawn: Values) -> tuple[float, float]:
+    """Return the 95 % percentile interval of what each draw gave, `(resamples,)`."""
     tail = 50 * (1 - CONFIDENCE)
-    low, high = np.percentile(np.concatenate(means), [tail, 100 - tail], axis=0)
-    return [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
+    low, high = np.percentile(drawn, [tail, 100 - tail])
+    return float(low), float(high)

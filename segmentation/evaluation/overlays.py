@@ -1,88 +1,112 @@
-"""Sheets of example images: what a network got right and wrong."""
+"""Pictures of test images: what each network got right and wrong."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from segmentation.evaluation.answers import TestImage
 from segmentation.inference.predictor import Predictor
-from segmentation.loading.dataset import SegmentationDataset
 from segmentation.loading.transforms import Mask
 from segmentation.scoring.scores import Values
 
-PANEL, GAP, HEAD = 192, 8, 26  # pixels
-HIT, FALSE, MISSED = (60, 190, 90), (230, 60, 50), (50, 110, 235)
-LEGEND = (("found", HIT), ("false", FALSE), ("missed", MISSED))
+PANEL, GAP, LINE = 256, 8, 22  # pixels
+# Okabe and Ito 2008, "Color Universal Design": told apart by colour-blind people too.
+LEGEND = {
+    "true positive": (86, 180, 233),
+    "false positive": (213, 94, 0),
+    "false negative": (240, 228, 66),
+}
+OPACITY = 0.55
 
 
 class Example(NamedTuple):
-    """A test image in its own size, with its target and predicted mask, 0 or 1, at network size."""
+    """A test image, the mask that each network predicts for it, 0 or 1 in its own size, and their Dice."""
 
     image_id: str
-    image: Image.Image
-    target: Mask
-    prediction: Mask
-    dice: float
+    image: TestImage
+    masks: Mapping[str, Mask]
+    dice: Mapping[str, float]
 
 
-def examples(
-    predictor: Predictor, test: SegmentationDataset, dice: Values
-) -> list[tuple[str, list[Example]]]:
-    """Return the best, median and worst test images of a network, by their `dice`, with its predictions."""
+def ranked(dice: Mapping[str, Values], counts: Mapping[str, int]) -> dict[str, list[int]]:
+    """Return the indices of the worst, median and best of N images, `counts` of each for every network.
 
-    def example(index: int) -> Example:
-        image, target = test.read_original(index), test.read_mask(index)
-        (prediction,) = predictor.masks([image], own_size=False)
-        return Example(test.ids[index], Image.fromarray(image), target, prediction, float(dice[index]))
-
-    return [(label, [example(index) for index in indices]) for label, indices in extremes(dice)]
-
-
-def extremes(dice: Values, count: int = 3) -> list[tuple[str, list[int]]]:
-    """Return the indices of the `count` best, median and worst of N scores; ties in list order."""
-    order = [int(index) for index in np.argsort(-dice, kind="stable")]
-    middle = max(0, (len(order) - count) // 2)
-    return [("best", order[:count]), ("median", order[middle : middle + count]), ("worst", order[-count:])]
-
-
-def overlay(image: Image.Image, target: Mask, prediction: Mask) -> Image.Image:
-    """Tint `image` where the prediction found (green), invented (red) or missed (blue) foreground.
-
-    The masks may have any size: they are stretched over the image.
+    By the Dice of each network in turn. No image twice, and none where the others leave none; ties in the
+    order of the images.
     """
-    shades = np.zeros((*target.shape, 4), np.uint8)
-    for (_, color), where in zip(
-        LEGEND, (target & prediction, prediction & ~target & 1, target & ~prediction & 1), strict=True
-    ):
-        shades[where == 1] = (*color, 130)
-    tint = Image.fromarray(shades).resize(image.size, Image.Resampling.NEAREST)
-    return Image.alpha_composite(image.convert("RGBA"), tint).convert("RGB")
+    taken: set[int] = set()
+    found: dict[str, list[int]] = {label: [] for label in counts}
+    for label, count in counts.items():
+        for values in dice.values():
+            order = np.argsort(values, kind="stable")
+            if label == "best":
+                order = np.argsort(-values, kind="stable")
+            elif label == "median":
+                order = order[np.argsort(np.abs(np.arange(len(order)) - (len(order) - 1) / 2), kind="stable")]
+            new = [int(index) for index in order if int(index) not in taken][:count]
+            taken |= set(new)
+            found[label] += new
+    return found
 
 
-def sheet(title: str, rows: Sequence[tuple[str, Sequence[Example]]]) -> bytes:
-    """Draw rows of examples, each as image and overlay side by side, as a PNG."""
-    columns = 2 * max(len(shown) for _, shown in rows)
-    height = HEAD + len(rows) * (HEAD + PANEL + GAP)
-    canvas = Image.new("RGB", (columns * (PANEL + GAP) + GAP, height), "white")
-    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(size=15)
-    draw.text((GAP, 5), title, "black", font)
-    at = GAP + draw.textlength(title, font) + 24
-    for label, color in LEGEND:
-        draw.rectangle((at, 8, at + 12, 20), fill=color)
-        draw.text((at + 17, 5), label, "black", font)
-        at += draw.textlength(label, font) + 36
-    small = ImageFont.load_default(size=13)
-    for index, (label, shown) in enumerate(rows):
-        top = HEAD + index * (HEAD + PANEL + GAP)
-        for column, example in enumerate(shown):
-            left = GAP + 2 * column * (PANEL + GAP)
-            draw.text((left, top + 6), f"{label}  {example.dice:.3f}  {example.image_id}", "black", small)
-            scale = PANEL / max(example.image.size)
-            image = example.image.resize([max(1, round(side * scale)) for side in example.image.size])
-            for shift, panel in enumerate((image, overlay(image, example.target, example.prediction))):
-                canvas.paste(panel, (left + shift * (PANEL + GAP), top + HEAD))
+def make_example(
+    image_id: str, image: TestImage, predictors: Mapping[str, Predictor], dice: Mapping[str, float]
+) -> Example:
+    """Let every network predict an image once more, for its picture."""
+    masks = {name: predictor.mask(image.image) for name, predictor in predictors.items()}
+    return Example(image_id, image, masks, dice)
+
+
+def overlay(image: NDArray[np.uint8], target: Mask, prediction: Mask) -> Image.Image:
+    """Tint the pixels of `image` that are true positive, false positive or false negative (`LEGEND`)."""
+    tinted = image.astype(np.float32)
+    cases = (target & prediction, prediction & ~target & 1, target & ~prediction & 1)
+    for color, where in zip(LEGEND.values(), cases, strict=True):
+        inside = where == 1
+        tinted[inside] = (1 - OPACITY) * tinted[inside] + OPACITY * np.array(color, np.float32)
+    return Image.fromarray(tinted.round().astype(np.uint8))
+
+
+def panels(example: Example) -> Image.Image:
+    """Draw an image and the overlay of each network side by side, each 256 pixels at its longer side."""
+    image, target, _ = example.image
+    parts = [Image.fromarray(image), *(overlay(image, target, mask) for mask in example.masks.values())]
+    scale = PANEL / max(image.shape[:2])
+    width, height = (max(1, round(side * scale)) for side in (image.shape[1], image.shape[0]))
+    canvas = Image.new("RGB", (len(parts) * (width + GAP) - GAP, height), "white")
+    for index, part in enumerate(parts):
+        canvas.paste(part.resize((width, height), Image.Resampling.BICUBIC), (index * (width + GAP), 0))
+    return canvas
+
+
+def sheet(title: str, examples: Sequence[Example], titles: Mapping[str, str]) -> bytes:
+    """Draw examples one below the other, id and Dice under each, as a PNG; `titles` name the networks."""
+    rows = [panels(each) for each in examples]
+    width = max(3 * PANEL, *(row.width for row in rows)) + 2 * GAP
+    canvas = Image.new("RGB", (width, 3 * LINE + sum(row.height + LINE + GAP for row in rows)), "white")
+    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(size=14)
+    draw.text((GAP, 4), title, "black", ImageFont.load_default(size=16))
+    left = GAP
+    for label, color in LEGEND.items():
+        draw.rectangle((left, LINE + 8, left + 12, LINE + 20), fill=color, outline="black")
+        draw.text((left + 18, LINE + 5), label, "black", font)
+        left += 18 + int(draw.textlength(label, font)) + 24
+    draw.text((GAP, 2 * LINE + 3), " | ".join(["image", *titles.values()]), "black", font)
+    top = 3 * LINE
+    for row, example in zip(rows, examples, strict=True):
+        canvas.paste(row, (GAP, top))
+        found = ", ".join(f"{titles[name]} {dice:.3f}" for name, dice in example.dice.items())
+        draw.text((GAP, top + row.height + 2), f"{example.image_id}: Dice {found}", "black", font)
+        top += row.height + LINE + GAP
+    return encoded(canvas, "PNG", optimize=True)
+
+
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+    """Return an image as the bytes of a file."""
     buffer = io.BytesIO()
-    canvas.save(buffer, "PNG", optimize=True)
+    image.save(buffer, kind, **options)
     return buffer.getvalue()

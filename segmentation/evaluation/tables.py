@@ -1,6 +1,8 @@
-"""The table of results that a person reads."""
+"""Tables of results: for the console, and the one of all images."""
 
-from collections.abc import Mapping
+import csv
+import io
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from segmentation.models.build import network_names, network_title
@@ -12,23 +14,63 @@ pooled     Dice of all pixels of all images together
 soft       soft Dice of batches of 8, averaged: the lab report's score, to compare only with that"""
 
 
-def results_table(metrics: Mapping[str, Any]) -> str:
-    """Format the content of metrics/test.json in less than 80 columns."""
+def results_table(metrics: Mapping[str, Any], details: Mapping[str, Any]) -> str:
+    """Format the content of metrics/test.json and the baselines of details.json in less than 80 columns."""
     names = [name for name in network_names() if name in metrics]
     rows = {network_title(name): metrics[name] for name in names}
-    rows |= {title: metrics["baselines"][name] for name, title in BASELINES.items()}
-    count = f"{metrics[names[0]]['images']} test images"
+    rows |= {title: details["baselines"][name] for name, title in BASELINES.items()}
+    count = f"{details['images']} test images"
     lines = [f"{count:<20}    dice        95 %          iou  pooled    soft"]
     for title, row in rows.items():
         span = f"{row['dice_low']:.4f} to {row['dice_high']:.4f}"
-        others = "  ".join(f"{row[key]:.4f}" for key in ("iou", "dice_pooled", "dice_soft"))
-        lines.append(f"{title:<20}  {row['dice']:.4f}  {span}  {others}")
+        others = "  ".join(f"{row[key]:.4f}" for key in ("iou", "dice_pooled"))
+        soft = f"{row['dice_soft']:.4f}" if "dice_soft" in row else "     -"
+        lines.append(f"{title:<20}  {row['dice']:.4f}  {span}  {others}  {soft}")
     for name, gap in metrics["difference"].items():
         label = f"{name} minus {names[0]}"
         lines.append(f"{label:<20} {gap['dice']:+.4f} {gap['low']:+.4f} to {gap['high']:+.4f}")
     return "\n".join(lines)
 
 
+def notes(details: Mapping[str, Any]) -> list[str]:
+    """Return what to know beside the table: how it was scored, and where a network learned little."""
+    size = {"network": "at network size", "original": "at each image's own size"}[details["resolution"]]
+    thresholds = ", ".join(f"{name} {value:.2f}" for name, value in details["thresholds"].items())
+    flip = (
+        "; probabilities are the mean over an image and its mirror image" if details["tta"] == "flip" else ""
+    )
+    lines = [f"scored {size}; threshold, chosen on validation images: {thresholds}{flip}"]
+    for name, gain in details["gain"].items():
+        if gain["low"] <= 0:
+            baseline = BASELINES.get(gain["baseline"], gain["baseline"])
+            lines.append(
+                f"warning: {name} is no better than the answer {baseline!r}: {gain['dice']:+.4f} mean Dice,"
+                f" {gain['low']:+.4f} to {gain['high']:+.4f}"
+            )
+    for name, error in details["badly_calibrated"].items():
+        lines.append(f"{name}: its probabilities are off by {error:.3f} on average; use them for masks only")
+    return lines
+
+
 def start_note(name: str, started_from: str) -> str:
     """Return the line about a network that was trained on from the checkpoint of this SHA-256."""
     return f"{name} was not trained from scratch, but from the checkpoint of SHA-256 {started_from}"
+
+
+def csv_table(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    """Return rows of the same keys as a CSV file; floats with six digits."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({key: _cell(value) for key, value in row.items()})
+    return text.getvalue().encode()
+
+
+def csv_files(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, bytes]:
+    """Return a CSV file for each of several tables by name."""
+    return {f"{name}.csv": csv_table(rows) for name, rows in tables.items()}
+
+
+def _cell(value: Any) -> Any:
+    return f"{value:.6f}" if isinstance(value, float) else value

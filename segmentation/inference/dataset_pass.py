@@ -10,7 +10,7 @@ from segmentation.inference.predictor import Predictor
 from segmentation.loading.dataset import Item
 from segmentation.runtime.distributed import all_gather
 from segmentation.scoring.scores import Counts, Values, confusion_counts, soft_sums
-from segmentation.scoring.threshold import is_foreground
+from segmentation.scoring.threshold import BinCounts, bin_counts, is_foreground
 
 ScoringLoss = Callable[[Tensor, Tensor], Tensor]  # logits, targets (N, 1, H, W) to their mean
 
@@ -19,6 +19,7 @@ class ImageScores(NamedTuple):
     """What is known of each of N images after a pass."""
 
     counts: Counts
+    bins: BinCounts
     soft: Values  # (N, 3), see scores.soft_sums
     loss: float  # mean over the images; 0 without a loss
 
@@ -34,12 +35,13 @@ def score(predictor: Predictor, batches: Iterable[Item], loss: ScoringLoss | Non
         targets, logits = predictor.runner.targets(masks), predictor.logits(images)
         probabilities = torch.sigmoid(logits)
         counts = confusion_counts(is_foreground(probabilities, predictor.threshold), targets.bool())
+        bins = bin_counts(probabilities, targets.bool())
         losses = loss(logits, targets) if loss else logits.new_zeros(())
-        results.append((indices, counts, soft_sums(probabilities, targets), losses.expand(len(images))))
+        soft = soft_sums(probabilities, targets)
+        results.append((indices, counts, bins, soft, losses.expand(len(images))))
     mine = [torch.cat(each).cpu() for each in zip(*results, strict=True)] if results else []
     everyone = [share for share in all_gather(mine) if share]  # a process may have had no batch
-    indices, counts, sums, losses = (torch.cat(each) for each in zip(*everyone, strict=True))
+    indices, counts, bins, soft, losses = (torch.cat(each) for each in zip(*everyone, strict=True))
     order = indices.argsort()
-    return ImageScores(
-        counts[order].numpy(), sums[order].double().numpy(), float(losses[order].double().mean())
-    )
+    loss_mean = float(losses[order].double().mean())
+    return ImageScores(counts[order].numpy(), bins[order].numpy(), soft[order].double().numpy(), loss_mean)

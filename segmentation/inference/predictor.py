@@ -63,6 +63,13 @@ class Predictor:
         self.model.eval()
         return self.runner.logits(self.model, images)
 
+    def square_probabilities(self, images: Tensor) -> Tensor:
+        """Map uint8 images `(N, 3, size, size)` to probabilities of foreground `(N, 1, size, size)`."""
+        probabilities = torch.sigmoid(self.logits(images))
+        if self.tta == "flip":
+            probabilities = (probabilities + torch.sigmoid(self.logits(images.flip(-1))).flip(-1)) / 2
+        return probabilities
+
     def probabilities(
         self, images: Sequence[Image], own_size: bool = True, batch_size: int = BATCH_SIZE
     ) -> list[NDArray[np.float32]]:
@@ -78,7 +85,7 @@ class Predictor:
         for start in range(0, len(images), batch_size):
             batch = images[start : start + batch_size]
             squares = torch.stack([to_tensor(resize_image(image, self.size)) for image in batch])
-            for image, square in zip(batch, self._at_network_size(squares).cpu().numpy(), strict=True):
+            for image, square in zip(batch, self.square_probabilities(squares).cpu().numpy(), strict=True):
                 height, width = image.shape[:2] if own_size else (self.size, self.size)
                 results.append(resize_probabilities(square[0], height, width))
         return results
@@ -97,9 +104,3 @@ class Predictor:
         """Return the mask `(H, W)`, 0 or 1, of an image `(H, W, 3)`, uint8, RGB."""
         (found,) = self.masks([image])
         return found
-
-    def _at_network_size(self, images: Tensor) -> Tensor:
-        probabilities = torch.sigmoid(self.logits(images))
-        if self.tta == "flip":
-            probabilities = (probabilities + torch.sigmoid(self.logits(images.flip(-1))).flip(-1)) / 2
-        return probabilities

@@ -41,7 +41,7 @@ class Metadata(BaseModel):
     processes: int  # that trained together
     precision: Annotated[str, Field(pattern="^(float32|tf32|bf16)$")]  # tf32 since format 4
     params: dict[str, Any]  # those that the training used
-    val_dice: float | None = None  # of that epoch, at the threshold; since format 2
+    val_dice: float | None = None  # of that epoch, at 0.5; since format 2
     started_from: str | None = None  # SHA-256 of a checkpoint; None: from scratch; since format 3
 
 

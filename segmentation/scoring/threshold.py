@@ -1,12 +1,19 @@
-"""From probabilities to masks."""
+"""From probabilities to masks, and the choice of the threshold between."""
 
 from typing import overload
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from segmentation.scoring.scores import Counts, dice
+
 DEFAULT_THRESHOLD = 0.5
+BINS = 100
+GRID = tuple(k / BINS for k in range(1, BINS))  # the thresholds from which one is chosen
+
+BinCounts = NDArray[np.int64]  # (N, 2, 100): background and foreground pixels of each image by probability
 
 
 @overload
@@ -18,3 +25,34 @@ def is_foreground(
 ) -> Tensor | NDArray[np.bool_]:
     """Return, for each pixel, whether its probability is at least `threshold`."""
     return probabilities >= threshold
+
+
+def bin_counts(probabilities: Tensor, masks: Tensor) -> Tensor:
+    """Count the pixels of each image by mask and probability: `(N, …)` and boolean `(N, …)` to `(N, 2, 100)`.
+
+    Bin k holds the probabilities from k/100 to below (k+1)/100, as `is_foreground` compares them.
+    """
+    count = len(probabilities)
+    edges = torch.tensor(GRID, device=probabilities.device)
+    bins = torch.bucketize(probabilities.flatten(1), edges, right=True)
+    image = torch.arange(count, device=probabilities.device)[:, None]
+    places = (2 * image + masks.flatten(1)) * BINS + bins
+    return torch.bincount(places.flatten(), minlength=count * 2 * BINS).view(count, 2, BINS)
+
+
+def counts_on_grid(bins: BinCounts) -> Counts:
+    """Return the counts of each image at each threshold of `GRID`, `(N, 99, 4)`: TP, FP, FN, TN."""
+    above = bins[..., ::-1].cumsum(-1)[..., ::-1][..., 1:]  # pixels of at least k/100
+    fp, tp = above[:, 0], above[:, 1]
+    negative, positive = np.moveaxis(bins.sum(-1), 1, 0)[..., None]
+    return np.stack([tp, fp, positive - tp, negative - fp], axis=-1)
+
+
+def choose_threshold(bins: BinCounts) -> tuple[float, float]:
+    """Return the threshold of `GRID` with the best mean Dice over the images, and that Dice.
+
+    Of several equally good ones it is the nearest to 0.5, and of two as near the lower one.
+    """
+    means = dice(counts_on_grid(bins)).mean(axis=0)
+    best = [threshold for threshold, mean in zip(GRID, means, strict=True) if mean == means.max()]
+    return min(best, key=lambda threshold: abs(threshold - DEFAULT_THRESHOLD)), float(means.max())

@@ -184,10 +184,6 @@ def _lists(path: Path, ids: list[str]) -> dict[Path, list[str]]:
         return {layout.LIST: ids}
     known = set(ids)
     return {
-        each: [_without_suffix(entry, known) for entry in layout.read_list(file)]
+        each: [layout.without_suffix(entry, known) for entry in layout.read_list(file)]
         for each, file in given.items()
     }
-
-
-def _without_suffix(entry: str, known: set[str]) -> str:
-    return Path(entry).stem if entry not in known and Path(entry).stem in known else entry

@@ -30,14 +30,15 @@ from segmentation.runtime.distributed import (
     world_size,
 )
 from segmentation.scoring.scores import confusion_counts, dice, mean_soft_dice, tensor_dice
-from segmentation.scoring.threshold import DEFAULT_THRESHOLD, is_foreground
+from segmentation.scoring.threshold import DEFAULT_THRESHOLD, choose_threshold, is_foreground
 from segmentation.training.losses import LOSSES
 from segmentation.training.optimizer import Optimization
 
 
 class EpochMetrics(TypedDict):
-    """One epoch: `dice` is the mean over images at the threshold, `dice_soft` the lab report's soft score.
+    """One epoch: `dice` is the mean over images at 0.5, `dice_soft` the lab report's soft score.
 
+    `threshold` is the one that suits the validation images best, `val_dice_threshold` their Dice at it.
     Training scores are taken on the augmented images, with dropout, while the weights change.
     """
 
@@ -48,6 +49,8 @@ class EpochMetrics(TypedDict):
     val_loss: float
     val_dice: float
     val_dice_soft: float
+    threshold: float
+    val_dice_threshold: float
 
 
 class Throughput(NamedTuple):
@@ -153,6 +156,7 @@ class Training:
         if not isfinite(scored.loss):
             raise self._not_finite("validation", scored.loss)
         loss_sum, dice_sum, count = all_reduce_sum(self.sums).tolist()
+        threshold, dice_at_threshold = choose_threshold(scored.bins)
         metrics = EpochMetrics(
             epoch=self.epoch,
             lr=self.lr,
@@ -161,6 +165,8 @@ class Training:
             val_loss=scored.loss,
             val_dice=float(dice(scored.counts).mean()),
             val_dice_soft=mean_soft_dice(scored.soft),
+            threshold=threshold,
+            val_dice_threshold=dice_at_threshold,
         )
         self.history.append(metrics)
         self.epoch, self.step, self.lr = self.epoch + 1, 0, self.optimization.lr

@@ -68,6 +68,8 @@ class Outputs:
         summary = {
             "val_dice": best["val_dice"],
             "val_dice_soft": best["val_dice_soft"],
+            "threshold": best["threshold"],
+            "val_dice_threshold": best["val_dice_threshold"],
             "epoch": best["epoch"],
             "epochs": len(history),
         } | ({"started_from": self.start.sha256} if self.start else {})
@@ -87,7 +89,7 @@ class Outputs:
             size=predictor.size,
             mean=runner.normalization.mean,
             std=runner.normalization.std,
-            threshold=predictor.threshold,
+            threshold=metrics["threshold"],
             foreground=params.data.foreground,
             epoch=metrics["epoch"],
             val_dice=metrics["val_dice"],

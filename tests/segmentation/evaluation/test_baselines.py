@@ -2,27 +2,36 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_evaluated_checkpoints import metadata
 
 from segmentation.common.dataset_layout import TEST, TRAINVAL, read_list
-from segmentation.evaluation.baselines import mean_mask, score_baselines, score_constant
+from segmentation.evaluation.answers import score_answers
+from segmentation.evaluation.baselines import baselines, mean_mask
+from segmentation.inference.predictor import Predictor
 from segmentation.loading.dataset import SegmentationDataset
+from segmentation.models.build import build_model
+from segmentation.models.checkpoints import Checkpoint
 from segmentation.scoring import scores
 
 FOREGROUND = ["pet", "border"]
 
 
 def test_baselines_against_plain_numpy(sample: Path) -> None:
-    train = SegmentationDataset(sample, read_list(sample / TRAINVAL)[:40], 48, FOREGROUND)
-    test = SegmentationDataset(sample, read_list(sample / TEST)[:20], 48, FOREGROUND)
-    mask = mean_mask(train)
+    train = SegmentationDataset(sample, read_list(sample / TRAINVAL)[:40], 64, FOREGROUND)
+    ids = read_list(sample / TEST)[:20]
+    share = mean_mask(train)
     masks = np.stack([train.read_mask(i) for i in range(40)])
-    assert (mask == (masks.mean(axis=0) >= 0.5)).all() and 0 < mask.mean() < 1
+    np.testing.assert_allclose(share, masks.mean(axis=0), atol=1e-6)
+    mask = share >= 0.5
+    assert 0 < mask.mean() < 1
+    network = Predictor.from_checkpoint(Checkpoint(build_model("unet", 2), metadata("unet")))
+    answers, _ = score_answers(sample, ids, FOREGROUND, {"unet": network}, baselines(train))
+    test = SegmentationDataset(sample, ids, 64, FOREGROUND)
     targets = np.stack([test.read_mask(i) for i in range(20)])
     expected = [2 * (mask & target).sum() / (mask.sum() + target.sum()) for target in targets]
-    np.testing.assert_allclose(scores.dice(score_constant(mask, test).counts), expected)
-    everything = score_constant(np.ones((48, 48), np.uint8), test)
-    assert scores.recall(everything.counts).min() == 1
-    assert scores.precision(everything.counts) == pytest.approx(targets.mean(axis=(1, 2)))
-    found = score_baselines(test, train)
-    assert (found["mean_mask"].counts == score_constant(mask, test).counts).all()
-    assert (found["all_foreground"].counts == everything.counts).all()
+    np.testing.assert_allclose(scores.dice(answers["mean_mask"].network.counts), expected)
+    everything = answers["all_foreground"].network.counts
+    assert scores.recall(everything).min() == 1
+    assert scores.precision(everything) == pytest.approx(targets.mean(axis=(1, 2)))
+    own = answers["all_foreground"].original.counts
+    assert scores.recall(own).min() == 1 and (own.sum(axis=1) > 64 * 64).all()  # at each image's own size

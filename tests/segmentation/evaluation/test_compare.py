@@ -7,8 +7,9 @@ from conftest import DEFAULTS
 
 from segmentation.common.dataset_layout import TEST, TRAINVAL, read_list
 from segmentation.common.signals import StopRequest
-from segmentation.evaluation.compare import compare, difference, summarize
-from segmentation.inference.dataset_pass import ImageScores, score
+from segmentation.evaluation.answers import Answer, AtSize
+from segmentation.evaluation.compare import SHORT, compare
+from segmentation.inference.dataset_pass import score
 from segmentation.inference.predictor import Predictor
 from segmentation.inference.runner import Runner
 from segmentation.loading.dataset import SegmentationDataset
@@ -21,37 +22,80 @@ from segmentation.training.loop import Training
 FOREGROUND = ["pet", "border"]
 
 
-def scored(counts: list[list[int]]) -> ImageScores:
-    return ImageScores(np.array(counts), np.ones((len(counts), 3)), 0.0)
+def answer(counts: list[list[int]], own: list[list[int]] | None = None) -> Answer:
+    """An answer with these counts at network size, and others, or the same, at own size."""
+    found, count = np.array(counts), len(counts)
+    at = AtSize(found, found, found)
+    original = at if own is None else AtSize(np.array(own), np.array(own), np.array(own))
+    zeros = np.zeros(count)
+    return Answer(
+        at, original, np.ones((count, 3)), np.zeros((count, 2, 100), np.int64), np.zeros((count, 100)),
+        zeros, np.zeros((count, 2)), np.zeros((count, 4), np.int64),
+    )  # fmt: skip
+
+
+def none(count: int) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+    return np.zeros(count, np.bool_)
 
 
 def test_the_difference_is_paired() -> None:
     rng = np.random.default_rng(0)
     hard = rng.integers(10, 900, 200)  # the images differ widely, the networks by little
-    worse = scored([[tp, 50, 40, 10] for tp in hard])
-    better = scored([[tp + 10, 50, 30, 10] for tp in hard])
-    gap = difference(better, worse, 1000)
-    rows = summarize({"worse": worse, "better": better}, 1000)
+    answers = {
+        "worse": answer([[tp, 50, 40, 10] for tp in hard]),
+        "better": answer([[tp + 10, 50, 30, 10] for tp in hard]),
+        "trivial": answer([[1, 50, 40, 10] for _ in hard]),
+    }
+    test, details = compare(answers, ["worse", "better"], "network", none(200), 1000)
+    gap = test["difference"]["better"]
     assert 0 < gap["low"] < gap["dice"] < gap["high"]
-    assert gap["dice"] == pytest.approx(rows["better"]["dice"] - rows["worse"]["dice"])
-    assert gap["high"] - gap["low"] < 0.5 * (rows["better"]["dice_high"] - rows["better"]["dice_low"])
+    assert gap["dice"] == pytest.approx(test["better"]["dice"] - test["worse"]["dice"])
+    assert gap["high"] - gap["low"] < 0.5 * (test["better"]["dice_high"] - test["better"]["dice_low"])
+    assert details["wins"] == {"better": {"better": 1.0, "worse": 0.0}}
+    assert details["gain"]["worse"]["baseline"] == "trivial" and details["gain"]["worse"]["low"] > 0
 
 
-def test_each_network_is_compared_with_the_first() -> None:
-    first, second, third = (scored([[tp, 1, 1, 9], [tp, 0, 3, 9]]) for tp in (1, 2, 3))
-    found = compare({"first": first, "second": second, "third": third}, {"constant": first}, 100)
-    assert list(found) == ["first", "second", "third", "difference", "baselines"]
-    assert list(found["baselines"]) == ["constant"] and list(found["difference"]) == ["second", "third"]
-    for name, each in (("second", second), ("third", third)):
-        assert found["difference"][name] == difference(each, first, 100)
+def test_what_people_compare_fits_on_a_screen() -> None:
+    counts = [[[tp, 1, 1, 9], [tp, 0, 3, 9]] for tp in (1, 2, 3)]
+    answers = {name: answer(each) for name, each in zip(("first", "second", "third"), counts, strict=True)}
+    test, details = compare(
+        answers | {"constant": answer(counts[0])}, list(answers), "original", none(2), 100
+    )
+    assert list(test) == ["first", "second", "third", "difference"]
+    assert list(test["difference"]) == ["second", "third"]
+    assert set(test["first"]) == {*SHORT, "dice_soft"}
+    assert list(details["baselines"]) == ["constant"]
+    assert details["network"]["first"]["dice_pooled_low"] <= details["network"]["first"]["dice_pooled"]
+    assert details["gain"]["first"]["low"] == details["gain"]["first"]["high"] == 0  # the same answer
 
 
-def test_a_summary_pools_and_averages() -> None:
-    row = summarize({"a": scored([[1, 0, 0, 9], [0, 9, 1, 0], [0, 0, 0, 10]])}, 100)["a"]
+def test_the_resolution_decides_what_is_compared() -> None:
+    small, large = [[1, 1, 0, 2]], [[90, 0, 10, 100]]
+    answers = {"a": answer(small, large), "trivial": answer(small, large)}
+    for resolution, expected in (("network", 2 / 3), ("original", 180 / 190)):
+        test, details = compare(answers, ["a"], resolution, none(1), 100)
+        assert test["a"]["dice"] == details["baselines"]["trivial"]["dice"] == pytest.approx(expected)
+        assert details["network"]["a"]["dice"] == pytest.approx(2 / 3)
+        assert details["original"]["a"]["dice"] == pytest.approx(180 / 190)
+
+
+def test_scores_are_pooled_and_averaged() -> None:
+    found = answer([[1, 0, 0, 9], [0, 9, 1, 0], [0, 0, 0, 10]])
+    test, _ = compare({"a": found, "trivial": found}, ["a"], "network", none(3), 100)
+    row = test["a"]
     assert row["dice"] == pytest.approx(2 / 3) and row["dice_pooled"] == pytest.approx(2 / 12)
     assert row["iou_pooled"] == pytest.approx(1 / 11)
     assert row["precision"] == pytest.approx(1 / 10) and row["recall"] == pytest.approx(1 / 2)
-    assert row["images"] == 3 and row["empty"] == 1
+
+
+def test_scores_without_twins() -> None:
+    found = answer([[1, 0, 0, 9], [0, 9, 1, 0], [1, 1, 0, 8]])
+    twin = np.array([True, False, False])
+    _, details = compare({"a": found, "trivial": found}, ["a"], "network", twin, 100)
+    assert details["no_twins"]["images"] == 2
+    assert details["no_twins"]["a"]["dice"] == pytest.approx((0 + 2 / 3) / 2)
+    _, details = compare({"a": found, "trivial": found}, ["a"], "network", ~none(3), 100)
+    assert "no_twins" not in details
 
 
 def test_counts_of_a_whole_test_set_do_not_overflow() -> None:
@@ -75,10 +119,11 @@ def test_bfloat16_scores_as_float32_does(sample: Path, name: str) -> None:
     for _ in range(5):
         training.train_epoch()
         training.validate()
-    rows = [
-        summarize({name: score(Predictor(model, runner, 64, 0.5), Batches(test, 8).epoch(0))}, 100)[name]
-        for runner in (exact, fast)
-    ]
-    assert rows[0]["dice"] > 0.6
-    for key in ("dice", "iou", "dice_pooled", "iou_pooled", "dice_soft"):
-        assert rows[1][key] == pytest.approx(rows[0][key], abs=1e-3), key
+    rows = []
+    for runner in (exact, fast):
+        found = score(Predictor(model, runner, 64, 0.5), Batches(test, 8).epoch(0))
+        pooled = found.counts.sum(axis=0)
+        rows.append([scores.dice(found.counts).mean(), scores.iou(found.counts).mean(), scores.dice(pooled),
+                     scores.iou(pooled), scores.mean_soft_dice(found.soft)])  # fmt: skip
+    assert rows[0][0] > 0.6
+    np.testing.assert_allclose(rows[1], rows[0], atol=1e-3)

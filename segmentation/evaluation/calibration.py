@@ -1,0 +1,53 @@
+"""How probabilities and thresholds relate to what is true, on the test images. Not used for any choice."""
+
+from typing import Any
+
+import numpy as np
+
+from segmentation.evaluation.answers import Answer
+from segmentation.scoring import scores
+from segmentation.scoring.scores import Values
+from segmentation.scoring.threshold import GRID, counts_on_grid
+
+WIDE_BINS = 10  # of 0.1, for the reliability diagram and the calibration error
+BADLY = 0.05  # calibration error from which probabilities should not be read as such
+
+
+def reliability(answer: Answer) -> dict[str, Values]:
+    """Return, for each tenth of the probabilities, the pixels, their mean probability and foreground share.
+
+    At the size of the network. A mean or share of no pixels is NaN.
+    """
+    pixels = answer.bins.sum(axis=(0, 1)).reshape(WIDE_BINS, -1).sum(axis=1)
+    positive = answer.bins[:, 1].sum(axis=0).reshape(WIDE_BINS, -1).sum(axis=1)
+    confidence = answer.confidence.sum(axis=0).reshape(WIDE_BINS, -1).sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        return {"pixels": pixels, "probability": confidence / pixels, "foreground": positive / pixels}
+
+
+def calibration_error(answer: Answer) -> float:
+    """Return the expected calibration error of the pixels, over bins of 0.1. Naeini et al. 2015 (AAAI)."""
+    found = reliability(answer)
+    gaps = np.nan_to_num(np.abs(found["probability"] - found["foreground"]))
+    return float((gaps * found["pixels"]).sum() / found["pixels"].sum())
+
+
+def threshold_curves(answer: Answer) -> dict[str, Values]:
+    """Return mean Dice, and precision and recall of all pixels, by threshold, at network size."""
+    counts = counts_on_grid(answer.bins)
+    pooled = counts.sum(axis=0)
+    return {
+        "threshold": np.array(GRID),
+        "dice": scores.dice(counts).mean(axis=0),
+        "precision": scores.precision(pooled),
+        "recall": scores.recall(pooled),
+    }
+
+
+def rows(columns: dict[str, Values]) -> list[dict[str, Any]]:
+    """Turn columns into the rows of a table, without those that hold a NaN."""
+    table = [
+        dict(zip(columns, row, strict=True))
+        for row in zip(*map(np.ndarray.tolist, columns.values()), strict=True)
+    ]
+    return [row for row in table if all(value == value for value in row.values())]

@@ -1,0 +1,127 @@
+"""What is counted for each image, against plain numpy and independent implementations."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_evaluated_checkpoints import metadata
+from torchmetrics.functional.classification import binary_calibration_error, binary_f1_score
+
+from segmentation.common.dataset_layout import TEST, image_path, read_list
+from segmentation.common.errors import InputError
+from segmentation.evaluation.answers import Answer, Constant, ImageFacts, read_test_image, score_answers
+from segmentation.evaluation.calibration import (
+    calibration_error,
+    reliability,
+    rows,
+    threshold_curves,
+)
+from segmentation.evaluation.failures import false_pixels
+from segmentation.inference.predictor import Predictor
+from segmentation.loading.dataset import SegmentationDataset
+from segmentation.models.build import build_model
+from segmentation.models.checkpoints import Checkpoint
+from segmentation.scoring import scores
+
+FOREGROUND = ["pet", "border"]
+COUNT = 11  # a batch and a part of one
+
+
+def predictor(name: str, threshold: float) -> Predictor:
+    torch.manual_seed(3)
+    model = build_model(name, 4)
+    return Predictor.from_checkpoint(Checkpoint(model, metadata(name, width=4, threshold=threshold)))
+
+
+@pytest.fixture(scope="module")
+def predictors() -> dict[str, Predictor]:
+    return {"unet": predictor("unet", 0.47), "resnet": predictor("resnet", 0.5)}
+
+
+@pytest.fixture(scope="module")
+def ids(sample: Path) -> list[str]:
+    return read_list(sample / TEST)[:COUNT]
+
+
+@pytest.fixture(scope="module")
+def scored(
+    sample: Path, ids: list[str], predictors: dict[str, Predictor]
+) -> tuple[dict[str, Answer], ImageFacts]:
+    everything = {"everything": Constant(np.ones((64, 64), np.float32))}
+    return score_answers(sample, ids, FOREGROUND, predictors, everything)
+
+
+def test_masks_are_those_that_a_user_gets(
+    sample: Path,
+    ids: list[str],
+    predictors: dict[str, Predictor],
+    scored: tuple[dict[str, Answer], ImageFacts],
+) -> None:
+    for name, each in predictors.items():
+        answer = scored[0][name]
+        for i, image_id in enumerate(ids):
+            image, target, border = read_test_image(sample, image_id, FOREGROUND)
+            mask = each.mask(image)
+            expected = binary_f1_score(torch.from_numpy(mask), torch.from_numpy(target)).item()
+            assert float(scores.dice(answer.original.counts[i])) == pytest.approx(expected, abs=1e-6)
+            assert answer.false_pixels[i].tolist() == false_pixels(mask, target)
+            assert answer.false_pixels[i].sum() == answer.original.counts[i, 1:3].sum()
+            inside = border == 0
+            tp = int((mask[inside] & target[inside]).sum())
+            assert (
+                answer.original.no_border[i, 0] == tp and answer.original.no_border[i].sum() == inside.sum()
+            )
+            (half,) = [value >= 0.5 for value in each.probabilities([image])]
+            assert answer.original.at_half[i, 0] == (half & (target == 1)).sum()
+
+
+def test_at_network_size_it_is_what_validation_counts(
+    sample: Path,
+    ids: list[str],
+    predictors: dict[str, Predictor],
+    scored: tuple[dict[str, Answer], ImageFacts],
+) -> None:
+    test = SegmentationDataset(sample, ids, 64, FOREGROUND)
+    for name, each in predictors.items():
+        probabilities = np.stack(
+            each.probabilities([test.read_original(i) for i in range(COUNT)], own_size=False)
+        )
+        targets = np.stack([test.read_mask(i) for i in range(COUNT)])
+        answer = scored[0][name]
+        assert (
+            answer.network.counts[:, 0] == ((probabilities >= each.threshold) & targets).sum((1, 2))
+        ).all()
+        assert answer.bins.sum() == targets.size and answer.bins[:, 1].sum() == targets.sum()
+        np.testing.assert_allclose(answer.soft[:, 0], (probabilities * targets).sum((1, 2)), rtol=1e-5)
+        expected = binary_calibration_error(
+            torch.from_numpy(probabilities).flatten(), torch.from_numpy(targets).flatten(), n_bins=10
+        )
+        assert calibration_error(answer) == pytest.approx(expected.item(), abs=1e-5)
+        found = reliability(answer)
+        assert found["pixels"].sum() == targets.size
+        assert len(rows(found)) == (found["pixels"] > 0).sum()
+        curves = threshold_curves(answer)
+        (place,) = np.flatnonzero(np.isclose(curves["threshold"], each.threshold))
+        assert curves["dice"][place] == pytest.approx(float(scores.dice(answer.network.counts).mean()))
+
+
+def test_facts(sample: Path, ids: list[str], scored: tuple[dict[str, Answer], ImageFacts]) -> None:
+    facts = scored[1]
+    image, target, _ = read_test_image(sample, ids[4], FOREGROUND)
+    assert (facts.height[4], facts.width[4]) == target.shape == image.shape[:2]
+    assert facts.foreground_share[4] == pytest.approx(target.mean())
+    assert facts.brightness[4] == pytest.approx(image.mean() / 255)
+    assert facts.agreement.min() >= 0 and facts.agreement.max() <= 1
+
+
+def test_trivial_answers_have_no_contour_scores(scored: tuple[dict[str, Answer], ImageFacts]) -> None:
+    everything = scored[0]["everything"]
+    assert np.isnan(everything.boundary_iou).all() and np.isnan(everything.surface_dice).all()
+    assert not np.isnan(scored[0]["unet"].boundary_iou).any()
+
+
+def test_an_image_that_vanished(sample: Path, predictors: dict[str, Predictor]) -> None:
+    with pytest.raises(InputError, match=r"gone\.png: no such file") as caught:
+        score_answers(sample, ["gone"], FOREGROUND, predictors, {})
+    assert str(image_path(sample, "gone").parent.parent) in str(caught.value)
