@@ -35,13 +35,13 @@ from segmentation.common.signals import StopRequest
 from segmentation.inference.runner import Runner
 from segmentation.loading.cache import ImageCache
 from segmentation.loading.dataset import SegmentationDataset
-from segmentation.loading.loader import Batches, loader_workers
 from segmentation.loading.transforms import LAB_REPORT
 from segmentation.models.build import build_model, network_names
 from segmentation.params import Params, load_params
 from segmentation.runtime.devices import choose_device, choose_precision, prepare, to_device
 from segmentation.scoring.scores import soft_dice
 from segmentation.training.augmentation import Augmentation
+from segmentation.training.loader import Batches, loader_workers
 from segmentation.training.loop import Training
 from segmentation.training.losses import LOSSES
 from segmentation.training.outputs import Outputs

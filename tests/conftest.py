@@ -16,8 +16,10 @@ import yaml
 from faults import Faults
 from filelock import FileLock
 
-from segmentation.common.artifacts import Split
+from segmentation.common.artifacts import GROUPS, RAW, Split
+from segmentation.common.files import write_bytes
 from segmentation.params import load_params
+from segmentation.sources.groups import breeds, groups_table
 from segmentation.sources.sample.generator import write_sample
 from segmentation.splitting.checks import check_dataset
 from segmentation.splitting.parts import split_dataset
@@ -247,7 +249,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, sample: Path) -> Path:
 
     def prepare(project: Path) -> None:
         make_project(project)
-        shutil.copytree(sample, project / "data/raw")  # what the first stage writes, without its seconds
+        shutil.copytree(sample, project / RAW)  # what the first stage writes, without its seconds
+        write_bytes(project / GROUPS, groups_table(breeds(sample)))
         for stage in ("split", "compute_stats"):
             assert run_stage(project, stage).returncode == 0
 

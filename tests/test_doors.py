@@ -53,8 +53,8 @@ def closed_early(project: Path, door: str) -> subprocess.CompletedProcess[str]:
     return subprocess.CompletedProcess(door, process.wait(timeout=300), "", error)
 
 
-def test_a_closed_pipe_ends_a_tool_quietly() -> None:
-    ended = closed_early(ROOT, "tools.summary")
+def test_a_closed_pipe_ends_a_tool_quietly(finished: Path) -> None:
+    ended = closed_early(finished, "tools.summary")
     assert (ended.returncode, ended.stderr) == (141, "")
 
 

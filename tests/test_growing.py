@@ -79,12 +79,12 @@ def test_a_third_network(project: Path, monkeypatch: MonkeyPatch) -> None:
     assert any(line.startswith("resnet minus unet") for line in lines)
     metrics = json.loads((project / "metrics/test.json").read_text())
     names = ["unet", "resnet", "tiny"]
-    assert list(metrics) == [*names, "difference", "baselines"]
+    assert list(metrics) == [*names, "difference"]
     assert set(metrics["difference"]) == {"resnet", "tiny"}
     gap = metrics["difference"]["tiny"]
     assert gap["dice"] == pytest.approx(metrics["tiny"]["dice"] - metrics["unet"]["dice"], abs=1e-12)
     assert gap["low"] <= gap["dice"] <= gap["high"]
-    assert {path.stem for path in (project / "metrics/plots/overlays").iterdir()} == set(names)
+    assert {path.stem for path in (project / "metrics/plots/threshold").iterdir()} == set(names)
     assert json.loads((project / "metrics/train_tiny.json").read_text())["epochs"] == 2
     assert ran(dvc(project, "repro")) == []
     assert "tiny" in dvc(project, "plots", "show", "--json")

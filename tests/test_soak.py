@@ -24,8 +24,8 @@ OUTPUTS = [
     ],
     "metrics/plots/train_unet.csv",
     "metrics/plots/train_resnet.csv",
-    "metrics/plots/overlays/unet.png",
-    "metrics/plots/overlays/resnet.png",
+    "metrics/plots/overlays/worst.png",
+    "metrics/per_image.csv",
     "metrics/test.json",
     "dvc.lock",
 ]

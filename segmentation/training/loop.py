@@ -14,11 +14,9 @@ from tqdm import tqdm
 from segmentation.common.errors import Fault
 from segmentation.common.seeds import Purpose, torch_seed
 from segmentation.common.signals import Interrupted, StopRequest
-from segmentation.inference.dataset_pass import score
 from segmentation.inference.predictor import Predictor
 from segmentation.inference.runner import Runner
 from segmentation.loading.dataset import Item
-from segmentation.loading.loader import Batches
 from segmentation.loading.transforms import halve
 from segmentation.params import Train
 from segmentation.runtime.distributed import (
@@ -31,6 +29,8 @@ from segmentation.runtime.distributed import (
 )
 from segmentation.scoring.scores import confusion_counts, dice, mean_soft_dice, tensor_dice
 from segmentation.scoring.threshold import DEFAULT_THRESHOLD, choose_threshold, is_foreground
+from segmentation.training.dataset_pass import score
+from segmentation.training.loader import Batches
 from segmentation.training.losses import LOSSES
 from segmentation.training.optimizer import Optimization
 

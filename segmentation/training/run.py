@@ -13,7 +13,6 @@ from segmentation.common.signals import Interrupted, deferred
 from segmentation.inference.runner import Runner
 from segmentation.loading.cache import make_caches
 from segmentation.loading.dataset import SegmentationDataset
-from segmentation.loading.loader import Batches, loader_workers
 from segmentation.loading.transforms import choose_normalization
 from segmentation.models.build import build_model, load_pretrained
 from segmentation.params import Params
@@ -30,6 +29,7 @@ from segmentation.scoring.scores import SOFT_DICE_BATCH
 from segmentation.training.augmentation import Augmentation
 from segmentation.training.fingerprint import fingerprint, require_same
 from segmentation.training.launch import launch
+from segmentation.training.loader import Batches, loader_workers
 from segmentation.training.loop import Training
 from segmentation.training.outputs import Outputs
 from segmentation.training.resume import ResumeState

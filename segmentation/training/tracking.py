@@ -11,9 +11,9 @@ from torch.utils.tensorboard import SummaryWriter
 from segmentation.common.files import write_bytes
 from segmentation.inference.runner import Runner
 from segmentation.loading.cache import decoded_bytes
-from segmentation.loading.loader import Batches
 from segmentation.loading.transforms import Image, Mask
 from segmentation.runtime.distributed import world_size
+from segmentation.training.loader import Batches
 from segmentation.training.loop import EpochMetrics, Throughput
 
 

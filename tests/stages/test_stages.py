@@ -1,5 +1,6 @@
 """The stages as commands, without DVC."""
 
+import csv
 import json
 import os
 import shutil
@@ -69,10 +70,16 @@ def test_metrics_curves_and_checkpoints_agree(finished: Path) -> None:
 def assert_consistent(project: Path) -> None:
     """What the stages have left fits together."""
     metrics = json.loads((project / "metrics/test.json").read_text())
-    assert set(metrics) == {"unet", "resnet", "difference", "baselines"}
+    assert set(metrics) == {"unet", "resnet", "difference"}
+    details = json.loads((project / artifacts.DETAILS).read_text())
+    with (project / artifacts.PER_IMAGE).open(newline="") as file:
+        images = list(csv.DictReader(file))
+    assert details["images"] == 100 and len(images) == 200
     for name in ("unet", "resnet"):
         row = metrics[name]
-        assert row["dice_low"] <= row["dice"] <= row["dice_high"] and row["images"] == 100
+        assert row["dice_low"] <= row["dice"] <= row["dice_high"]
+        each = [float(image["dice"]) for image in images if image["model"] == name]
+        assert sum(each) / 100 == pytest.approx(row["dice"], abs=1e-6)
         train = json.loads((project / f"metrics/train_{name}.json").read_text())
         lines = (project / f"metrics/plots/train_{name}.csv").read_text().splitlines()
         assert len(lines) == 1 + train["epochs"] == 3
@@ -83,10 +90,16 @@ def assert_consistent(project: Path) -> None:
         content = torch.load(project / f"checkpoints/{name}.pt", weights_only=True)
         meta = json.loads(content["meta"])
         assert meta["epoch"] == train["epoch"] and meta["val_dice"] == train["val_dice"]
+        assert meta["threshold"] == train["threshold"] == details["thresholds"][name]
+        assert train["val_dice_threshold"] >= train["val_dice"]
+        curve = project / artifacts.THRESHOLD_CURVES / f"{name}.csv"
+        assert len(curve.read_text().splitlines()) == 1 + 99
     gap = metrics["difference"]["resnet"]
     assert gap["dice"] == pytest.approx(metrics["resnet"]["dice"] - metrics["unet"]["dice"], abs=1e-12)
     assert gap["low"] <= gap["dice"] <= gap["high"]
-    assert (project / "metrics/plots/overlays/unet.png").stat().st_size > 50_000
+    assert (project / "metrics/plots/overlays/worst.png").stat().st_size > 50_000
+    shown = {path.stem for path in (project / artifacts.GALLERY).iterdir()}
+    assert 30 < len(shown) <= 60 and shown <= {image["id"] for image in images}
 
 
 def spoil(project: Path, how: str) -> str:

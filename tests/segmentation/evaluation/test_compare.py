@@ -9,14 +9,14 @@ from segmentation.common.dataset_layout import TEST, TRAINVAL, read_list
 from segmentation.common.signals import StopRequest
 from segmentation.evaluation.answers import Answer, AtSize
 from segmentation.evaluation.compare import SHORT, compare
-from segmentation.inference.dataset_pass import score
 from segmentation.inference.predictor import Predictor
 from segmentation.inference.runner import Runner
 from segmentation.loading.dataset import SegmentationDataset
-from segmentation.loading.loader import Batches
 from segmentation.loading.transforms import Normalization
 from segmentation.models.build import build_model, network_names
 from segmentation.scoring import scores
+from segmentation.training.dataset_pass import score
+from segmentation.training.loader import Batches
 from segmentation.training.loop import Training
 
 FOREGROUND = ["pet", "border"]

@@ -14,7 +14,7 @@ from conftest import ROOT
 from segmentation.common import dataset_layout as layout
 from segmentation.loading.cache import ImageCache, decoded_bytes, make_caches
 from segmentation.loading.dataset import SegmentationDataset
-from segmentation.loading.loader import Batches
+from segmentation.training.loader import Batches
 
 FOREGROUND = ["pet", "border"]
 
@@ -41,7 +41,7 @@ import json, sys, torch
 from pathlib import Path
 from segmentation.loading.cache import make_caches
 from segmentation.loading.dataset import SegmentationDataset
-from segmentation.loading.loader import Batches
+from segmentation.training.loader import Batches
 from segmentation.runtime.distributed import all_gather, process_group, rank
 
 raw, out, ids = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]

@@ -7,14 +7,14 @@ from conftest import DEFAULTS
 from segmentation.common.dataset_layout import TRAINVAL, read_list
 from segmentation.common.errors import Fault
 from segmentation.common.signals import Interrupted, StopRequest
-from segmentation.inference.dataset_pass import score
 from segmentation.inference.predictor import Predictor
 from segmentation.inference.runner import Runner
 from segmentation.loading.dataset import SegmentationDataset
-from segmentation.loading.loader import Batches
 from segmentation.loading.transforms import Normalization
 from segmentation.models.build import build_model, network_names
 from segmentation.params import Train
+from segmentation.training.dataset_pass import score
+from segmentation.training.loader import Batches
 from segmentation.training.loop import EpochMetrics, Training
 from segmentation.training.losses import LOSSES
 

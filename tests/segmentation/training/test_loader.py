@@ -13,8 +13,8 @@ from torch import Tensor
 from segmentation.common.cores import usable_cores
 from segmentation.common.dataset_layout import TRAINVAL, read_list
 from segmentation.loading.dataset import SegmentationDataset
-from segmentation.loading.loader import Batches, ListedBatches, ShuffledBatches
 from segmentation.training.augmentation import Augmentation
+from segmentation.training.loader import Batches, ListedBatches, ShuffledBatches
 
 FOREGROUND = ["pet", "border"]
 
@@ -73,8 +73,8 @@ def dealt(
     *arguments: int,
 ) -> list[list[int]]:
     """The batches of indices that one of several processes would take."""
-    monkeypatch.setattr("segmentation.loading.loader.rank", lambda: rank)
-    monkeypatch.setattr("segmentation.loading.loader.world_size", lambda: world_size)
+    monkeypatch.setattr("segmentation.training.loader.rank", lambda: rank)
+    monkeypatch.setattr("segmentation.training.loader.world_size", lambda: world_size)
     sampler = kind(*arguments)
     batches = [[index for _, index in batch] for batch in sampler]
     assert len(batches) == len(sampler)
@@ -113,7 +113,7 @@ from pathlib import Path
 from segmentation.common.dataset_layout import TRAINVAL, read_list
 from segmentation.loading.cache import make_caches
 from segmentation.loading.dataset import SegmentationDataset
-from segmentation.loading.loader import Batches, loader_workers
+from segmentation.training.loader import Batches, loader_workers
 
 raw = Path(sys.argv[1])
 ids = read_list(raw / TRAINVAL)[:64]
@@ -151,7 +151,7 @@ from pathlib import Path
 from segmentation.common.dataset_layout import TRAINVAL, read_list
 from segmentation.common.signals import deferred
 from segmentation.loading.dataset import SegmentationDataset
-from segmentation.loading.loader import Batches
+from segmentation.training.loader import Batches
 
 raw = Path(sys.argv[1])
 batches = Batches(SegmentationDataset(raw, read_list(raw / TRAINVAL)[:12], 48, ["pet"]), 2, workers=1)
