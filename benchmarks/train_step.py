@@ -102,7 +102,7 @@ def engine(name: str, data: SegmentationDataset, width: int, batch: int, params:
         contextlib.chdir(folder),
         contextlib.redirect_stdout(sys.stderr),
     ):
-        outputs = Outputs(name, params, val, None)
+        outputs = Outputs(name, params, train, val, None)
         saver = Saver(training, outputs, ResumeState(name, {}, Path(folder)))
         for _ in range(settings.epochs):
             training.train_epoch()

@@ -17,6 +17,7 @@ from segmentation.common.seeds import Purpose, stream
 from segmentation.common.signals import SIGNALS
 from segmentation.loading.cache import decoded_bytes
 from segmentation.loading.dataset import Item, Key, SegmentationDataset
+from segmentation.loading.transforms import Image, Mask
 from segmentation.runtime.distributed import local_world_size, rank, world_size
 
 SHARED = Path("/dev/shm")
@@ -133,6 +134,12 @@ class Batches:
     def turns(self) -> int:
         """The number of batches of the process that has the most."""
         return self.sampler.turns
+
+    def first(self, count: int) -> list[tuple[Image, Mask]]:
+        """Return the first images of epoch 1, at most a batch, and their masks, as a network sees them."""
+        self.sampler.epoch, self.sampler.skipped = 1, 0
+        items = [self.dataset[key] for key in next(iter(self.sampler))[:count]]
+        return [(image.permute(1, 2, 0).numpy(), mask[0].numpy()) for image, mask, _ in items]
 
     def epoch(self, epoch: int = 0, skipped: int = 0) -> Iterator[Item]:
         """Yield the batches of one epoch after the first `skipped`; the same number gives the same again."""

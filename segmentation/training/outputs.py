@@ -11,22 +11,27 @@ from segmentation.loading.dataset import SegmentationDataset
 from segmentation.models.checkpoints import Metadata, checkpoint_bytes, fresh
 from segmentation.params import Params
 from segmentation.runtime.distributed import world_size
+from segmentation.training.loader import Batches
 from segmentation.training.loop import EpochMetrics, Training
 from segmentation.training.start import Start
 from segmentation.training.tracking import epoch_line, log_epoch, log_images, open_board, write_csv
 
-SHOWN = 8  # validation images on TensorBoard
+SHOWN = 8  # training images, as the network sees them, and validation images on TensorBoard
 
 
 class Outputs:
     """The outputs of the training of `name`; `best` holds weights and metadata of the best epoch so far."""
 
-    def __init__(self, name: str, params: Params, val: SegmentationDataset, start: Start | None) -> None:
+    def __init__(
+        self, name: str, params: Params, train: Batches, val: SegmentationDataset, start: Start | None
+    ) -> None:
         self.name, self.params, self.start = name, params, start
         self.best: tuple[dict[str, Tensor], Metadata] | None = None
         self._runs = RUNS / name
+        images, masks = zip(*train.first(SHOWN), strict=True)
         with fault(self._runs):
             self._board = open_board(self._runs)
+            log_images(self._board, "first training images: image, target", 0, images, masks)
         count = min(SHOWN, len(val))
         examples = [val.read(i * len(val) // count) for i in range(count)]  # the same in every epoch
         self._images, self._targets = zip(*examples, strict=True)
@@ -38,7 +43,8 @@ class Outputs:
         predictions = training.predictor.masks(self._images, own_size=False)
         with fault(self._runs):
             log_epoch(self._board, metrics, training.throughput)
-            log_images(self._board, metrics["epoch"], self._images, self._targets, predictions)
+            title, epoch = "validation: image, target, prediction", metrics["epoch"]
+            log_images(self._board, title, epoch, self._images, self._targets, predictions)
         line = epoch_line(metrics, self.params.train.epochs, training.throughput)
         print(f"{self.name}: {line}", flush=True)
 

@@ -77,7 +77,7 @@ def _train(name: str, params: Params, device: torch.device) -> None:
         if start:
             model.load_state_dict(start.weights)
         training = Training(to_device(model, device), train, val, settings, runner, stop)
-        outputs = Outputs(name, params, val.dataset, start) if first else None
+        outputs = Outputs(name, params, train, val.dataset, start) if first else None
         if outputs:
             print(f"{name}: {start_line(train, val, runner)}", flush=True)
             if start:

@@ -72,15 +72,15 @@ def log_epoch(board: SummaryWriter, metrics: EpochMetrics, throughput: Throughpu
 
 def log_images(
     board: SummaryWriter,
+    title: str,
     epoch: int,
     images: Sequence[Image],
-    targets: Sequence[Mask],
-    predictions: Sequence[Mask],
+    *masks: Sequence[Mask],
 ) -> None:
-    """Log images above their target and predicted masks, all of one size."""
+    """Log images, each above its masks, all of one size."""
     shown = [
-        np.concatenate([image, *(np.repeat(mask[..., None] * 255, 3, axis=2) for mask in masks)])
-        for image, *masks in zip(images, targets, predictions, strict=True)
+        np.concatenate([image, *(np.repeat(mask[..., None] * 255, 3, axis=2) for mask in below)])
+        for image, *below in zip(images, *masks, strict=True)
     ]
-    board.add_images("validation: image, target, prediction", np.stack(shown), epoch, dataformats="NHWC")
+    board.add_images(title, np.stack(shown), epoch, dataformats="NHWC")
     board.flush()
