@@ -7,7 +7,7 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 
 PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help setup run test test-all reliability lint clean
+.PHONY: help setup run report test test-all reliability lint clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*##/ { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -25,9 +25,13 @@ setup: .venv/.complete  ## build .venv (TORCH_INDEX=URL takes torch from that pa
 run: setup  ## run the whole pipeline and print its results
 	dvc repro
 	@python -m tools.summary
+	@python -m tools.report
 	@git diff --quiet -- dvc.lock metrics || printf '%s\n' "" \
 		"Not all results are the committed ones: another processor gives other last digits (git diff metrics)." \
 		"To compare later experiments with yours: git add dvc.lock metrics && git commit -m 'Results of this machine'"
+
+report: setup  ## write the page about the latest run: report/index.html
+	@python -m tools.report
 
 test: setup  ## the fast tests
 	python -m pytest -m "not slow" -n 2 --dist loadfile

@@ -37,6 +37,7 @@ LEVELS = [
     {"training", "evaluation"},
     {"prediction"},
     {"export"},
+    {"report"},
 ]
 
 

@@ -1,0 +1,207 @@
+"""Charts of the page: Vega-Lite, drawn to SVG here, so that the page needs neither network nor script."""
+
+import json
+import re
+from typing import Any
+
+import vl_convert
+
+from segmentation.evaluation.failures import KINDS, WRONG_MASK
+from segmentation.models.build import network_title
+from segmentation.report.results import Results
+
+# Okabe and Ito 2008: told apart by colour-blind people too, on white and on black.
+COLORS = ["#0083c9", "#e69f00", "#009e73", "#cc79a7"]
+CONFIG = {
+    "background": None,
+    "padding": {"left": 30, "top": 5, "right": 15, "bottom": 5},  # a reader's font may be wider
+    "font": "system-ui, sans-serif",
+    "view": {"stroke": None},
+    "axis": {
+        "labelColor": "currentColor",
+        "titleColor": "currentColor",
+        "domainColor": "currentColor",
+        "tickColor": "currentColor",
+        "gridOpacity": 0.25,
+        "labelOverlap": True,
+        "tickCount": 5,
+    },
+    "legend": {"labelColor": "currentColor", "titleColor": "currentColor", "orient": "top", "title": None},
+    "range": {"category": COLORS},
+}
+SIZE = {"width": 300, "height": 200}
+COLOR = {"field": "network", "type": "nominal", "sort": None, "legend": {"title": None}}
+
+
+def draw(spec: dict[str, Any], label: str) -> str:
+    """Return a Vega-Lite chart as SVG that scales with the page; `label` is what a screen reader says."""
+    svg = vl_convert.vegalite_to_svg(json.dumps({"config": CONFIG} | spec))
+    width, height = re.findall(r'(?:width|height)="([\d.]+)"', svg)[:2]
+    head = f'<svg role="img" aria-label="{label}" viewBox="0 0 {width} {height}" style="max-width:{width}px"'
+    return re.sub(r"^<svg", head, re.sub(r' (?:width|height|viewBox)="[^"]*"', "", svg, count=3))
+
+
+def validation_dice(results: Results) -> str:
+    """The validation Dice of each epoch."""
+    rows = [
+        {"network": network_title(name), "epoch": int(row["epoch"]), "Dice": float(row["val_dice"])}
+        for name in results.names
+        for row in results.curves[name]
+    ]
+    return draw(_lines(rows, "epoch", "Dice"), "Validation Dice by epoch")
+
+
+def losses(results: Results) -> str:
+    """The loss of each epoch, on training and validation images."""
+    rows = [
+        {
+            "network": network_title(name),
+            "epoch": int(row["epoch"]),
+            "loss": float(row[f"{part}_loss"]),
+            "part": title,
+        }
+        for name in results.names
+        for row in results.curves[name]
+        for part, title in (("train", "training"), ("val", "validation"))
+    ]
+    spec = _lines(rows, "epoch", "loss")
+    spec["encoding"]["strokeDash"] = {
+        "field": "part",
+        "type": "nominal",
+        "sort": None,
+        "legend": {"title": None},
+    }
+    return draw(spec, "Loss by epoch")
+
+
+def dice_by_threshold(results: Results) -> str:
+    """The mean Dice of the test images at each threshold, and the thresholds that were chosen."""
+    curves = _lines(_rows(results, "threshold", "dice", "Dice"), "threshold", "Dice")
+    chosen = [
+        {"network": network_title(name), "threshold": results.details["thresholds"][name]}
+        for name in results.names
+    ]
+    rule = {
+        "data": {"values": chosen},
+        "mark": {"type": "rule", "strokeDash": [4, 3]},
+        "encoding": {"x": {"field": "threshold", "type": "quantitative"}, "color": COLOR},
+    }
+    return draw(SIZE | {"layer": [_layer(curves), rule]}, "Dice by threshold")
+
+
+def precision_recall(results: Results) -> str:
+    """Precision by recall of all pixels, at each threshold."""
+    rows = [
+        {"network": network_title(name), "recall": float(row["recall"]), "precision": float(row["precision"]),
+         "threshold": float(row["threshold"])}
+        for name in results.names
+        for row in results.thresholds[name]
+    ]  # fmt: skip
+    spec = _lines(rows, "recall", "precision")
+    spec["encoding"]["order"] = {"field": "threshold", "type": "quantitative"}
+    return draw(spec, "Precision by recall")
+
+
+def reliability(results: Results) -> str:
+    """The share of foreground among pixels by their probability: on the diagonal if calibrated."""
+    rows = [
+        {
+            "network": network_title(name),
+            "probability": float(row["probability"]),
+            "foreground": float(row["foreground"]),
+        }
+        for name in results.names
+        for row in results.reliability[name]
+    ]
+    curves = _lines(rows, "probability", "foreground", point=True)
+    curves["encoding"]["y"]["title"] = "share of foreground"
+    diagonal = {
+        "data": {"values": [{"probability": 0, "foreground": 0}, {"probability": 1, "foreground": 1}]},
+        "mark": {"type": "line", "strokeDash": [2, 3], "color": "gray"},
+        "encoding": {key: curves["encoding"][key] for key in ("x", "y")},
+    }
+    return draw(SIZE | {"layer": [_layer(curves), diagonal]}, "Share of foreground by probability")
+
+
+def failures(results: Results) -> str:
+    """The share of each network's lost Dice by kind of failure."""
+    kinds = [*KINDS, WRONG_MASK]
+    rows = [
+        {
+            "network": network_title(name),
+            "kind": kind,
+            "share": results.details["failures"][name][kind]["lost_dice"],
+        }
+        for name in results.names
+        for kind in kinds
+    ]
+    spec = SIZE | {
+        "height": {"step": 14},
+        "data": {"values": rows},
+        "mark": "bar",
+        "encoding": {
+            "y": {"field": "kind", "type": "nominal", "sort": kinds, "title": None},
+            "yOffset": {"field": "network", "sort": None},
+            "x": {
+                "field": "share",
+                "type": "quantitative",
+                "axis": {"format": "%"},
+                "title": "share of the lost Dice",
+            },
+            "color": COLOR,
+        },
+    }
+    return draw(spec, "Share of the lost Dice by kind of failure")
+
+
+def by_group(results: Results, table: list[dict[str, Any]], label: str) -> str:
+    """The mean Dice of each group with its interval."""
+    rows = [
+        {"network": network_title(name), "group": f"{row['label']} ({row['images']})", **row[name]}
+        for row in table
+        for name in results.names
+    ]
+    base = {
+        "y": {"field": "group", "type": "nominal", "sort": None, "title": None},
+        "yOffset": {"field": "network", "sort": None},
+        "color": COLOR,
+    }
+    scale = {"scale": {"zero": False}, "title": "mean Dice, 95 % interval"}
+    layers = [
+        {
+            "mark": {"type": "rule", "strokeWidth": 2},
+            "encoding": base
+            | {"x": {"field": "low", "type": "quantitative"} | scale, "x2": {"field": "high"}},
+        },
+        {
+            "mark": {"type": "point", "filled": True, "size": 50},
+            "encoding": base | {"x": {"field": "dice", "type": "quantitative"} | scale},
+        },
+    ]
+    return draw(
+        SIZE | {"height": {"step": 12}, "data": {"values": rows}, "layer": layers}, f"Dice by {label}"
+    )
+
+
+def _rows(results: Results, x: str, y: str, title: str) -> list[dict[str, Any]]:
+    return [
+        {"network": network_title(name), x: float(row[x]), title: float(row[y])}
+        for name in results.names
+        for row in results.thresholds[name]
+    ]
+
+
+def _lines(rows: list[dict[str, Any]], x: str, y: str, point: bool = False) -> dict[str, Any]:
+    return SIZE | {
+        "data": {"values": rows},
+        "mark": {"type": "line", "point": point},
+        "encoding": {
+            "x": {"field": x, "type": "quantitative"},
+            "y": {"field": y, "type": "quantitative", "scale": {"zero": False}},
+            "color": COLOR,
+        },
+    }
+
+
+def _layer(spec: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in spec.items() if key not in SIZE}

@@ -1,0 +1,134 @@
+"""One HTML file about a run, that needs no network, and no script except to sort and filter images."""
+
+import base64
+import platform
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from segmentation.evaluation.failures import KINDS, WRONG_MASK
+from segmentation.evaluation.overlays import LEGEND
+from segmentation.evaluation.tables import BASELINES
+from segmentation.models.build import network_title
+from segmentation.report import charts
+from segmentation.report.checks import checks, matches_commit
+from segmentation.report.results import Results
+from segmentation.training.fingerprint import installed
+
+TEMPLATE = Path(__file__).with_name("page.html")
+WORST = 5  # images on the first screen
+GROUPS = {
+    "group": "group",
+    "species": "species",
+    "foreground": "share of foreground",
+    "brightness": "brightness",
+    "contrast": "contrast",
+}
+
+
+def page(results: Results, params: str) -> str:
+    """Return the page about a run that was made with these `params`, the text of params.yaml."""
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["percent"] = lambda value: f"{100 * value:.0f} %"
+    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    details = results.details
+    images = gallery(results)
+    return template.render(
+        headline=headline(results),
+        results=results,
+        details=details,
+        titles={name: network_title(name) for name in results.names},
+        rows=_table(results),
+        checks=checks(results, matches_commit()),
+        worst=sorted(images, key=lambda image: min(image["dice"].values()))[:WORST],
+        images=images,
+        kinds=[*KINDS, WRONG_MASK],
+        groups=sorted({image["group"] for image in images} - {""}),
+        legend={label: f"rgb{color}" for label, color in LEGEND.items()},
+        charts={
+            name: Markup(draw(results))
+            for name, draw in {
+                "dice": charts.validation_dice,
+                "losses": charts.losses,
+                "threshold": charts.dice_by_threshold,
+                "precision_recall": charts.precision_recall,
+                "reliability": charts.reliability,
+                "failures": charts.failures,
+            }.items()
+        },
+        breakdown={
+            title: (Markup(charts.by_group(results, details["groups"][name], title)), details["groups"][name])
+            for name, title in GROUPS.items()
+            if name in details["groups"]
+        },
+        params=params,
+        versions={"Python": platform.python_version()} | dict(installed()),
+        commit=_git("rev-parse", "HEAD"),
+        changed=bool(_git("status", "--porcelain", "--untracked-files=no")),
+    )
+
+
+def headline(results: Results) -> str:
+    """Say in one sentence which network wins, by how much, and how sure that is."""
+    first, *others = results.names
+    if not others:
+        return f"{network_title(first)} reaches a mean Dice of {results.test[first]['dice']:.3f}."
+    best = max(results.names, key=lambda name: results.test[name]["dice"])
+    other = max((name for name in results.names if name != best), key=lambda name: results.test[name]["dice"])
+    if first not in (best, other):
+        return f"{network_title(best)} has the highest mean Dice, {results.test[best]['dice']:.3f}."
+    gap = results.test["difference"][other if best == first else best]
+    gain, low, high = (gap["dice"], gap["low"], gap["high"])
+    if best == first:
+        gain, low, high = -gain, -high, -low
+    names = f"{network_title(best)} and {network_title(other)}"
+    if low <= 0:
+        return (
+            f"No clear winner between {names}: the difference in mean Dice is {gain:.3f},"
+            f" with a 95 % interval from {low:.3f} to {high:.3f}."
+        )
+    return (
+        f"{network_title(best)} beats {network_title(other)} by {gain:.3f} mean Dice"
+        f" (95 % interval {low:.3f} to {high:.3f})."
+    )
+
+
+def gallery(results: Results) -> list[dict[str, Any]]:
+    """Return what the page shows of each image in the gallery, worst first."""
+    rows: dict[str, dict[str, dict[str, str]]] = {}
+    for row in results.images:
+        rows.setdefault(row["id"], {})[row["model"]] = row
+    images = []
+    for image_id, data in results.gallery.items():
+        found = rows[image_id]
+        first = next(iter(found.values()))
+        images.append(
+            {
+                "id": image_id,
+                "group": first["group"],
+                "twin": first["twin"] == "1",
+                "dice": {name: float(row["dice"]) for name, row in found.items()},
+                "failure": {name: row["failure"] for name, row in found.items()},
+                "source": f"data:image/jpeg;base64,{base64.b64encode(data).decode()}",
+            }
+        )
+    return sorted(images, key=lambda image: min(image["dice"].values()))
+
+
+def _table(results: Results) -> list[dict[str, Any]]:
+    rows = [{"title": network_title(name), "trivial": False} | results.test[name] for name in results.names]
+    baselines: Sequence[tuple[str, Any]] = list(results.details["baselines"].items())
+    return rows + [{"title": BASELINES[name], "trivial": True} | row for name, row in baselines]
+
+
+def _git(*arguments: str) -> str:
+    try:
+        return subprocess.run(["git", *arguments], capture_output=True, text=True).stdout.strip()
+    except OSError:
+        return ""

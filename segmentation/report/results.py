@@ -1,0 +1,75 @@
+"""What the stages have left, as the page needs it."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from segmentation.common.artifacts import (
+    DETAILS,
+    GALLERY,
+    PER_IMAGE,
+    RELIABILITY,
+    SPLIT,
+    TEST_METRICS,
+    THRESHOLD_CURVES,
+    Split,
+    curve_path,
+    training_summary_path,
+)
+from segmentation.common.errors import InputError
+from segmentation.common.files import read_json
+from segmentation.models.build import network_names
+
+Table = list[dict[str, str]]
+
+
+class Results(NamedTuple):
+    """The outputs of a run; tables and summaries by network."""
+
+    names: list[str]
+    test: dict[str, Any]
+    details: dict[str, Any]
+    images: Table
+    curves: dict[str, Table]
+    training: dict[str, dict[str, Any]]
+    thresholds: dict[str, Table]
+    reliability: dict[str, Table]
+    split: Split
+    gallery: dict[str, bytes]  # JPEG files by image
+
+
+def read_results() -> Results:
+    """Read all from where the stages write it; raises `InputError` if something is missing or damaged."""
+    test = read_json(TEST_METRICS, "evaluate", dict)
+    names = [name for name in network_names() if name in test]
+    if not names:
+        raise InputError(f"{TEST_METRICS}: holds no network of this program; run `dvc repro`")
+    gallery = {path.stem: path.read_bytes() for path in sorted(GALLERY.glob("*.jpg"))}
+    if not gallery:
+        raise InputError(f"{GALLERY}: no images there; run `python -m stages.evaluate` first")
+    return Results(
+        names=names,
+        test=test,
+        details=read_json(DETAILS, "evaluate", dict),
+        images=read_table(PER_IMAGE, "evaluate"),
+        curves={name: read_table(curve_path(name), f"train_{name}") for name in names},
+        training={name: read_json(training_summary_path(name), f"train_{name}", dict) for name in names},
+        thresholds={name: read_table(THRESHOLD_CURVES / f"{name}.csv", "evaluate") for name in names},
+        reliability={name: read_table(RELIABILITY / f"{name}.csv", "evaluate") for name in names},
+        split=read_json(SPLIT, "split", Split),
+        gallery=gallery,
+    )
+
+
+def read_table(path: Path, stage: str) -> Table:
+    """Read a CSV file that `stage` wrote; raises `InputError` if it is missing or damaged."""
+    try:
+        table = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline=""), strict=True))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run `python -m stages.{stage}` first") from None
+    except (csv.Error, UnicodeDecodeError):
+        table = []
+    if not table:
+        raise InputError(f"{path}: damaged; run `python -m stages.{stage}` again")
+    return table

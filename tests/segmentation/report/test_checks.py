@@ -1,0 +1,95 @@
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import git
+
+from segmentation.common.artifacts import Split
+from segmentation.report.checks import checks, matches_commit
+from segmentation.report.page import headline
+from segmentation.report.results import Results
+
+
+def results(difference: tuple[float, float, float] = (-0.03, -0.04, -0.02), **changes: Any) -> Results:
+    gain = {"baseline": "mean_mask", "dice": 0.3, "low": 0.2, "high": 0.4}
+    details = {
+        "gain": {"unet": gain, "resnet": gain}, "calibration_error": {"unet": 0.01, "resnet": 0.02},
+        "network": {"unet": {"dice": 0.91}, "resnet": {"dice": 0.88}}, "images": 50, "twins": 0,
+    }  # fmt: skip
+    gap = dict(zip(("dice", "low", "high"), difference, strict=True))
+    curve = [{"val_dice": str(dice)} for dice in (0.5, 0.7, 0.8, 0.88, 0.89, 0.9, 0.9, 0.901, 0.9, 0.902)]
+    return Results(
+        names=["unet", "resnet"],
+        test={"unet": {"dice": 0.9}, "resnet": {"dice": 0.9 + difference[0]}, "difference": {"resnet": gap}},
+        details=details | changes.pop("details", {}), images=[], curves={"unet": curve, "resnet": curve},
+        training={name: {"val_dice_threshold": 0.9} for name in ("unet", "resnet")},
+        thresholds={}, reliability={},
+        split=Split(train=[], val=[], test=[], dropped=[], twins=[], sha256=""), gallery={},
+    )._replace(**changes)  # fmt: skip
+
+
+def failed(found: Results) -> list[str]:
+    return [check.title for check in checks(found, unchanged=True) if not check.passed]
+
+
+def test_nothing_is_wrong_with_a_good_run() -> None:
+    assert failed(results()) == [] and len(checks(results(), unchanged=True)) == 11
+
+
+LOST = {"baseline": "all_foreground", "dice": 0.001, "low": -0.01, "high": 0.02}
+WON = {"baseline": "mean_mask", "dice": 0.3, "low": 0.2, "high": 0.4}
+RISING, LEVEL = [{"val_dice": str(i / 10)} for i in range(10)], [{"val_dice": "0.9"}] * 9
+DROPPED = Split(train=[], val=[], test=[], twins=[], sha256="", dropped=[{"id": "a", "reason": "b"}])
+FAULTS: dict[str, dict[str, Any]] = {
+    "U-Net is better than": {"details": {"gain": {"unet": LOST, "resnet": WON}}},
+    "ResNet34-UNet is calibrated": {"details": {"calibration_error": {"unet": 0.01, "resnet": 0.2}}},
+    "no test image has a near-duplicate": {"details": {"twins": 3}},
+    "validation and test agree on U-Net": {
+        "details": {"network": {"unet": {"dice": 0.8}, "resnet": {"dice": 0.88}}}
+    },
+    "the training of U-Net has levelled off": {"curves": {"unet": RISING, "resnet": LEVEL}},
+    "nothing was dropped": {"split": DROPPED},
+}
+
+
+@pytest.mark.parametrize("title", FAULTS)
+def test_each_check_can_fail(title: str) -> None:
+    (found,) = failed(results(**FAULTS[title]))
+    assert found.startswith(title)
+
+
+def test_another_run_than_the_committed_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert matches_commit() is None
+    subprocess.run(["git", "init", "-q"], check=True)
+    Path("dvc.lock").write_text("one")
+    assert matches_commit() is None
+    git(tmp_path, "add", "dvc.lock")
+    git(tmp_path, "commit", "-qm", "run")
+    assert matches_commit() is True
+    Path("dvc.lock").write_text("two")
+    assert matches_commit() is False
+    *_, last = checks(results(), matches_commit())
+    assert last.passed is False and last.title.startswith("recipe, data and results")
+
+
+@pytest.mark.parametrize(
+    ("difference", "said"),
+    [
+        (
+            (-0.03, -0.04, -0.02),
+            "U-Net beats ResNet34-UNet by 0.030 mean Dice (95 % interval 0.020 to 0.040)",
+        ),
+        ((0.03, 0.02, 0.04), "ResNet34-UNet beats U-Net by 0.030 mean Dice (95 % interval 0.020 to 0.040)"),
+        (
+            (0.01, -0.01, 0.03),
+            "No clear winner between ResNet34-UNet and U-Net: the difference in mean Dice is 0.010,"
+            " with a 95 % interval from -0.010 to 0.030",
+        ),
+    ],
+)
+def test_the_headline_says_who_wins_and_how_sure_that_is(
+    difference: tuple[float, float, float], said: str
+) -> None:
+    assert headline(results(difference)).removesuffix(".") == said

@@ -1,0 +1,155 @@
+"""The page about a run, opened in a real browser without a network."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import RunHere, copied
+
+CHROMIUM = shutil.which("chromium")
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's package chromium")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(finished: Path, tmp_path: Path, run_here: RunHere) -> Path:
+    project = copied(finished, tmp_path)
+    ended = run_here(project, "tools.report")
+    assert (ended.status, ended.stdout, ended.stderr) == (0, "report: report/index.html\n", "")
+    return project / "report/index.html"
+
+
+def outside(url: str) -> list[str]:
+    return [] if url.startswith(("file:", "data:")) else [url]
+
+
+def opened(browser: Any, page: Path, width: int = 1280, **options: Any) -> tuple[Any, list[str]]:
+    """The page in a window without network, and what the browser complains about."""
+    context = browser.new_context(viewport={"width": width, "height": 900}, offline=True, **options)
+    shown, complaints = context.new_page(), []
+    shown.on("console", lambda message: complaints.append(message.text))
+    shown.on("pageerror", lambda error: complaints.append(str(error)))
+    shown.on("request", lambda request: complaints.extend(outside(request.url)))
+    shown.goto(page.as_uri())
+    return shown, complaints
+
+
+def test_it_is_one_small_file(page: Path) -> None:
+    html = page.read_text()
+    assert page.stat().st_size < 5_000_000
+    assert list(page.parent.iterdir()) == [page]
+    sources = re.findall(r"""(?:src|href)=["']?([^"' >]*)|url\(([^)]*)\)""", html)
+    assert {"".join(each)[:5] for each in sources} == {"data:"}
+    for said in ("mean Dice", "Checks", "true positive", "Boundary IoU", "git checkout", "make run", "torch"):
+        assert said in html
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_is_readable_on_any_screen(browser: Any, page: Path, width: int, scheme: str) -> None:
+    shown, complaints = opened(browser, page, width, color_scheme=scheme)
+    assert complaints == []
+    assert shown.evaluate("document.documentElement.scrollWidth") <= width
+    shown.evaluate("document.querySelectorAll('img').forEach(image => image.loading = 'eager')")
+    shown.wait_for_function("[...document.images].every(image => image.complete)")
+    assert shown.evaluate("[...document.images].every(image => image.naturalWidth > 256)")
+    assert shown.evaluate("document.images.length") > 30
+    charts = shown.evaluate(
+        "[...document.querySelectorAll('figure svg')].map(svg => svg.querySelectorAll('path').length)"
+    )
+    assert len(charts) >= 8 and min(charts) > 5
+    ink, paper = (
+        shown.evaluate(f"getComputedStyle(document.body).{what}") for what in ("color", "backgroundColor")
+    )
+    assert ink != paper
+
+
+@needs_browser
+def test_images_can_be_sorted_and_filtered(browser: Any, page: Path) -> None:
+    shown, complaints = opened(browser, page)
+
+    def visible(what: str) -> list[Any]:
+        return shown.evaluate(
+            f"[...document.querySelectorAll('#gallery figure:not([hidden])')].map(f => f.dataset{what})"
+        )
+
+    def dice(column: str) -> list[float]:
+        return [float(each) for each in visible(f"['{column}']")]
+
+    everything = dice("lowest")
+    assert everything == sorted(everything) and len(everything) > 30
+    shown.select_option("#sort", "dice-1")
+    shown.select_option("#order", "-1")
+    assert dice("dice-1") == sorted(dice("dice-1"), reverse=True)
+    shown.select_option("#group", index=1)
+    group = shown.input_value("#group")
+    found = visible(".group")
+    assert set(found) == {group} and 0 < len(found) < len(everything)
+    assert shown.inner_text("#shown") == f"{len(found)} of {len(everything)} images"
+    shown.select_option("#group", "")
+    shown.select_option("#network", "1")
+    kinds = [each.split("|")[1] for each in visible(".failures")]
+    kind = kinds[0]
+    shown.select_option("#failure", kind)
+    assert len(dice("lowest")) == kinds.count(kind)
+    assert complaints == []
+
+
+@needs_browser
+def test_it_is_complete_without_scripts(browser: Any, page: Path) -> None:
+    shown, complaints = opened(browser, page, java_script_enabled=False)
+    assert complaints == []
+    assert shown.locator("#gallery figure").count() > 30 and not shown.locator("#sort").is_visible()
+
+
+def test_names_from_files_are_text(finished: Path, tmp_path: Path, run_here: RunHere) -> None:
+    project = copied(finished, tmp_path)
+    table = project / "metrics/per_image.csv"
+    lines = table.read_text().splitlines()
+    shown = next((project / "metrics/plots/gallery").iterdir()).stem
+    evil = "<script>alert(1)<script>"
+    table.unlink()
+    table.write_text("\n".join(line.replace(f"{shown},", f"{evil},") for line in lines) + "\n")
+    picture = project / f"metrics/plots/gallery/{shown}.jpg"
+    picture.rename(picture.with_name(f"{evil}.jpg"))
+    assert run_here(project, "tools.report").status == 0
+    html = (project / "report/index.html").read_text()
+    assert evil not in html and "&lt;script&gt;alert(1)" in html
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("metrics/test.json", "metrics/test.json: no such file; run `python -m stages.evaluate` first"),
+        ("metrics/details.json", "metrics/details.json: no such file; run `python -m stages.evaluate` first"),
+        (
+            "metrics/plots/gallery",
+            "metrics/plots/gallery: no images there; run `python -m stages.evaluate` first",
+        ),
+        (
+            "metrics/plots/train_unet.csv",
+            "train_unet.csv: no such file; run `python -m stages.train_unet` first",
+        ),
+    ],
+)
+def test_a_report_without_results(
+    finished: Path, tmp_path: Path, run_here: RunHere, what: str, said: str
+) -> None:
+    project = copied(finished, tmp_path)
+    shutil.rmtree(project / what) if (project / what).is_dir() else (project / what).unlink()
+    ended = run_here(project, "tools.report")
+    assert ended.status == 2 and ended.stderr.startswith("report: error: ") and said in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1 and not (project / "report").exists()
