@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 import yaml
+from browsers import CHROMIUM
 from faults import Faults
 from filelock import FileLock
 
@@ -255,6 +256,17 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, sample: Path) -> Path:
             assert run_stage(project, stage).returncode == 0
 
     return built_once(tmp_path_factory, "prepared", prepare)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Chromium, for tests marked `needs_browser`."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

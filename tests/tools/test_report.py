@@ -2,25 +2,12 @@
 
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browsers import needs_browser, opened
 from conftest import RunHere, copied
-
-CHROMIUM = shutil.which("chromium")
-needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's package chromium")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -29,21 +16,6 @@ def page(finished: Path, tmp_path: Path, run_here: RunHere) -> Path:
     ended = run_here(project, "tools.report")
     assert (ended.status, ended.stdout, ended.stderr) == (0, "report: report/index.html\n", "")
     return project / "report/index.html"
-
-
-def outside(url: str) -> list[str]:
-    return [] if url.startswith(("file:", "data:")) else [url]
-
-
-def opened(browser: Any, page: Path, width: int = 1280, **options: Any) -> tuple[Any, list[str]]:
-    """The page in a window without network, and what the browser complains about."""
-    context = browser.new_context(viewport={"width": width, "height": 900}, offline=True, **options)
-    shown, complaints = context.new_page(), []
-    shown.on("console", lambda message: complaints.append(message.text))
-    shown.on("pageerror", lambda error: complaints.append(str(error)))
-    shown.on("request", lambda request: complaints.extend(outside(request.url)))
-    shown.goto(page.as_uri())
-    return shown, complaints
 
 
 def test_it_is_one_small_file(page: Path) -> None:
