@@ -49,6 +49,27 @@ def test_empty_masks() -> None:
     assert scores.iou(counts).tolist() == [1, 0, 0]
 
 
+def test_dice_and_iou_are_two_forms_of_one_score() -> None:
+    counts = np.random.default_rng(0).integers(0, 4, (500, 4))  # with empty, full and one-sided cases
+    iou = scores.iou(counts)
+    np.testing.assert_allclose(scores.dice(counts), 2 * iou / (1 + iou), atol=1e-12)
+
+
+def test_the_cases_that_people_get_wrong() -> None:
+    nothing, everything = torch.zeros(1, 4).bool(), torch.ones(1, 4).bool()
+    half = torch.tensor([[True, True, False, False]])
+    for prediction, target, dice, precision, recall in (
+        (nothing, half, 0, 1, 0),
+        (everything, half, 2 / 3, 0.5, 1),
+        (half, nothing, 0, 0, 1),  # false positives only
+        (nothing, nothing, 1, 1, 1),
+        (everything, everything, 1, 1, 1),
+    ):
+        counts = scores.confusion_counts(prediction, target).numpy()
+        assert float(scores.dice(counts)[0]) == pytest.approx(dice)
+        assert float(scores.precision(counts)[0]) == precision and float(scores.recall(counts)[0]) == recall
+
+
 def test_a_known_case() -> None:
     target = torch.tensor([[1, 1, 1, 0, 0, 0]]).bool()
     prediction = torch.tensor([[1, 1, 0, 1, 0, 0]]).bool()
