@@ -4,9 +4,10 @@
                                     [--images 64] [--rounds 3] [--networks unet resnet]
 
 Both train with the lab report's augmentation on the first images of the dataset in --raw. The plain loop
-is in float32 and NCHW, decodes in the main process, and asks for loss and Dice (`.item()`) at each step.
-The engine is `training.loop`, from its second epoch on: the first one fills the cache. They take turns,
-each time in a process of their own, so that neither profits from the other's memory.
+is in float32 (TF32 on GPUs, as torch has it) and NCHW, decodes in the main process, and asks for loss and
+Dice (`.item()`) at each step. The engine is `training.loop`, from its second epoch on: the first one fills
+the cache. They take turns, each time in a process of their own, so that neither profits from the other's
+memory.
 
 The tail of the engine is what follows each validation: keeping the best weights, TensorBoard, and the writing
 of checkpoint and state, of which an epoch bears its part. The column says which share of an epoch it would
@@ -30,7 +31,7 @@ from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.device import matrix_rate, peak_memory, synchronize
-from segmentation.common.dataset_layout import TRAINVAL, read_list
+from segmentation.common.dataset_layout import LIST, TRAINVAL, has_lists, read_list
 from segmentation.common.signals import StopRequest
 from segmentation.inference.runner import Runner
 from segmentation.loading.cache import ImageCache
@@ -121,7 +122,7 @@ def engine(name: str, data: SegmentationDataset, width: int, batch: int, params:
 def measure(way: str, name: str, arguments: argparse.Namespace) -> dict[str, float]:
     """What one way gives in this process: speed, waiting, FLOP/s as a share of a matrix product's, …"""
     params, device = load_params(ROOT / "params.yaml"), choose_device()
-    ids = read_list(arguments.raw / TRAINVAL)[: arguments.images]
+    ids = read_list(arguments.raw / (TRAINVAL if has_lists(arguments.raw) else LIST))[: arguments.images]
     changes = Augmentation(load_params(ROOT / "presets/lab_report.yaml").augment)
     data = SegmentationDataset(arguments.raw.resolve(), ids, arguments.size, ["pet", "border"], changes)
     if way == "plain":
@@ -176,7 +177,7 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", choices=network_names(), default=network_names())
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if not (arguments.raw / TRAINVAL).is_file():
+    if not (arguments.raw / LIST).is_file():
         parser.error(f"{arguments.raw} holds no dataset; run `dvc repro download` first")
     if arguments.measure:
         way, name = arguments.measure

@@ -4,11 +4,10 @@ from pathlib import Path
 
 from segmentation.common.artifacts import GROUPS, RAW
 from segmentation.common.command_line import make_parser, run
-from segmentation.common.dataset_layout import LIST, read_list
 from segmentation.common.files import replace_dir, write_bytes
 from segmentation.params import load_params
 from segmentation.sources.folder import write_folder
-from segmentation.sources.groups import breeds, groups_table, own_groups
+from segmentation.sources.groups import breeds, groups_table
 from segmentation.sources.own_files import Rules
 from segmentation.sources.oxford_pets import default_cache, write_pets
 from segmentation.sources.sample.generator import write_sample
@@ -36,8 +35,7 @@ def main() -> None:
         else:
             own = data.folder
             rules = Rules(own.mask_threshold, own.orientation, own.white)
-            said = write_folder(folder, Path(own.path), rules)
-            groups = own_groups(Path(own.path), set(read_list(folder / LIST)))
+            said, groups = write_folder(folder, Path(own.path), rules)
     write_bytes(GROUPS, groups_table(groups))
     for line in said:
         print(line)

@@ -15,6 +15,7 @@ from segmentation.common.artifacts import (
 )
 from segmentation.common.command_line import make_parser, run
 from segmentation.common.files import read_json, replace_dir, write_bytes, write_json
+from segmentation.evaluation.answers import BATCH_SIZE
 from segmentation.evaluation.checkpoints import load_checkpoints
 from segmentation.evaluation.evaluation import evaluate
 from segmentation.evaluation.per_image import read_groups
@@ -30,8 +31,8 @@ def main() -> None:
     checkpoints = load_checkpoints()
     meta = next(iter(checkpoints.values())).meta
     prepare(choose_device())
-    remedy = "close other programs, or train with a lower image.size or model.width"
-    with enough_memory(8, meta.size, remedy):
+    remedy = "close other programs, scale large photos down, or train with a lower image.size or model.width"
+    with enough_memory(BATCH_SIZE, meta.size, remedy):
         found = evaluate(RAW, split, groups, checkpoints, params.evaluate)
     for path, files in (
         (OVERLAYS, found.overlays),

@@ -18,7 +18,7 @@ def main() -> None:
     write_json(SPLIT, split)
     for dropped in split["dropped"]:
         print(f"dropped {dropped['id']}: {dropped['reason']}", file=sys.stderr)
-    print("\n".join(describe(checked) + describe_twins(split)))
+    print("\n".join(describe(checked) + describe_twins(split, checked)))
     print(f"train {len(split['train'])}, val {len(split['val'])}, test {len(split['test'])} images")
 
 

@@ -65,9 +65,10 @@ def pytest_configure(config: pytest.Config) -> None:
     # Small networks gain nothing from threads, and threads that compete for cores take ten times as long.
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"  # for what the tests start
-    # They compare bytes, and start more processes than there are GPUs: so on the CPU, unless somebody says
-    # `CUDA_VISIBLE_DEVICES=0 pytest tests/segmentation/runtime`.
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+    # They compare bytes, and start more processes than there are GPUs: so on the CPU. On a GPU:
+    # `TEST_ON_GPU=1 pytest tests/segmentation/runtime`.
+    if "TEST_ON_GPU" not in os.environ:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

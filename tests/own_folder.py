@@ -43,7 +43,8 @@ def written(own: Path, **rules: Any) -> tuple[Path, str]:
     """Bring a folder into the layout; return where it is, and what was said about it."""
     raw = own.parent / f"raw{len(list(own.parent.iterdir()))}"
     raw.mkdir()
-    return raw, "\n".join(write_folder(raw, own, RULES._replace(**rules)))
+    said, _ = write_folder(raw, own, RULES._replace(**rules))
+    return raw, "\n".join(said)
 
 
 def photo(raw: Path, name: str) -> NDArray[np.uint8]:

@@ -14,7 +14,7 @@ from segmentation.common.errors import Fault, InputError
 from segmentation.common.files import write_bytes
 
 DVC = Path(".dvc")
-TEMPLATE = Path("tmp/plots.html")  # below .dvc/, from where DVC looks; git ignores it
+TEMPLATE = Path("plots.html")  # below .dvc/, from where DVC looks; git ignores it
 
 VEGA_LITE = "5.21"  # DVC's specifications are of version 5
 
@@ -35,10 +35,10 @@ PAGE = """<!DOCTYPE html>
 
 
 def main() -> None:
-    """Write .dvc/tmp/plots.html, and its name into .dvc/config.local."""
+    """Write .dvc/plots.html, and its name into .dvc/config.local."""
     if not DVC.is_dir():
         raise InputError(f"{DVC}: no such folder; run from the folder that holds it")
-    library = vl_convert.javascript_bundle(vl_version=VEGA_LITE)
+    library = vl_convert.javascript_bundle(vl_version=VEGA_LITE)  # type: ignore[call-arg]
     write_bytes(DVC / TEMPLATE, (PAGE % library).encode())
     command = ["dvc", "config", "--local", "plots.html_template", str(TEMPLATE)]
     finished = subprocess.run(command, capture_output=True, text=True)

@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+from jinja2 import UndefinedError
+
 from segmentation.common.command_line import make_parser, run
+from segmentation.common.errors import InputError
 from segmentation.common.files import fault, write_bytes
 from segmentation.params import PARAMS
 from segmentation.report.page import page
@@ -13,7 +16,13 @@ PAGE = Path("report/index.html")
 
 def main() -> None:
     """Read what the stages left in data/ and metrics/."""
-    html = page(read_results(), PARAMS.read_text(encoding="utf-8"))
+    results = read_results()
+    try:
+        html = page(results, PARAMS.read_text(encoding="utf-8"))
+    except (LookupError, TypeError, ValueError, AttributeError, UndefinedError):
+        raise InputError(
+            "data/ or metrics/: damaged, or of different runs or versions; run `dvc repro` or `dvc checkout`"
+        ) from None
     with fault(PAGE):
         PAGE.parent.mkdir(exist_ok=True)
         write_bytes(PAGE, html.encode())

@@ -26,13 +26,13 @@ def resampled_means(
     flat = [np.asarray(each, np.float64).reshape(len(each), -1) for each in columns.values()]
     values, count = np.concatenate(flat, axis=1), len(flat[0])
     rng, chunk = np.random.default_rng(stream(Purpose.BOOTSTRAP, seed)), max(1, CHUNK // count)
-    means = []
+    means = np.empty((resamples, values.shape[1]))
     for start in range(0, resamples, chunk):
         rows = min(chunk, resamples - start)
         drawn = rng.integers(count, size=(rows, count)) + count * np.arange(rows)[:, None]
         weights = np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count)
-        means.append(weights.astype(np.float64) @ values / count)
-    parts = np.split(np.concatenate(means), np.cumsum([each.shape[1] for each in flat])[:-1], axis=1)
+        means[start : start + rows] = weights.astype(np.float64) @ values / count
+    parts = np.split(means, np.cumsum([each.shape[1] for each in flat])[:-1], axis=1)
     return {
         name: part.reshape(resamples, *np.shape(columns[name])[1:])
         for name, part in zip(columns, parts, strict=True)

@@ -45,7 +45,6 @@ def _table(dice: Mapping[str, Values], labels: NDArray[np.str_], resamples: int)
 def _thirds(values: Values) -> list[str]:
     """Name the third in which each value lies, with its limits; no name if there are not three."""
     low, high = np.quantile(values, (1 / 3, 2 / 3))
-    if not values.min() < low < high < values.max():
-        return ["" for _ in values]
-    names = (f"below {low:.2f}", f"{low:.2f} to {high:.2f}", f"above {high:.2f}")
-    return [names[int(value > low) + int(value > high)] for value in values]
+    names = (f"to {low:.2g}", f"{low:.2g} to {high:.2g}", f"from {high:.2g}")
+    found = [names[int(value > low) + int(value > high)] for value in values]
+    return found if len(set(found)) == len(names) else ["" for _ in values]

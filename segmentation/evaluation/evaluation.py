@@ -113,7 +113,9 @@ def evaluate(
         reliability={name: rows(reliability(each)) for name, each in networks.items()},
         overlays={
             f"{label}.png": sheet(
-                f"{label} of {len(ids)} test images", [example(index) for index in chosen], titles
+                f"{label.capitalize()} of {len(ids)} test images",
+                [example(index) for index in chosen],
+                titles,
             )
             for label, chosen in sheets.items()
             if chosen

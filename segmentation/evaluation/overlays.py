@@ -100,7 +100,7 @@ def sheet(title: str, examples: Sequence[Example], titles: Mapping[str, str]) ->
     for row, example in zip(rows, examples, strict=True):
         canvas.paste(row, (GAP, top))
         found = ", ".join(f"{titles[name]} {dice:.3f}" for name, dice in example.dice.items())
-        draw.text((GAP, top + row.height + 2), f"{example.image_id}: Dice {found}", "black", font)
+        draw.text((GAP, top + row.height + 2), f"Dice {found}: {example.image_id}", "black", font)
         top += row.height + LINE + GAP
     return encoded(canvas, "PNG", optimize=True)
 

@@ -20,11 +20,13 @@ from segmentation.scoring import scores
 def read_groups(path: Path) -> dict[str, tuple[str, str]]:
     """Return group and species by image from data/groups.csv; raises `InputError` if it is damaged."""
     try:
-        rows = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline=""))
-        return {row["id"]: (row["group"], row["species"]) for row in rows}
+        table = csv.reader(io.StringIO(path.read_text(encoding="utf-8"), newline=""), strict=True)
+        if next(table, None) != ["id", "group", "species"]:
+            raise ValueError
+        return {image_id: (group, species) for image_id, group, species in table}
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run `python -m stages.download` first") from None
-    except (KeyError, csv.Error, UnicodeDecodeError):
+    except (ValueError, csv.Error):  # UnicodeDecodeError is a ValueError
         raise InputError(f"{path}: damaged; run `python -m stages.download` again") from None
 
 

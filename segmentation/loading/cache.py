@@ -2,13 +2,15 @@
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from mmap import mmap
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from segmentation.loading.transforms import Image, Mask
-from segmentation.runtime.distributed import all_gather, local_rank, local_world_size, rank
+from segmentation.runtime.distributed import all_gather, local_rank, rank, world_size
 
 
 def decoded_bytes(count: int, size: int) -> int:
@@ -19,9 +21,10 @@ def decoded_bytes(count: int, size: int) -> int:
 class ImageCache:
     """Memory for `count` images and masks of `size` x `size` pixels, each filled at its first read.
 
-    The loader's workers and all processes that train on this machine fill and read the same memory. No two
-    of them ask for the same image in one epoch, and between epochs they wait for each other, so no lock is
-    needed. In a copy by pickle, as workers get that are not forked, the memory is its own, and empty.
+    The loader's workers and all processes that train on this machine fill and read the same memory. In an
+    epoch no two of them ask for the same image, and between epochs they wait for each other, so no lock is
+    needed. (At the start several may fill in the same first ones, with the same bytes.) In a copy by pickle,
+    as workers get that are not forked, the memory is its own, and empty.
     """
 
     def __init__(self, count: int, size: int) -> None:
@@ -46,9 +49,10 @@ class ImageCache:
 def make_caches(counts: Sequence[int], size: int, limit: int) -> list[ImageCache | None]:
     """Return a cache for each of several sets of images.
 
-    None for each if together they exceed `limit` bytes, or what the system grants.
+    None for each if on some machine they exceed its `limit` in bytes, or what the system grants. All
+    processes that train together must call it together.
     """
-    if decoded_bytes(sum(counts), size) > limit:
+    if not all(all_gather(decoded_bytes(sum(counts), size) <= limit)):
         return [None for _ in counts]
     try:
         return [ImageCache(count, size) for count in counts]
@@ -59,17 +63,22 @@ def make_caches(counts: Sequence[int], size: int, limit: int) -> list[ImageCache
 def shared_memory(size: int) -> mmap:
     """Return `size` zeroed bytes that forked processes share, and all that train on this machine.
 
-    All of these must call it together. Unlike shared memory with a name, it needs no room in /dev/shm, where
-    containers often have 64 MB, and ends with its processes, however they end.
+    All processes that train together must call it together. Unlike shared memory with a name, it needs no
+    room in /dev/shm, where containers often have 64 MB, and ends with its processes, however they end.
+    Raises `OSError` if the system does not grant it.
     """
-    if local_world_size() == 1 or not hasattr(os, "memfd_create"):
+    if world_size() == 1:
         return mmap(-1, size)
-    mine = os.memfd_create("images")
-    os.ftruncate(mine, size)
-    paths = all_gather(f"/proc/{os.getpid()}/fd/{mine}")
-    first = os.open(paths[rank() - local_rank()], os.O_RDWR)
-    memory = mmap(first, size)
-    all_gather(None)  # now all have opened it
-    os.close(first)
-    os.close(mine)
-    return memory
+    with ExitStack() as stack:  # the files, which the mappings outlive
+        path = None
+        if local_rank() == 0 and hasattr(os, "memfd_create"):
+            with suppress(OSError):
+                mine = stack.enter_context(os.fdopen(os.memfd_create("images"), "r+b"))
+                mine.truncate(size)
+                path = f"/proc/{os.getpid()}/fd/{mine.fileno()}"
+        memory, first = None, all_gather(path)[rank() - local_rank()]
+        if first:
+            with suppress(OSError), Path(first).open("r+b") as file:
+                memory = mmap(file.fileno(), size)
+        everywhere = all(all_gather(memory is not None))  # by now all have opened it
+    return memory if memory and everywhere else mmap(-1, size)  # or each its own

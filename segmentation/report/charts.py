@@ -25,6 +25,7 @@ CONFIG = {
         "gridOpacity": 0.25,
         "labelOverlap": True,
         "tickCount": 5,
+        "labelLimit": 260,
     },
     "legend": {"labelColor": "currentColor", "titleColor": "currentColor", "orient": "top", "title": None},
     "range": {"category": COLORS},
@@ -194,7 +195,7 @@ def _rows(results: Results, x: str, y: str, title: str) -> list[dict[str, Any]]:
 def _lines(rows: list[dict[str, Any]], x: str, y: str, point: bool = False) -> dict[str, Any]:
     return SIZE | {
         "data": {"values": rows},
-        "mark": {"type": "line", "point": point},
+        "mark": {"type": "line", "point": point or len(rows) < 10},
         "encoding": {
             "x": {"field": x, "type": "quantitative"},
             "y": {"field": y, "type": "quantitative", "scale": {"zero": False}},

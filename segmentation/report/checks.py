@@ -7,8 +7,10 @@ from typing import NamedTuple
 from segmentation.evaluation.calibration import BADLY
 from segmentation.evaluation.tables import BASELINES
 from segmentation.models.build import network_title
+from segmentation.params import PARAMS
 from segmentation.report.results import Results
 
+ENOUGH = 30  # test images
 LEVEL = 0.005  # gain of the validation Dice in the last fifth of the epochs that still counts as level
 AGREE = 0.03  # between the Dice of validation and test
 
@@ -22,7 +24,7 @@ class Check(NamedTuple):
 
 
 def checks(results: Results, unchanged: bool | None) -> list[Check]:
-    """Return all checks; `unchanged` says whether recipe and data are those of the committed dvc.lock."""
+    """Return all checks; `unchanged` is what `matches_commit` found."""
     details, split = results.details, results.split
     found = []
     for name in results.names:
@@ -49,27 +51,32 @@ def checks(results: Results, unchanged: bool | None) -> list[Check]:
             details["twins"] == 0,
             f"{details['twins']} of {details['images']} have one",
         ),
+        Check(
+            "there are enough test images for intervals to mean something",
+            details["images"] >= ENOUGH,
+            f"{details['images']}; at least {ENOUGH}",
+        ),
         Check("nothing was dropped", dropped == 0, f"{dropped} unusable images"),
         Check(
-            "recipe, data and results are those of the committed dvc.lock",
+            "recipe, data and results are the committed ones",
             unchanged,
-            {True: "no difference", False: "git diff dvc.lock shows it", None: "not in a git repository"}[
-                unchanged
-            ],
+            {
+                True: "no difference",
+                False: "git diff dvc.lock params.yaml shows it",
+                None: "not in a git repository",
+            }[unchanged],
         ),
     ]
 
 
-def matches_commit(lock: Path = Path("dvc.lock")) -> bool | None:
-    """Say whether dvc.lock is as in the last commit; None where git does not know it."""
+def matches_commit(lock: Path = Path("dvc.lock"), params: Path = PARAMS) -> bool | None:
+    """Say whether dvc.lock and params.yaml are as in the last commit; None where git does not know them."""
     try:
-        known = subprocess.run(["git", "cat-file", "-e", f"HEAD:./{lock}"], capture_output=True)
-        if known.returncode:
-            return None
-        return (
-            subprocess.run(["git", "diff", "--quiet", "HEAD", "--", lock], capture_output=True).returncode
-            == 0
-        )
+        for path in (lock, params):
+            if subprocess.run(["git", "cat-file", "-e", f"HEAD:./{path}"], capture_output=True).returncode:
+                return None
+        command = ["git", "diff", "--quiet", "HEAD", "--", str(lock), str(params)]
+        return subprocess.run(command, capture_output=True).returncode == 0
     except OSError:
         return None
 

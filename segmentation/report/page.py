@@ -15,7 +15,7 @@ from segmentation.evaluation.overlays import LEGEND
 from segmentation.evaluation.tables import BASELINES
 from segmentation.models.build import network_title
 from segmentation.report import charts
-from segmentation.report.checks import checks, matches_commit
+from segmentation.report.checks import ENOUGH, checks, matches_commit
 from segmentation.report.results import Results
 from segmentation.training.fingerprint import installed
 
@@ -37,7 +37,7 @@ def page(results: Results, params: str) -> str:
     )
     environment.filters["percent"] = lambda value: f"{100 * value:.0f} %"
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    details = results.details
+    details, committed = results.details, matches_commit()
     images = gallery(results)
     return template.render(
         headline=headline(results),
@@ -45,7 +45,7 @@ def page(results: Results, params: str) -> str:
         details=details,
         titles={name: network_title(name) for name in results.names},
         rows=_table(results),
-        checks=checks(results, matches_commit()),
+        checks=checks(results, committed),
         worst=sorted(images, key=lambda image: min(image["dice"].values()))[:WORST],
         images=images,
         kinds=[*KINDS, WRONG_MASK],
@@ -69,7 +69,7 @@ def page(results: Results, params: str) -> str:
         },
         params=params,
         versions={"Python": platform.python_version()} | dict(installed()),
-        commit=_git("rev-parse", "HEAD"),
+        commit="" if committed is None else _git("rev-parse", "--verify", "HEAD"),
         changed=bool(_git("status", "--porcelain", "--untracked-files=no")),
     )
 
@@ -86,8 +86,10 @@ def headline(results: Results) -> str:
     gap = results.test["difference"][other if best == first else best]
     gain, low, high = (gap["dice"], gap["low"], gap["high"])
     if best == first:
-        gain, low, high = -gain, -high, -low
+        gain, low, high = 0 - gain, 0 - high, 0 - low  # no negative zero
     names = f"{network_title(best)} and {network_title(other)}"
+    if results.details["images"] < ENOUGH:
+        return f"Too few test images ({results.details['images']}) to say whether {names} differ."
     if low <= 0:
         return (
             f"No clear winner between {names}: the difference in mean Dice is {gain:.3f},"

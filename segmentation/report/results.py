@@ -70,6 +70,6 @@ def read_table(path: Path, stage: str) -> Table:
         raise InputError(f"{path}: no such file; run `python -m stages.{stage}` first") from None
     except (csv.Error, UnicodeDecodeError):
         table = []
-    if not table:
+    if not table or any(None in row or None in row.values() for row in table):
         raise InputError(f"{path}: damaged; run `python -m stages.{stage}` again")
     return table

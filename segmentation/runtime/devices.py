@@ -49,12 +49,14 @@ def to_device(model: nn.Module, device: torch.device) -> nn.Module:
 def choose_precision(precision: str, device: torch.device) -> str:
     """Resolve `auto` to `bf16` where the device supports it natively, else to `float32`.
 
-    Raises `InputError` for `tf32` on anything but a CUDA GPU.
+    Raises `InputError` for `tf32` where the device does not have it.
     """
     if precision == "auto":
         return available_precision("bf16", device)
-    if precision == "tf32" and device.type != "cuda":
-        raise InputError(f"train.precision = tf32: only CUDA GPUs have it, not {device.type}; set float32")
+    if precision == "tf32" and not has_tf32(device):
+        raise InputError(
+            f"train.precision = tf32: only CUDA GPUs since Ampere have it, not this {device.type}"
+        )
     return precision
 
 
@@ -67,8 +69,13 @@ def available_precision(precision: str, device: torch.device) -> str:
             torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
         )
     else:
-        native = device.type == "cuda"  # tf32
+        native = precision == "tf32" and has_tf32(device)
     return precision if native else "float32"
+
+
+def has_tf32(device: torch.device) -> bool:
+    """Whether the device rounds to TF32: NVIDIA's GPUs since Ampere."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[None]:
@@ -77,7 +84,6 @@ def autocast(device: torch.device, precision: str) -> contextlib.AbstractContext
     `float32` is IEEE's: by default, cuDNN rounds the factors of convolutions to the 10 bits of TF32. Whether
     it does is a state of the whole process, and stays for the backward pass.
     """
-    rounding = "tf32" if precision == "tf32" else "ieee"
-    torch.backends.cudnn.conv.fp32_precision = rounding  # type: ignore[attr-defined]
-    torch.backends.cuda.matmul.fp32_precision = rounding
+    # Not by the newer `fp32_precision`: torch.export reads these, which then raise.
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")

@@ -54,5 +54,5 @@ def choose_threshold(bins: BinCounts) -> tuple[float, float]:
     Of several equally good ones it is the nearest to 0.5, and of two as near the lower one.
     """
     means = dice(counts_on_grid(bins)).mean(axis=0)
-    best = [threshold for threshold, mean in zip(GRID, means, strict=True) if mean == means.max()]
-    return min(best, key=lambda threshold: abs(threshold - DEFAULT_THRESHOLD)), float(means.max())
+    best = [k for k, mean in enumerate(means, 1) if mean == means.max()]
+    return min(best, key=lambda k: abs(2 * k - BINS)) / BINS, float(means.max())  # in integers: 0.3 is no 0.3

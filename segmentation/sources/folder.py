@@ -5,6 +5,7 @@
     trimaps/       1 foreground, 2 background, 3 border, as in Oxford-IIIT Pet
     trainval.txt   optional, together with test.txt: one image a line, with or without its suffix
     test.txt
+    groups.csv     optional, with the columns id and group: for tables of scores
 
 An image and its mask have the same name but for the suffix. trimaps/ and the lists may also lie in
 annotations/, so that an unpacked Oxford-IIIT Pet is such a folder too.
@@ -19,17 +20,18 @@ from tqdm import tqdm
 from segmentation.common import dataset_layout as layout
 from segmentation.common.cores import usable_cores
 from segmentation.common.errors import InputError
+from segmentation.sources.groups import Row, own_groups
 from segmentation.sources.own_files import Findings, Rules, mask_size, write_image, write_trimap
 
 LITTER = {"Thumbs.db", "desktop.ini"}  # of Windows
 
 
-def write_folder(folder: Path, path: Path, rules: Rules) -> list[str]:
+def write_folder(folder: Path, path: Path, rules: Rules) -> tuple[list[str], list[Row]]:
     """Write the images of `path` into the existing, empty `folder`, their masks as trimaps.
 
-    Returns lines that say what was found. An image without a mask, a mask without an image and whatever does
-    not decode are listed all the same: the split names them. Raises `InputError` if a part of `path` is
-    missing or ambiguous.
+    Returns lines that say what was found, and the groups in groups.csv. An image without a mask, a mask
+    without an image and whatever does not decode are listed all the same: the split names them. Raises
+    `InputError` if a part of `path` is missing or ambiguous.
     """
     images = _files(path / "images")
     masks, trimaps = path / "masks", _either(path, "trimaps")
@@ -42,7 +44,7 @@ def write_folder(folder: Path, path: Path, rules: Rules) -> list[str]:
             f" {next(iter(labels.values()))}"
         )
     ids = sorted(images.keys() | labels.keys())
-    lists = _lists(path, ids)
+    lists, groups = _lists(path, ids), own_groups(path, set(ids))
     (folder / layout.IMAGES).mkdir()
     (folder / layout.TRIMAPS).mkdir(parents=True)
 
@@ -71,7 +73,7 @@ def write_folder(folder: Path, path: Path, rules: Rules) -> list[str]:
     for name, members in ({layout.LIST: ids} | lists).items():
         (folder / name).write_text("".join(f"{each} 1 1 1\n" for each in members), encoding="utf-8")
     mask_findings = {labels[each]: mask for each, (_, mask) in found.items() if each in labels}
-    return [
+    said = [
         f"{len(images)} images, {len(labels)} masks",
         *_counted("warning: images without a mask", [images[each] for each in images.keys() - labels.keys()]),
         *_counted(
@@ -80,6 +82,7 @@ def write_folder(folder: Path, path: Path, rules: Rules) -> list[str]:
         *_about_images(image_findings, rules),
         *_about_masks(mask_findings, rules),
     ]
+    return said, groups
 
 
 def _counted(what: str, files: list[Path], rest: str = "") -> list[str]:

@@ -14,12 +14,17 @@ Row = tuple[str, str, str]  # id, group, species
 
 
 def breeds(raw: Path) -> list[Row]:
-    """Return breed and species of the images that list.txt in the dataset folder `raw` names."""
-    lines = (raw / layout.LIST).read_text(encoding="utf-8").splitlines()
-    fields = [line.split() for line in lines if line.strip() and not line.startswith("#")]
+    """Return breed and species of the images that list.txt in the dataset folder `raw` names with numbers.
+
+    Raises `InputError` as `read_list` does.
+    """
+    ids = layout.read_list(raw / layout.LIST)
+    lines = (raw / layout.LIST).read_text(encoding="utf-8-sig").splitlines()
+    numbers = [line.split()[-3:] for line in lines if line.strip() and not line.startswith("#")]
     return [
-        (image_id, image_id.rpartition("_")[0].replace("_", " "), SPECIES.get(species, ""))
-        for image_id, _, species, *_ in fields
+        (image_id, image_id.rpartition("_")[0].replace("_", " "), SPECIES.get(found[1], ""))
+        for image_id, found in zip(ids, numbers, strict=True)
+        if len(found) == 3 and all(map(str.isdigit, found))
     ]
 
 
@@ -49,7 +54,7 @@ def own_groups(path: Path, ids: set[str]) -> list[Row]:
             raise InputError(f"{file}: names {image_id!r}, which is no image of {path / 'images'}")
         if image_id in found:
             raise InputError(f"{file}: names {image_id!r} twice")
-        found[image_id] = (image_id, row["group"].strip(), "")
+        found[image_id] = (image_id, " ".join(row["group"].split()), "")
     return list(found.values())
 
 

@@ -61,7 +61,7 @@ def check_dataset(raw: Path) -> dict[str, Checked]:
     lists = [TRAINVAL, TEST] if has_lists(raw) else [LIST]
     listed = [each for path in lists for each in read_list(raw / path)]
     if repeated := _first_repeated(listed):
-        raise InputError(f"{repeated} is listed twice in {raw / TRAINVAL} and {raw / TEST}")
+        raise InputError(f"{repeated} is listed twice in {' and '.join(str(raw / path) for path in lists)}")
     with ThreadPoolExecutor(usable_cores()) as pool:
         checks = pool.map(lambda each: check_pair(raw, each), listed)
         return dict(zip(listed, tqdm(checks, "checking", len(listed), disable=None), strict=True))

@@ -23,11 +23,21 @@ def difference_hash(image: Image.Image) -> bytes:
     return np.packbits(grey[:, 1:] > grey[:, :-1]).tobytes()
 
 
+def shows_little(look: bytes) -> bool:
+    """Whether a difference hash is as near to that of an even surface or gradient as duplicates are.
+
+    Such images, as cells on black, would all be near-duplicates of each other.
+    """
+    bits = int.from_bytes(look).bit_count()
+    return min(bits, BITS - bits) <= MAX_DISTANCE
+
+
 def near_duplicates(hashes: Mapping[str, bytes]) -> list[list[str]]:
     """Group the images whose difference hashes are at most 20 bits apart, directly or through others.
 
-    The time grows with the square of the number of images.
+    Images that show little are left out. The time grows with the square of the number of images.
     """
+    hashes = {image_id: look for image_id, look in hashes.items() if not shows_little(look)}
     ids, count = list(hashes), len(hashes)
     packed = np.frombuffer(b"".join(hashes.values()), np.uint8).reshape(count, BITS // 8)
     signs = 2 * np.unpackbits(packed, axis=1).astype(np.float32) - 1

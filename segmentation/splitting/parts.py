@@ -14,11 +14,10 @@ from segmentation.common.errors import InputError
 from segmentation.common.seeds import Purpose, stream
 from segmentation.params import Data
 from segmentation.splitting.checks import Checked
-from segmentation.splitting.near_duplicates import near_duplicates
+from segmentation.splitting.near_duplicates import near_duplicates, shows_little
 
 NAMED = 5  # unusable images that an error names
-LARGEST_GROUP = 0.05  # share of the images up to which near-duplicates are kept in one part,
-SMALL_GROUP = 3  # and their number up to which they are in any case
+LARGEST_GROUP = 0.2  # share of the images up to which near-duplicates are kept in one part
 
 Parts = dict[str, list[str]]  # train, val and test
 
@@ -55,7 +54,8 @@ def split_dataset(raw: Path, data: Data, checked: Mapping[str, Checked]) -> Spli
         parts["train"] = [train[i * len(train) // data.limit] for i in range(data.limit)]
     for part, ids in parts.items():
         if not ids:
-            raise InputError(f"{raw}: the {part} part is empty; add images, or fix the lists")
+            fix = "the lists" if has_lists(raw) else "data.folder.test_fraction and data.val_fraction"
+            raise InputError(f"{raw}: the {part} part is empty; add images, or fix {fix}")
     used = {each for ids in parts.values() for each in ids}
     twins = [[each for each in group if each in used] for group in twins]
     pixels = "".join(f"{each} {usable[each].hashes}\n" for ids in parts.values() for each in ids)
@@ -69,16 +69,16 @@ def split_dataset(raw: Path, data: Data, checked: Mapping[str, Checked]) -> Spli
     )
 
 
-def describe_twins(split: Split) -> list[str]:
+def describe_twins(split: Split, checked: Mapping[str, Checked]) -> list[str]:
     """Return lines about near-duplicate images; those across parts make scores too good."""
     part_of = {each: part for part in ("train", "val", "test") for each in split[part]}
-    alike = [group for group in split["twins"] if not _kept_together(group, len(part_of))]
-    groups = [group for group in split["twins"] if group not in alike]
+    groups = split["twins"]
     apart = [group for group in groups if len({part_of[each] for each in group}) > 1]
-    lines = [
-        f"{len(group)} of {len(part_of)} images look alike, the first {group[0]}: too many to be duplicates"
-        for group in alike
-    ]
+    lines = []
+    if blank := [each for each in part_of if shows_little(checked[each].look)]:
+        lines.append(
+            f"images that show too little to know near-duplicates: {len(blank)}, the first {blank[0]}"
+        )
     if groups:
         lines.append(f"groups of near-duplicate images: {len(groups)}, with {sum(map(len, groups))} images")
     if apart:
@@ -89,11 +89,6 @@ def describe_twins(split: Split) -> list[str]:
             f" and {other} ({part_of[other]}); scores on them may be too good"
         )
     return lines
-
-
-def _kept_together(group: Sequence[str], images: int) -> bool:
-    """Whether near-duplicates stay in one part: not if many images hardly show anything (cells on black)."""
-    return len(group) <= max(SMALL_GROUP, LARGEST_GROUP * images)
 
 
 def _by_lists(raw: Path, data: Data) -> Parts:
@@ -107,14 +102,20 @@ def _by_lists(raw: Path, data: Data) -> Parts:
 
 
 def _at_random(ids: Sequence[str], twins: Sequence[Sequence[str]], data: Data) -> Parts:
-    """Deal out the images; near-duplicates stay together."""
-    together = [group for group in twins if _kept_together(group, len(ids))]
-    grouped = {each for group in together for each in group}
-    units = [*together, *([each] for each in ids if each not in grouped)]
+    """Deal out the images; near-duplicates stay together, unless they are more than a fifth of all."""
     testing = max(1, round(data.folder.test_fraction * len(ids)))
     validating = max(1, round(data.val_fraction * (len(ids) - testing)))
+    wanted = {"test": testing, "val": validating, "train": len(ids) - testing - validating}
+    together = [group for group in twins if len(group) <= LARGEST_GROUP * len(ids)]
+    grouped = {each for group in together for each in group}
+    units = [*together, *([each] for each in ids if each not in grouped)]
+    if len(units) < len(wanted):
+        units = [[each] for each in ids]
+    order = np.random.default_rng(stream(Purpose.SPLIT, data.seed)).permutation(len(units))
     parts: Parts = {"train": [], "val": [], "test": []}
-    for unit in np.random.default_rng(stream(Purpose.SPLIT, data.seed)).permutation(len(units)):
-        waiting = "val" if len(parts["val"]) < validating else "train"
-        parts["test" if len(parts["test"]) < testing else waiting] += units[unit]
+    for left, unit in zip(range(len(units), 0, -1), order, strict=True):
+        empty = [part for part in wanted if not parts[part]]
+        open_parts = empty if left <= len(empty) else list(wanted)
+        neediest = max(open_parts, key=lambda part: wanted[part] - len(parts[part]))
+        parts[neediest] += units[unit]
     return parts

@@ -1,6 +1,5 @@
 """A dataset in batches: which images each process takes, in which order."""
 
-import os
 import shutil
 import signal
 import sys
@@ -34,9 +33,9 @@ def loader_workers(device: torch.device, images: int, size: int) -> int:
     """
     cores = usable_cores() // local_world_size()
     workers = min(4, cores // 4) if device.type == "cpu" else min(8, cores)
-    if not SHARED.is_dir():  # another system, where shared memory is not a folder
+    if sys.platform != "linux":  # where shared memory is not a folder
         return workers
-    free = shutil.disk_usage(SHARED).free // local_world_size()
+    free = shutil.disk_usage(SHARED).free // local_world_size() if SHARED.is_dir() else 0
     possible = min(workers, free // ((PREFETCHED + IN_USE) * decoded_bytes(images, size)))
     if possible < workers and rank() == 0:
         print(
@@ -47,14 +46,10 @@ def loader_workers(device: torch.device, images: int, size: int) -> int:
     return possible
 
 
-def _leave_group(_: int) -> None:
-    """A signal to the whole group is for the process that trains: it needs its workers to finish the step.
-
-    One to the worker alone ends it, though this process had other plans: at exit torch ends workers so.
-    """
-    os.setpgrp()
+def _ignore_signals(_: int) -> None:
+    """A signal to all processes is for the one that trains: it needs its workers to finish the step."""
     for each in SIGNALS:
-        signal.signal(each, signal.SIG_DFL)
+        signal.signal(each, signal.SIG_IGN)
 
 
 class ShuffledBatches(Sampler[list[Key]]):
@@ -123,7 +118,7 @@ class Batches:
             persistent_workers=workers > 0,
             # Forked workers share the cache.
             multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
-            worker_init_fn=_leave_group,
+            worker_init_fn=_ignore_signals,
             pin_memory=torch.cuda.is_available(),
         )
 
@@ -134,6 +129,11 @@ class Batches:
     def turns(self) -> int:
         """The number of batches of the process that has the most."""
         return self.sampler.turns
+
+    def close(self) -> None:
+        """End the workers. After an error nobody else does: they ignore the signal by which Python would."""
+        if workers := self.loader._iterator:  # of persistent workers alone; torch has no other way
+            workers._shutdown_workers()  # type: ignore[attr-defined]
 
     def first(self, count: int) -> list[tuple[Image, Mask]]:
         """Return the first images of epoch 1, at most a batch, and their masks, as a network sees them."""

@@ -1,7 +1,7 @@
 """One training run, from params and data to its outputs: the work of every train stage."""
 
 import time
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 
 import torch
 
@@ -64,13 +64,18 @@ def train_network(name: str, params: Params) -> None:
 def _train(name: str, params: Params, device: torch.device) -> None:
     settings, first = params.train, rank() == 0
     start = load_start(name, params)
-    train, val = _make_batches(params, device)
     normalization = choose_normalization(params.image.normalize, read_json(STATS, "compute_stats", Stats))
     runner = Runner(device, choose_precision(settings.precision, device), normalization)
     mine = fingerprint(f"train_{name}", params, runner, start)
     require_same(mine)
+    train, val = _make_batches(params, device)
     state = ResumeState(name, mine)
-    with state.locked() if first else nullcontext(), deferred() as stop:
+    with (
+        closing(train),
+        closing(val),
+        state.locked() if first else nullcontext(),
+        deferred() as stop,
+    ):
         torch.manual_seed(torch_seed(Purpose.WEIGHTS, settings.seed))
         model = build_model(name, params.model.width, params.model.dropout, params.model.init)
         load_pretrained(name, model)

@@ -25,7 +25,7 @@ def start_line(train: Batches, val: Batches, runner: Runner) -> str:
     if train.dataset.cache:
         return line
     needed = decoded_bytes(count + val_count, size)
-    return f"{line}; decoded again in every epoch; to cache them, machine.cache_bytes must be {needed:,}"
+    return f"{line}; decoded again in every epoch: a cache needs {needed:,} bytes (machine.cache_bytes)"
 
 
 def epoch_line(metrics: EpochMetrics, epochs: int, throughput: Throughput) -> str:

@@ -111,8 +111,24 @@ def test_facts(sample: Path, ids: list[str], scored: tuple[dict[str, Answer], Im
     image, target, _ = read_test_image(sample, ids[4], FOREGROUND)
     assert (facts.height[4], facts.width[4]) == target.shape == image.shape[:2]
     assert facts.foreground_share[4] == pytest.approx(target.mean())
-    assert facts.brightness[4] == pytest.approx(image.mean() / 255)
+    grey = image @ [0.299, 0.587, 0.114] / 255  # ITU-R BT.601
+    assert facts.brightness[4] == pytest.approx(grey.mean(), abs=2e-3)
+    assert facts.contrast[4] == pytest.approx(grey.std(), abs=2e-3)
     assert facts.agreement.min() >= 0 and facts.agreement.max() <= 1
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0])
+def test_networks_that_answer_nothing_or_everything_do_not_agree(
+    sample: Path,
+    ids: list[str],
+    predictors: dict[str, Predictor],
+    level: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answer = lambda _, squares: torch.full((len(squares), 1, 64, 64), level)  # noqa: E731
+    monkeypatch.setattr(Predictor, "square_probabilities", answer)
+    _, facts = score_answers(sample, ids, FOREGROUND, predictors, {})
+    assert (facts.agreement == 0).all()
 
 
 def test_trivial_answers_have_no_contour_scores(scored: tuple[dict[str, Answer], ImageFacts]) -> None:

@@ -58,8 +58,9 @@ with process_group(torch.device("cpu")):
 """
 
 
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="needs Linux")
 def test_processes_of_a_machine_share_one_cache(sample: Path, tmp_path: Path) -> None:
-    ids, before = layout.read_list(sample / layout.TRAINVAL)[:12], set(Path("/dev/shm").glob("*"))
+    ids = layout.read_list(sample / layout.TRAINVAL)[:12]
     (tmp_path / "share.py").write_text(SHARED_BY_PROCESSES)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     arguments = [str(tmp_path / "share.py"), str(sample), str(tmp_path / "found"), *ids]
@@ -69,7 +70,6 @@ def test_processes_of_a_machine_share_one_cache(sample: Path, tmp_path: Path) ->
     (first, seen), (second, others) = json.loads((tmp_path / "found").read_text())
     assert sorted(first + second) == list(range(12))  # in three epochs, each image once, by either
     assert sorted(i for batches in (seen, others) for batch in batches for i in batch) == list(range(12))
-    assert set(Path("/dev/shm").glob("*")) <= before
 
 
 def test_without_forks_each_worker_keeps_its_own() -> None:

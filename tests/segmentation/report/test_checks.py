@@ -34,7 +34,7 @@ def failed(found: Results) -> list[str]:
 
 
 def test_nothing_is_wrong_with_a_good_run() -> None:
-    assert failed(results()) == [] and len(checks(results(), unchanged=True)) == 11
+    assert failed(results()) == [] and len(checks(results(), unchanged=True)) == 12
 
 
 LOST = {"baseline": "all_foreground", "dice": 0.001, "low": -0.01, "high": 0.02}
@@ -45,6 +45,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "U-Net is better than": {"details": {"gain": {"unet": LOST, "resnet": WON}}},
     "ResNet34-UNet is calibrated": {"details": {"calibration_error": {"unet": 0.01, "resnet": 0.2}}},
     "no test image has a near-duplicate": {"details": {"twins": 3}},
+    "there are enough test images": {"details": {"images": 5}},
     "validation and test agree on U-Net": {
         "details": {"network": {"unet": {"dice": 0.8}, "resnet": {"dice": 0.88}}}
     },
@@ -64,12 +65,16 @@ def test_another_run_than_the_committed_one(tmp_path: Path, monkeypatch: pytest.
     assert matches_commit() is None
     subprocess.run(["git", "init", "-q"], check=True)
     Path("dvc.lock").write_text("one")
+    Path("params.yaml").write_text("one")
     assert matches_commit() is None
-    git(tmp_path, "add", "dvc.lock")
+    git(tmp_path, "add", "dvc.lock", "params.yaml")
     git(tmp_path, "commit", "-qm", "run")
     assert matches_commit() is True
+    for name in ("params.yaml", "dvc.lock"):
+        Path(name).write_text("two")
+        assert matches_commit() is False
+        Path(name).write_text("one")
     Path("dvc.lock").write_text("two")
-    assert matches_commit() is False
     *_, last = checks(results(), matches_commit())
     assert last.passed is False and last.title.startswith("recipe, data and results")
 

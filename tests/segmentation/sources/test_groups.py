@@ -16,6 +16,7 @@ def test_breeds_of_the_official_list(tmp_path: Path) -> None:
     (tmp_path / layout.LIST).write_text(
         "#Image CLASS-ID\nBritish_Shorthair_12 8 1 5\nstaffordshire_bull_terrier_3 36 2 24\n"
     )
+    (tmp_path / layout.LIST).open("a").write("an id alone\n")
     assert breeds(tmp_path) == [
         ("British_Shorthair_12", "British Shorthair", "cat"),
         ("staffordshire_bull_terrier_3", "staffordshire bull terrier", "dog"),
@@ -57,9 +58,10 @@ def test_a_table_that_cannot_be_used(tmp_path: Path, content: bytes, message: st
 def test_a_missing_or_damaged_list_of_groups(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file; run"):
         read_groups(tmp_path / "groups.csv")
-    (tmp_path / "groups.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(InputError, match="damaged; run"):
-        read_groups(tmp_path / "groups.csv")
+    for content in ("", "a,b\n1,2\n", "id,group,species\na,b\n", 'id,group,species\na,"b,c\n'):
+        (tmp_path / "groups.csv").write_text(content)
+        with pytest.raises(InputError, match="damaged; run"):
+            read_groups(tmp_path / "groups.csv")
 
 
 def test_twins_of_test_images_are_those_among_what_trained_or_validated() -> None:

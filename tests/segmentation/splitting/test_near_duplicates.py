@@ -1,5 +1,6 @@
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -7,6 +8,8 @@ from conftest import checked_split
 from PIL import Image, ImageEnhance
 
 from segmentation.common import dataset_layout as layout
+from segmentation.common.artifacts import Split
+from segmentation.splitting.checks import check_dataset
 from segmentation.splitting.near_duplicates import MAX_DISTANCE, difference_hash, near_duplicates
 from segmentation.splitting.parts import describe_twins
 
@@ -40,8 +43,8 @@ def test_copies_are_near_duplicates(change: str) -> None:
 
 
 def flipped(bits: int) -> bytes:
-    """The hash of 256 zeros, but for the first `bits`."""
-    return np.packbits(np.arange(256) < bits).tobytes()
+    """A hash of which half of the bits are set, but for the first `bits`, which are the other way round."""
+    return np.packbits((np.arange(256) % 2 == 0) ^ (np.arange(256) < bits)).tobytes()
 
 
 def test_the_limit_is_exact_and_groups_are_transitive() -> None:
@@ -69,6 +72,11 @@ def test_groups_are_those_of_comparing_all_pairs() -> None:
     assert found == expected and any(len(group) > 2 for group in found)
 
 
+def checked_and_described(raw: Path, val_fraction: float, **others: Any) -> tuple[Split, list[str]]:
+    split = checked_split(raw, val_fraction, **others)
+    return split, describe_twins(split, check_dataset(raw))
+
+
 def make_dataset(raw: Path, scenes: list[Image.Image], lists: bool = False) -> list[str]:
     """Write a dataset of these images, with lists in which every fifth tests."""
     (raw / layout.IMAGES).mkdir()
@@ -90,10 +98,9 @@ def test_near_duplicates_across_listed_parts_are_named_and_left(tmp_path: Path) 
     scenes = [scene(i) for i in range(20)]
     scenes[11], scenes[6] = jpeg(scenes[10]), scenes[7]  # 10 tests; 6, 7 and 11 do not
     make_dataset(tmp_path, scenes, lists=True)
-    split = checked_split(tmp_path, 0.1)
+    split, said = checked_and_described(tmp_path, 0.1)
     assert split["test"] == ["000", "005", "010", "015"]
     assert split["twins"] == [["006", "007"], ["011", "010"]]  # as listed, trainval first
-    said = describe_twins(split)
     assert said[0] == "groups of near-duplicate images: 2, with 4 images"
     assert "in different parts: 1, the first with 011 (train) and 010 (test)" in said[1]
     assert len(said) == 2
@@ -107,26 +114,46 @@ def test_twins_are_of_the_images_that_are_used(tmp_path: Path) -> None:
     assert checked_split(tmp_path, 0.1, limit=1)["twins"] == []
 
 
-def test_a_random_split_keeps_near_duplicates_together(tmp_path: Path) -> None:
-    scenes = [scene(i // 3) for i in range(30)]  # ten threes
+@pytest.mark.parametrize("burst", [3, 6])
+def test_a_random_split_keeps_near_duplicates_together(tmp_path: Path, burst: int) -> None:
+    scenes = [scene(i // burst) for i in range(30)]
     ids = make_dataset(tmp_path, scenes)
     for seed in range(10):
-        split = checked_split(tmp_path, 0.1, seed=seed, test_fraction=0.2)
+        split, said = checked_and_described(tmp_path, 0.15, seed=seed, test_fraction=0.2)
         assert sorted(split["train"] + split["val"] + split["test"]) == ids
-        assert len(split["test"]) == 6 and len(split["val"]) == 3
-        assert len(split["twins"]) == 10 and len(describe_twins(split)) == 1  # none across parts
+        assert len(split["test"]) == 6 and len(split["val"]) == burst
+        assert len(split["twins"]) == 30 // burst and len(said) == 1  # none across parts
 
 
-def test_images_that_show_nothing_are_named_and_not_kept_together(tmp_path: Path) -> None:
-    dark = Image.new("RGB", (96, 64))
-    make_dataset(tmp_path, [dark if i < 10 else scene(i) for i in range(40)])
-    split = checked_split(tmp_path, 0.2, test_fraction=0.5)
-    assert len(split["twins"]) == 1 and len(split["twins"][0]) == 10
-    assert len(split["test"]) == 20 and len(split["val"]) == 4
-    (said,) = describe_twins(split)
-    assert said.startswith("10 of 40 images look alike, the first 0")
-    parts = [part for part in ("train", "val", "test") if set(split[part]) & set(split["twins"][0])]
-    assert len(parts) > 1
+def test_groups_that_fill_a_part_are_dealt_out_with_a_warning(tmp_path: Path) -> None:
+    make_dataset(tmp_path, [scene(i // 10) for i in range(30)])
+    split, said = checked_and_described(tmp_path, 0.2)
+    assert len(split["test"]) == 6 and len(split["val"]) == 5
+    assert len(split["twins"]) == 3 and "warning: groups in different parts: 3" in said[1]
+
+
+@pytest.mark.parametrize("alike", [[3, 1], [3, 3], [3, 2], [2, 2, 1], [3, 1, 1], [5, 1, 1, 1]])
+def test_small_sets_fill_every_part(tmp_path: Path, alike: list[int]) -> None:
+    make_dataset(tmp_path, [scene(i) for i, count in enumerate(alike) for _ in range(count)])
+    for seed in range(20):
+        split = checked_split(tmp_path, 0.1, seed=seed, test_fraction=0.2)
+        assert split["train"] and split["val"] and split["test"]
+
+
+def even(i: int) -> Image.Image:
+    """A surface, or a gradient, in which one cell shows a dot."""
+    image = np.tile(np.linspace(0, 90 * (i % 2), 96), (64, 1)).astype(np.uint8)
+    image[10:14, 5 + 4 * i : 9 + 4 * i] = 200
+    return Image.fromarray(np.stack([image] * 3, axis=-1))
+
+
+def test_images_that_show_little_are_named_and_not_compared(tmp_path: Path) -> None:
+    assert near_duplicates({str(i): difference_hash(even(i)) for i in range(8)}) == []
+    make_dataset(tmp_path, [even(i) if i < 10 else scene(i) for i in range(40)])
+    split, said = checked_and_described(tmp_path, 0.2, test_fraction=0.5)
+    assert split["twins"] == [] and len(split["test"]) == 20 and len(split["val"]) == 4
+    assert len(said) == 1
+    assert said[0].startswith("images that show too little to know near-duplicates: 10, the first 0")
 
 
 def test_the_random_split_repeats_and_depends_on_the_seed(tmp_path: Path) -> None:

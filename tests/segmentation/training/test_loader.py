@@ -131,6 +131,7 @@ workers = loader_workers(torch.device("cuda"), 8, 128)
 assert cache  # 4 MB: it needs no room there
 batches = Batches(SegmentationDataset(raw, ids, 128, ["pet"], cache=cache), 8, workers=workers)
 print(workers, [sum(1 for _ in batches.epoch(epoch)) for epoch in (1, 2)])
+batches.close()
 """
 
 
@@ -156,7 +157,9 @@ def test_no_more_workers_than_shared_memory_has_room_for(sample: Path, room: str
 
 WITH_A_WORKER = """
 import os, signal, sys
+from contextlib import closing
 from pathlib import Path
+import psutil
 from segmentation.common.dataset_layout import TRAINVAL, read_list
 from segmentation.common.signals import deferred
 from segmentation.loading.dataset import SegmentationDataset
@@ -164,12 +167,14 @@ from segmentation.training.loader import Batches
 
 raw = Path(sys.argv[1])
 batches = Batches(SegmentationDataset(raw, read_list(raw / TRAINVAL)[:12], 48, ["pet"]), 2, workers=1)
-with deferred() as stop:
+with closing(batches), deferred() as stop:
     images = batches.epoch()
     next(images)
     if sys.argv[2] == "fail":
         raise RuntimeError("while a worker prepares the next batch")
-    os.killpg(0, signal.SIGTERM)
+    (worker,) = psutil.Process().children()
+    for each in (worker.pid, os.getpid()) if sys.argv[2] == "each" else (0,):
+        os.kill(each, signal.SIGTERM)
     print(sum(1 for _ in images), stop.signum)
 """
 
@@ -186,6 +191,7 @@ def test_a_process_that_fails_takes_its_workers_along(sample: Path) -> None:
     assert finished.returncode == 1 and "while a worker prepares" in finished.stderr
 
 
-def test_a_signal_to_the_group_leaves_the_workers_at_work(sample: Path) -> None:
-    finished = run_with_a_worker(sample, "signal")
+@pytest.mark.parametrize("to", ["the group", "each"])
+def test_a_signal_leaves_the_workers_at_work(sample: Path, to: str) -> None:
+    finished = run_with_a_worker(sample, to)
     assert finished.returncode == 0 and finished.stdout == "5 15\n", finished.stderr
