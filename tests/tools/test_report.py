@@ -1,13 +1,16 @@
 """The page about a run, opened in a real browser without a network."""
 
+import io
 import re
 import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from browsers import needs_browser, opened
 from conftest import RunHere, copied
+from PIL import Image
 
 
 @pytest.fixture
@@ -43,10 +46,12 @@ def test_it_is_readable_on_any_screen(browser: Any, page: Path, width: int, sche
         "[...document.querySelectorAll('figure svg')].map(svg => svg.querySelectorAll('path').length)"
     )
     assert len(charts) >= 8 and min(charts) > 5
-    ink, paper = (
-        shown.evaluate(f"getComputedStyle(document.body).{what}") for what in ("color", "backgroundColor")
-    )
-    assert ink != paper
+    shown.evaluate("scrollTo(0, 0)")
+    with Image.open(io.BytesIO(shown.screenshot())) as picture:
+        grey = np.asarray(picture.convert("L"))
+    paper = np.median(grey)
+    assert (paper > 220) if scheme == "light" else (paper < 50)
+    assert np.abs(grey.astype(int) - paper).max() > 150  # text stands out
 
 
 @needs_browser
@@ -125,3 +130,23 @@ def test_a_report_without_results(
     ended = run_here(project, "tools.report")
     assert ended.status == 2 and ended.stderr.startswith("report: error: ") and said in ended.stderr
     assert len(ended.stderr.splitlines()) == 1 and not (project / "report").exists()
+
+
+@pytest.mark.parametrize(
+    ("what", "content"),
+    [
+        ("metrics/details.json", "{}"),
+        ("metrics/train_unet.json", '{"val_dice": 0.5}'),
+        ("metrics/per_image.csv", "id,model\nsomething,else\n"),
+        ("metrics/plots/threshold/unet.csv", "threshold,dice\n0.1,0.2\n"),
+        ("metrics/plots/train_unet.csv", "epoch,val_dice\n1\n"),
+    ],
+)
+def test_results_that_do_not_fit_together(
+    finished: Path, tmp_path: Path, run_here: RunHere, what: str, content: str
+) -> None:
+    project = copied(finished, tmp_path)
+    (project / what).unlink()
+    (project / what).write_text(content)
+    ended = run_here(project, "tools.report")
+    assert ended.status == 2 and "damaged" in ended.stderr and len(ended.stderr.splitlines()) == 1
