@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from segmentation.common.artifacts import GROUPS, RAW
+from segmentation.common.artifacts import GROUP_COLUMNS, GROUPS, RAW
 from segmentation.common.command_line import make_parser, run
 from segmentation.common.files import replace_dir, write_bytes
+from segmentation.common.tables import csv_bytes
 from segmentation.params import load_params
 from segmentation.sources.folder import write_folder
-from segmentation.sources.groups import breeds, groups_table
+from segmentation.sources.groups import breeds
 from segmentation.sources.own_files import Rules
 from segmentation.sources.oxford_pets import default_cache, write_pets
 from segmentation.sources.sample.generator import write_sample
@@ -36,7 +37,7 @@ def main() -> None:
             own = data.folder
             rules = Rules(own.mask_threshold, own.orientation, own.white)
             said, groups = write_folder(folder, Path(own.path), rules)
-    write_bytes(GROUPS, groups_table(groups))
+    write_bytes(GROUPS, csv_bytes(GROUP_COLUMNS, groups))
     for line in said:
         print(line)
     print(f"{data.source}: {RAW} is complete")

@@ -3,6 +3,7 @@
 from segmentation.common.artifacts import (
     DETAILS,
     GALLERY,
+    GROUP_COLUMNS,
     GROUPS,
     OVERLAYS,
     PER_IMAGE,
@@ -15,11 +16,11 @@ from segmentation.common.artifacts import (
 )
 from segmentation.common.command_line import make_parser, run
 from segmentation.common.files import read_json, replace_dir, write_bytes, write_json
+from segmentation.common.tables import csv_bytes, read_csv
 from segmentation.evaluation.answers import BATCH_SIZE
 from segmentation.evaluation.checkpoints import load_checkpoints
 from segmentation.evaluation.evaluation import evaluate
-from segmentation.evaluation.per_image import read_groups
-from segmentation.evaluation.tables import csv_files, csv_table, notes, results_table, start_note
+from segmentation.evaluation.tables import notes, results_table, start_note
 from segmentation.params import load_params
 from segmentation.runtime.devices import choose_device, prepare
 from segmentation.runtime.memory import enough_memory
@@ -27,7 +28,8 @@ from segmentation.runtime.memory import enough_memory
 
 def main() -> None:
     """Read checkpoints, split and images; write the scores, tables and pictures below metrics/."""
-    params, split, groups = load_params(), read_json(SPLIT, "split", Split), read_groups(GROUPS)
+    params, split = load_params(), read_json(SPLIT, "split", Split)
+    groups = read_csv(GROUPS, "download", GROUP_COLUMNS)
     checkpoints = load_checkpoints()
     meta = next(iter(checkpoints.values())).meta
     prepare(choose_device())
@@ -37,13 +39,13 @@ def main() -> None:
     for path, files in (
         (OVERLAYS, found.overlays),
         (GALLERY, found.gallery),
-        (THRESHOLD_CURVES, csv_files(found.threshold_curves)),
-        (RELIABILITY, csv_files(found.reliability)),
+        (THRESHOLD_CURVES, found.threshold_curves),
+        (RELIABILITY, found.reliability),
     ):
         with replace_dir(path) as folder:
             for name, data in files.items():
                 write_bytes(folder / name, data)
-    write_bytes(PER_IMAGE, csv_table(found.per_image))
+    write_bytes(PER_IMAGE, csv_bytes(list(found.per_image[0]), found.per_image))
     write_json(DETAILS, found.details)
     write_json(TEST_METRICS, found.test)
     print(results_table(found.test, found.details))

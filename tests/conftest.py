@@ -1,57 +1,26 @@
 import os
-import re
 import runpy
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import torch
-import yaml
 from browsers import CHROMIUM
+from commands import Ended, RunHere, dvc, ran, run_stage
 from faults import Faults
 from filelock import FileLock
+from projects import STAGES, copied, git, make_project
 
-from segmentation.common.artifacts import GROUPS, RAW, Split
+from segmentation.common.artifacts import GROUP_COLUMNS, GROUPS, RAW
 from segmentation.common.files import write_bytes
-from segmentation.params import load_params
-from segmentation.sources.groups import breeds, groups_table
+from segmentation.common.tables import csv_bytes
+from segmentation.sources.groups import breeds
 from segmentation.sources.sample.generator import write_sample
-from segmentation.splitting.checks import check_dataset
-from segmentation.splitting.parts import split_dataset
-
-ROOT = Path(__file__).parents[1]
-DEFAULTS = load_params(ROOT / "params.yaml")
-
-TRAINING = ["train_unet", "train_resnet", "evaluate"]
-STAGES = ["download", "split", "compute_stats", *TRAINING]
-
-# A run that takes seconds: what is tested is the plumbing, not the scores.
-TINY = {
-    "data.limit": 16,
-    "image.size": 32,
-    "model.width": 2,
-    "train.epochs": 2,
-    "evaluate.bootstrap": 100,
-}
-
-
-def checked_split(
-    raw: Path, val_fraction: float, limit: int | None = None, max_dropped: float = 0, **others: Any
-) -> Split:
-    """Check the dataset in folder `raw` and split it; `others` are `seed` and `test_fraction`."""
-    folder = DEFAULTS.data.folder
-    if "test_fraction" in others:
-        folder = folder.model_copy(update={"test_fraction": others.pop("test_fraction")})
-    changes = {"val_fraction": val_fraction, "limit": limit, "max_dropped": max_dropped, "folder": folder}
-    data = DEFAULTS.data.model_copy(update=changes | others)
-    return split_dataset(raw, data, check_dataset(raw))
-
 
 IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ  # of pytest-xdist: one of several processes that run tests
 
@@ -83,43 +52,6 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def rounds(record_property: Callable[[str, object], None]) -> Callable[[int], None]:
     """Say how often a test tries its fault, where that is not once."""
     return lambda count: record_property("rounds", count)
-
-
-def set_params(project: Path, **values: Any) -> None:
-    """Change leaves of a project's params.yaml; `__` stands for the dot in a key."""
-    path = project / "params.yaml"
-    params = yaml.safe_load(path.read_text())
-    for key, value in values.items():
-        group = params
-        *groups, leaf = key.split("__")
-        for name in groups:
-            group = group[name]
-        assert leaf in group, key
-        group[leaf] = value
-    path.write_text(yaml.safe_dump(params))
-
-
-def make_project(folder: Path) -> Path:
-    """Clone the working tree, uncommitted changes included, into `folder` with tiny params."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, check=True, capture_output=True, text=True,
-    )  # fmt: skip
-    for name in filter(None, listed.stdout.split("\0")):
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
-    set_params(folder, **{key.replace(".", "__"): value for key, value in TINY.items()})
-    git(folder, "init", "-q")
-    git(folder, "add", "-A")
-    git(folder, "commit", "-q", "-m", "start")
-    return folder
-
-
-def git(project: Path, *arguments: str) -> None:
-    """Run a `git` command as somebody."""
-    somebody = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
-    subprocess.run(["git", *somebody, *arguments], cwd=project, check=True)
 
 
 def built_once(factory: pytest.TempPathFactory, name: str, build: Callable[[Path], object]) -> Path:
@@ -156,17 +88,6 @@ def _same_randomness() -> Iterator[None]:
     yield
 
 
-class Ended(NamedTuple):
-    """How a command ended, and what it printed."""
-
-    status: int
-    stdout: str
-    stderr: str
-
-
-RunHere = Callable[..., Ended]  # project, module, *arguments
-
-
 @pytest.fixture
 def run_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[RunHere]:
     """Runs `python -m MODULE ARGUMENTS` in a folder, but in this process, which saves the imports."""
@@ -187,35 +108,6 @@ def run_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     yield run_module
     for number, handler in handlers.items():  # a command sets its own
         signal.signal(number, handler)
-
-
-def run_stage(project: Path, stage: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run `python -m stages.STAGE` in a project, as a person would without DVC."""
-    return subprocess.run(
-        [sys.executable, "-m", f"stages.{stage}"],
-        cwd=project, capture_output=True, text=True, timeout=1800, **options,
-    )  # fmt: skip
-
-
-def dvc_environment() -> dict[str, str]:
-    """The environment in which `dvc`, and the `python` of its stages, are those of this interpreter."""
-    return os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-
-
-def dvc(project: Path, *arguments: str, status: int = 0) -> str:
-    """Run a `dvc` command as typed and return what it printed."""
-    finished = subprocess.run(
-        ["dvc", *arguments],
-        cwd=project, env=dvc_environment(), timeout=600,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    assert finished.returncode == status, finished.stdout
-    return finished.stdout
-
-
-def ran(output: str) -> list[str]:
-    """The stages that a `dvc repro` ran, by what it printed."""
-    return re.findall(r"Running stage '(\w+)'", output)
 
 
 def timed_sample(folder: Path) -> None:
@@ -252,7 +144,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, sample: Path) -> Path:
     def prepare(project: Path) -> None:
         make_project(project)
         shutil.copytree(sample, project / RAW)  # what the first stage writes, without its seconds
-        write_bytes(project / GROUPS, groups_table(breeds(sample)))
+        write_bytes(project / GROUPS, csv_bytes(GROUP_COLUMNS, breeds(sample)))
         for stage in ("split", "compute_stats"):
             assert run_stage(project, stage).returncode == 0
 
@@ -274,8 +166,3 @@ def browser() -> Iterator[Any]:
 def project(prepared: Path, tmp_path: Path) -> Path:
     """A copy of the prepared project, to be changed at will."""
     return copied(prepared, tmp_path)
-
-
-def copied(project: Path, folder: Path) -> Path:
-    """A copy of a project in `folder`."""
-    return Path(shutil.copytree(project, folder / "project", symlinks=True))

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from conftest import run_stage
+from commands import run_stage
 from content import digests
 
 # The function at whose n-th call the signal comes, and what is done before it.

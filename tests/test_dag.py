@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import dvc, make_project, set_params
+from commands import dvc
+from projects import make_project, set_params
 
 from segmentation import params
 from segmentation.common import dataset_layout as layout

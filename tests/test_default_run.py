@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import DEFAULTS, ROOT, STAGES, make_project, run_stage, set_params
+from commands import run_stage
+from projects import DEFAULTS, ROOT, STAGES, make_project, set_params
 
 from segmentation.common import artifacts
 from segmentation.inference.predictor import Predictor
@@ -19,6 +20,7 @@ from segmentation.models.checkpoints import load_checkpoint
 from segmentation.scoring import scores
 from segmentation.training.dataset_pass import score
 from segmentation.training.loader import Batches
+from segmentation.training.losses import LOSSES
 
 # Ten minutes each with one thread. `.ci/run` leaves out seed 0, whose metrics are committed.
 SEEDS = [int(seed) for seed in os.environ.get("DEFAULT_RUN_SEEDS", "0,1").split(",")]
@@ -59,7 +61,9 @@ def gap_of_precisions(project: Path, name: str) -> float:
     rows = []
     for precision in ("float32", "bf16"):
         runner = Runner(torch.device("cpu"), precision, Normalization(meta.mean, meta.std))
-        scored = score(Predictor(model, runner, meta.size, meta.threshold), Batches(test, 8).epoch(0))
+        scored = score(
+            Predictor(model, runner, meta.size, meta.threshold), Batches(test, 8).epoch(0), LOSSES["bce_dice"]
+        )
         pooled = scored.counts.sum(axis=0)
         soft = scores.mean_soft_dice(scored.soft)
         rows.append(np.array([scores.dice(scored.counts).mean(), scores.dice(pooled), soft]))

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import RunHere, run_stage, set_params
+from commands import RunHere, run_stage
+from projects import set_params
 
 ROOT = Path(__file__).parents[1]
 DOORS = sorted(

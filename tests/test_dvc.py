@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import STAGES, TRAINING, copied, dvc, ran, run_stage, set_params
+from commands import dvc, ran, run_stage
 from content import digest
 from dvc.repo import Repo
 from PIL import Image
+from projects import STAGES, TRAINING, copied, set_params
 
 from segmentation.common import artifacts
 from segmentation.common import dataset_layout as layout

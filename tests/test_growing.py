@@ -10,7 +10,8 @@ from types import ModuleType
 import pytest
 import torch
 import yaml
-from conftest import TINY, TRAINING, dvc, dvc_environment, ran, set_params
+from commands import dvc, dvc_environment, ran
+from projects import TINY, TRAINING, set_params
 from pytest import MonkeyPatch
 from recipes import follow, recipe
 from safetensors.torch import save_file

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import RunHere, dvc_environment, set_params
+from commands import RunHere, dvc_environment
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
+from projects import set_params
 
 COUNT = 24
 

@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from conftest import ROOT, RunHere
+from commands import RunHere
 from PIL import Image
+from projects import ROOT
 
 README = (ROOT / "README.md").read_text()
 

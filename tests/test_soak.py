@@ -10,8 +10,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import dvc_environment, make_project, set_params
+from commands import dvc_environment
 from content import digests
+from projects import make_project, set_params
 
 ROUNDS = int(os.environ.get("SOAK_ROUNDS", "30"))
 OUTPUTS = [

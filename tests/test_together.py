@@ -11,8 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
-from conftest import TRAINING, copied, dvc, dvc_environment, git, ran, set_params
+from commands import dvc, dvc_environment, ran
 from content import flipped
+from projects import TRAINING, copied, git, set_params
 
 pytestmark = pytest.mark.slow
 

@@ -7,6 +7,7 @@ from typing_extensions import TypedDict  # typing's own is not enough for pydant
 
 RAW = Path("data/raw")
 GROUPS = Path("data/groups.csv")
+GROUP_COLUMNS = ("id", "group", "species")
 SPLIT = Path("data/split.json")
 STATS = Path("data/stats.json")
 CHECKPOINTS = Path("checkpoints")

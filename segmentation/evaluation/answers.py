@@ -27,7 +27,14 @@ from segmentation.loading.transforms import (
     to_tensor,
 )
 from segmentation.scoring.scores import Counts, Values, confusion_counts, dice, soft_sums
-from segmentation.scoring.threshold import BINS, DEFAULT_THRESHOLD, GRID, bin_counts, is_foreground
+from segmentation.scoring.threshold import (
+    BINS,
+    DEFAULT_THRESHOLD,
+    BinCounts,
+    bin_counts,
+    is_foreground,
+    to_bins,
+)
 
 Probabilities = NDArray[np.float32]
 T = TypeVar("T")
@@ -35,8 +42,8 @@ T = TypeVar("T")
 BATCH_SIZE = 8
 
 
-class TestImage(NamedTuple):
-    """A test image in its own size: `(H, W, 3)`, its target and its trimap's border, `(H, W)` of 0 and 1."""
+class LabelledImage(NamedTuple):
+    """An image `(H, W, 3)`, its target and its trimap's border, `(H, W)` of 0 and 1."""
 
     image: Image
     target: Mask
@@ -51,25 +58,30 @@ class AtSize(NamedTuple):
     no_border: Counts
 
 
-class Answer(NamedTuple):
-    """What is known of one answer for one image; `stacked`, each for N images.
-
-    `bins` and `confidence` are the pixels by probability and mask, `(2, 100)`, and the sums of their
-    probabilities, at the size of the network. Those from `boundary_iou` on are at the image's own size.
-    """
+class Counted(NamedTuple):
+    """Counts at the size of the network, and at each image's own size."""
 
     network: AtSize
     original: AtSize
-    soft: Values  # (3,): see scores.soft_sums; at the size of the network
-    bins: NDArray[np.int64]
-    confidence: Values  # (100,)
+
+
+class Answer(NamedTuple):
+    """What is known of a network's answers.
+
+    `soft`, `bins` and `confidence` are at the size of the network, what follows is at each image's own size.
+    """
+
+    counted: Counted
+    soft: Values  # (N, 3): see scores.soft_sums
+    bins: BinCounts
+    confidence: Values  # (N, 100): sums of the probabilities in each bin
     boundary_iou: Values
-    surface_dice: Values  # (2,): at 1 and 2 pixels
-    false_pixels: NDArray[np.int64]  # (4,): see failures.KINDS
+    surface_dice: Values  # (N, 2): at 1 and 2 pixels
+    false_pixels: NDArray[np.int64]  # (N, 4): see failures.KINDS
 
 
 class ImageFacts(NamedTuple):
-    """What is known of a test image; `agreement` is the lowest Dice between the masks of two networks."""
+    """What is known of the test images; `agreement` is the lowest Dice between the masks of two networks."""
 
     height: NDArray[np.int64]
     width: NDArray[np.int64]
@@ -79,8 +91,16 @@ class ImageFacts(NamedTuple):
     agreement: Values
 
 
-class Constant(NamedTuple):
-    """An answer that is the same for all images: probabilities `(size, size)`."""
+class Scored(NamedTuple):
+    """All that is known of N test images; networks and baselines by name."""
+
+    networks: dict[str, Answer]
+    baselines: dict[str, Counted]
+    facts: ImageFacts
+
+
+class Prediction(NamedTuple):
+    """Probabilities of foreground, `(size, size)`, and that from which a pixel is foreground."""
 
     probabilities: Probabilities
     threshold: float = DEFAULT_THRESHOLD
@@ -91,109 +111,110 @@ def score_answers(
     ids: Sequence[str],
     foreground: Sequence[str],
     predictors: Mapping[str, Predictor],
-    constants: Mapping[str, Constant],
-) -> tuple[dict[str, Answer], ImageFacts]:
-    """Let every network predict every test image once; return all that is known of the answers, by name.
+    baselines: Mapping[str, Prediction],
+) -> Scored:
+    """Let every network predict every test image once, and hold that and the `baselines` against its mask.
 
     The networks must have the same input size. Raises `InputError` if a file is missing or broken.
     """
-    size = next(iter(predictors.values())).size
-    thresholds = {name: each.threshold for name, each in predictors.items()}
-    thresholds |= {name: each.threshold for name, each in constants.items()}
-    answers: dict[str, list[Answer]] = {name: [] for name in thresholds}
-    facts: list[ImageFacts] = []
+    size, scored = next(iter(predictors.values())).size, list[Scored]()
 
-    def score(image: TestImage, found: Mapping[str, Probabilities]) -> tuple[dict[str, Answer], ImageFacts]:
-        scored = {
-            name: _plain(_score(each, thresholds[name], image, size, everything=name in predictors))
-            for name, each in found.items()
-        }
-        height, width = image.target.shape
-        masks = [
-            is_foreground(resize_probabilities(found[name], height, width), thresholds[name])
-            for name in predictors
-        ]
-        return scored, _plain(_facts(image, masks))
+    def read(image_id: str) -> tuple[LabelledImage, LabelledImage]:
+        image = read_test_image(raw, image_id, foreground)
+        return image, _resized(image, size)
+
+    def score(pair: tuple[LabelledImage, LabelledImage], predictions: Mapping[str, Prediction]) -> Scored:
+        return _plain(_score_image(*pair, predictions, baselines))
 
     with ThreadPoolExecutor(usable_cores()) as pool:
-        batches = _read_ahead(pool, lambda each: read_test_image(raw, each, foreground), ids)
-        for images in tqdm(batches, "test images", -(-len(ids) // BATCH_SIZE), disable=None):
-            squares = torch.stack([to_tensor(resize_image(each.image, size)) for each in images])
+        batches = _read_ahead(pool, read, ids)
+        for pairs in tqdm(batches, "test images", -(-len(ids) // BATCH_SIZE), disable=None):
+            images = torch.stack([to_tensor(square.image) for _, square in pairs])
             found = {
-                name: list(each.square_probabilities(squares)[:, 0].cpu().numpy())
+                name: each.square_probabilities(images)[:, 0].cpu().numpy()
                 for name, each in predictors.items()
-            } | {name: [each.probabilities] * len(images) for name, each in constants.items()}
-            columns = [dict(zip(found, each, strict=True)) for each in zip(*found.values(), strict=True)]
-            for scored, fact in pool.map(score, images, columns):
-                facts.append(fact)
-                for name, answer in scored.items():
-                    answers[name].append(answer)
-    return {name: _stacked(each) for name, each in answers.items()}, _stacked(facts)
+            }
+            predictions = [
+                {name: Prediction(found[name][i], each.threshold) for name, each in predictors.items()}
+                for i in range(len(pairs))
+            ]
+            scored += pool.map(score, pairs, predictions)
+    return _stacked(scored)
 
 
-def read_test_image(raw: Path, image_id: str, foreground: Sequence[str]) -> TestImage:
+def read_test_image(raw: Path, image_id: str, foreground: Sequence[str]) -> LabelledImage:
     """Read an image and its trimap; raises `InputError` if one is missing or does not decode."""
     trimap = read_trimap(trimap_path(raw, image_id))
     target = foreground_mask(trimap, foreground)
-    return TestImage(read_image(image_path(raw, image_id)), target, (trimap == BORDER).astype(np.uint8))
+    return LabelledImage(read_image(image_path(raw, image_id)), target, (trimap == BORDER).astype(np.uint8))
 
 
-def mask_counts(predicted: NDArray[Any], target: NDArray[Any]) -> Counts:
+def _resized(image: LabelledImage, size: int) -> LabelledImage:
+    masks = (resize_mask(mask, size) for mask in (image.target, image.border))
+    return LabelledImage(resize_image(image.image, size), *masks)
+
+
+def _score_image(
+    image: LabelledImage,
+    square: LabelledImage,
+    predictions: Mapping[str, Prediction],
+    baselines: Mapping[str, Prediction],
+) -> Scored:
+    """Return what is known of one image; `square` is the same at the size of the networks."""
+    networks, masks = {}, []
+    for name, prediction in predictions.items():
+        counted, mask = _count(prediction, image, square)
+        networks[name] = _answer(prediction.probabilities, square.target, counted, mask, image.target)
+        masks.append(mask)
+    trivial = {name: _count(each, image, square)[0] for name, each in baselines.items()}
+    return Scored(networks, trivial, _facts(image, masks))
+
+
+def _count(prediction: Prediction, image: LabelledImage, square: LabelledImage) -> tuple[Counted, Mask]:
+    """Return the counts at both sizes, and the mask at the image's own size."""
+    probabilities, threshold = prediction
+    own_size = resize_probabilities(probabilities, *image.target.shape)
+    counted = Counted(_at_size(probabilities, threshold, square), _at_size(own_size, threshold, image))
+    return counted, is_foreground(own_size, threshold).astype(np.uint8)
+
+
+def _at_size(probabilities: Probabilities, threshold: float, image: LabelledImage) -> AtSize:
+    predicted, inside = is_foreground(probabilities, threshold), image.border == 0
+    return AtSize(
+        counts=_mask_counts(predicted, image.target),
+        at_half=_mask_counts(is_foreground(probabilities, DEFAULT_THRESHOLD), image.target),
+        no_border=_mask_counts(predicted[inside], image.target[inside]),
+    )
+
+
+def _mask_counts(predicted: NDArray[Any], target: NDArray[Any]) -> Counts:
     """Count the pixels of two masks of 0 and 1 that have the same shape: TP, FP, FN, TN."""
     masks = (torch.from_numpy(each.astype(bool))[None] for each in (predicted, target))
     return confusion_counts(*masks)[0].numpy()
 
 
-def _plain(values: Any) -> Any:
-    """Turn named tuples of arrays into such of lists and numbers.
-
-    Thousands of small arrays, kept between the large ones of each image, would keep the allocator from using
-    the room of these again: 5.7 GB for 3,669 images.
-    """
-    if isinstance(values, tuple):
-        return type(values)(*map(_plain, values))
-    return np.asarray(values).tolist()
-
-
-def _score(
-    probabilities: Probabilities, threshold: float, image: TestImage, size: int, everything: bool
+def _answer(
+    probabilities: Probabilities, square_target: Mask, counted: Counted, mask: Mask, target: Mask
 ) -> Answer:
-    target, border = resize_mask(image.target, size), resize_mask(image.border, size)
-    own_size = resize_probabilities(probabilities, *image.target.shape)
-    predicted = is_foreground(own_size, threshold).astype(np.uint8)
-    answered, true = torch.from_numpy(probabilities)[None], torch.from_numpy(target)[None]
-    bins, confidence = np.zeros((2, BINS), np.int64), np.zeros(BINS)
-    if everything:
-        bins = bin_counts(answered, true.bool())[0].numpy()
-        places = torch.bucketize(answered.flatten(), torch.tensor(GRID), right=True)
-        confidence = torch.bincount(places, answered.flatten().double(), minlength=BINS).numpy()
+    answered, true = torch.from_numpy(probabilities)[None], torch.from_numpy(square_target)[None]
+    bins = to_bins(answered)
     return Answer(
-        network=_at_size(probabilities, threshold, target, border),
-        original=_at_size(own_size, threshold, image.target, image.border),
+        counted=counted,
         soft=soft_sums(answered.double(), true)[0].numpy(),
-        bins=bins,
-        confidence=confidence,
-        boundary_iou=np.array(boundary_iou(predicted, image.target) if everything else np.nan),
-        surface_dice=np.array(surface_dice(predicted, image.target) if everything else [np.nan, np.nan]),
-        false_pixels=np.array(false_pixels(predicted, image.target) if everything else [0, 0, 0, 0]),
+        bins=bin_counts(bins, true.bool())[0].numpy(),
+        confidence=torch.bincount(bins.flatten(), answered.flatten().double(), minlength=BINS).numpy(),
+        boundary_iou=np.array(boundary_iou(mask, target)),
+        surface_dice=np.array(surface_dice(mask, target)),
+        false_pixels=np.array(false_pixels(mask, target)),
     )
 
 
-def _at_size(probabilities: Probabilities, threshold: float, target: Mask, border: Mask) -> AtSize:
-    predicted, inside = is_foreground(probabilities, threshold), border == 0
-    return AtSize(
-        counts=mask_counts(predicted, target),
-        at_half=mask_counts(is_foreground(probabilities, DEFAULT_THRESHOLD), target),
-        no_border=mask_counts(predicted[inside], target[inside]),
-    )
-
-
-def _facts(image: TestImage, masks: Sequence[NDArray[np.bool_]]) -> ImageFacts:
+def _facts(image: LabelledImage, masks: Sequence[Mask]) -> ImageFacts:
     height, width = image.target.shape
     grey = cv2.cvtColor(image.image, cv2.COLOR_RGB2GRAY)  # 8 bits: photos may be large
     # Two empty or full masks agree about nothing: they are what networks answer that have learned nothing.
     says_something = all(mask.any() and not mask.all() for mask in masks)
-    agreement = [dice(mask_counts(one, other)) * says_something for one, other in combinations(masks, 2)]
+    agreement = [dice(_mask_counts(one, other)) * says_something for one, other in combinations(masks, 2)]
     brightness, contrast = grey.mean() / 255, grey.std() / 255
     values = (height, width, image.target.mean(), brightness, contrast, min(agreement, default=0.0))
     return ImageFacts(*map(np.asarray, values))
@@ -208,8 +229,23 @@ def _read_ahead(pool: ThreadPoolExecutor, read: Callable[[str], T], ids: Sequenc
         yield [each.result() for each in current]
 
 
+def _plain(values: Any) -> Any:
+    """Turn the arrays in named tuples and mappings into lists and numbers.
+
+    Thousands of small arrays, kept between the large ones of each image, would keep the allocator from using
+    the room of these again: 5.7 GB for 3,669 images.
+    """
+    if isinstance(values, dict):
+        return {name: _plain(each) for name, each in values.items()}
+    if isinstance(values, tuple):
+        return type(values)(*map(_plain, values))
+    return np.asarray(values).tolist()
+
+
 def _stacked(items: Sequence[Any]) -> Any:
-    """Turn a list of named tuples of arrays into one named tuple of arrays."""
+    """Turn what is known of each image, as `_plain` leaves it, into arrays over all images."""
+    if isinstance(items[0], dict):
+        return {name: _stacked([each[name] for each in items]) for name in items[0]}
     if isinstance(items[0], tuple):
         return type(items[0])(*map(_stacked, zip(*items, strict=True)))
     return np.array(items)

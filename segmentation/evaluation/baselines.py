@@ -6,14 +6,14 @@ import numpy as np
 from tqdm import tqdm
 
 from segmentation.common.cores import usable_cores
-from segmentation.evaluation.answers import Constant, Probabilities
+from segmentation.evaluation.answers import Prediction, Probabilities
 from segmentation.loading.dataset import SegmentationDataset
 
 
-def baselines(train: SegmentationDataset) -> dict[str, Constant]:
+def baselines(train: SegmentationDataset) -> dict[str, Prediction]:
     """Return all foreground, and the mask of what is foreground in at least half of the `train` images."""
     everything = np.ones((train.size, train.size), np.float32)
-    return {"all_foreground": Constant(everything), "mean_mask": Constant(mean_mask(train))}
+    return {"all_foreground": Prediction(everything), "mean_mask": Prediction(mean_mask(train))}
 
 
 def mean_mask(images: SegmentationDataset) -> Probabilities:

@@ -1,9 +1,10 @@
 """How probabilities and thresholds relate to what is true, on the test images. Not used for any choice."""
 
-from typing import Any
+from math import isnan
 
 import numpy as np
 
+from segmentation.common.tables import csv_bytes
 from segmentation.evaluation.answers import Answer
 from segmentation.scoring import scores
 from segmentation.scoring.scores import Values
@@ -44,10 +45,8 @@ def threshold_curves(answer: Answer) -> dict[str, Values]:
     }
 
 
-def rows(columns: dict[str, Values]) -> list[dict[str, Any]]:
-    """Turn columns into the rows of a table, without those that hold a NaN."""
-    table = [
-        dict(zip(columns, row, strict=True))
-        for row in zip(*map(np.ndarray.tolist, columns.values()), strict=True)
-    ]
-    return [row for row in table if all(value == value for value in row.values())]
+def table(columns: dict[str, Values]) -> bytes:
+    """Return columns as a CSV file, without the rows that hold a NaN."""
+    lists = map(np.ndarray.tolist, columns.values())
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*lists, strict=True)]
+    return csv_bytes(list(columns), [row for row in rows if not any(map(isnan, row.values()))])

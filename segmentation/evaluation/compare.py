@@ -1,12 +1,12 @@
 """From the answers for each image to the test scores, with intervals and paired differences."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segmentation.evaluation.answers import Answer
+from segmentation.evaluation.answers import Answer, Scored
 from segmentation.evaluation.bootstrap import interval, resampled_means
 from segmentation.evaluation.boundary import TOLERANCES
 from segmentation.scoring import scores
@@ -29,30 +29,25 @@ class Comparison(NamedTuple):
     details: dict[str, Any]
 
 
-def compare(
-    answers: Mapping[str, Answer],
-    networks: Sequence[str],
-    resolution: str,
-    twin: NDArray[np.bool_],
-    resamples: int,
-) -> Comparison:
-    """Compare the answers of the `networks` with each other, and with the others, which are baselines.
+def compare(scored: Scored, resolution: str, twin: NDArray[np.bool_], resamples: int) -> Comparison:
+    """Compare the networks with each other, and with the baselines.
 
     The scores are taken at `resolution`, network or original; `twin` says which images have near-duplicates
     among those that trained or validated. All intervals of a network come from the same draws, so that
     differences are paired; those without twins from draws of their own.
     """
-    chosen = {name: getattr(each, resolution) for name, each in answers.items()}
+    networks, counted = scored.networks, {name: each.counted for name, each in scored.networks.items()}
+    chosen = {name: getattr(each, resolution) for name, each in counted.items()}
     views = {
-        "network": {name: answers[name].network.counts for name in networks},
-        "original": {name: answers[name].original.counts for name in networks},
-        "at_half": {name: chosen[name].at_half for name in networks},
-        "no_border": {name: chosen[name].no_border for name in networks},
-        "baselines": {name: each.counts for name, each in chosen.items() if name not in networks},
+        "network": {name: each.network.counts for name, each in counted.items()},
+        "original": {name: each.original.counts for name, each in counted.items()},
+        "at_half": {name: each.at_half for name, each in chosen.items()},
+        "no_border": {name: each.no_border for name, each in chosen.items()},
+        "baselines": {name: getattr(each, resolution).counts for name, each in scored.baselines.items()},
     }
     per_image = {
         (view, name): _per_image(counts) for view, found in views.items() for name, counts in found.items()
-    } | {("contour", name): contour_scores(answers[name]) for name in networks}
+    } | {("contour", name): contour_scores(each) for name, each in networks.items()}
     columns = {(*key, what): each for key, found in per_image.items() for what, each in found.items()}
     drawn = resampled_means(columns, resamples)
     blocks = {
@@ -69,8 +64,8 @@ def compare(
     first, *others = networks
     test: dict[str, Any] = {
         name: {key: blocks[resolution][name][key] for key in SHORT}
-        | {"dice_soft": scores.mean_soft_dice(answers[name].soft)}
-        for name in networks
+        | {"dice_soft": scores.mean_soft_dice(each.soft)}
+        for name, each in networks.items()
     }
     test["difference"] = {name: difference((resolution, name), (resolution, first)) for name in others}
     best = max(blocks["baselines"], key=lambda name: blocks["baselines"][name]["dice"])
@@ -88,7 +83,8 @@ def compare(
         },
     }
     if not twin.all():
-        details["no_twins"] = _without(chosen, networks, ~twin, resamples)
+        kept = {name: each.counts[~twin] for name, each in chosen.items()}
+        details["no_twins"] = {"images": int((~twin).sum())} | _blocks(kept, resamples)
     return Comparison(test, details)
 
 
@@ -102,7 +98,7 @@ def _per_image(counts: Counts) -> dict[str, NDArray[Any]]:
     return {"dice": scores.dice(counts), "iou": scores.iou(counts), "counts": counts}
 
 
-def _block(counts: Counts, drawn: Mapping[Any, Values], key: tuple[str, str]) -> dict[str, float]:
+def _block(counts: Counts, drawn: Mapping[Any, Values], key: tuple[str, ...]) -> dict[str, float]:
     """All scores of one answer with their intervals; precision, recall and `…_pooled` from pooled counts."""
     means = {name: each for name, each in _per_image(counts).items() if name != "counts"}
     block, pooled = _with_intervals(means, drawn, key), counts.sum(axis=0)
@@ -113,7 +109,7 @@ def _block(counts: Counts, drawn: Mapping[Any, Values], key: tuple[str, str]) ->
 
 
 def _with_intervals(
-    values: Mapping[str, Values], drawn: Mapping[Any, Values], key: tuple[str, str]
+    values: Mapping[str, Values], drawn: Mapping[Any, Values], key: tuple[str, ...]
 ) -> dict[str, float]:
     block: dict[str, float] = {}
     for name, each in values.items():
@@ -126,11 +122,8 @@ def _wins(dice: Values, reference: Values) -> dict[str, float]:
     return {"better": float((dice > reference).mean()), "worse": float((dice < reference).mean())}
 
 
-def _without(
-    chosen: Mapping[str, Any], networks: Sequence[str], kept: NDArray[np.bool_], resamples: int
-) -> dict[str, Any]:
-    counts = {name: chosen[name].counts[kept] for name in networks}
-    columns = {("", name, what): each for name in networks for what, each in _per_image(counts[name]).items()}
+def _blocks(counts: Mapping[str, Counts], resamples: int) -> dict[str, dict[str, float]]:
+    """The scores of several answers for the same images, with intervals from draws of their own."""
+    columns = {(name, what): each for name in counts for what, each in _per_image(counts[name]).items()}
     drawn = resampled_means(columns, resamples)
-    blocks = {name: _block(counts[name], drawn, ("", name)) for name in networks}
-    return {"images": int(kept.sum())} | blocks
+    return {name: _block(each, drawn, (name,)) for name, each in counts.items()}

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from segmentation.evaluation.answers import TestImage
+from segmentation.evaluation.answers import LabelledImage
 from segmentation.inference.predictor import Predictor
 from segmentation.loading.transforms import Mask
 from segmentation.scoring.scores import Values
@@ -27,7 +27,7 @@ class Example(NamedTuple):
     """A test image, the mask that each network predicts for it, 0 or 1 in its own size, and their Dice."""
 
     image_id: str
-    image: TestImage
+    image: LabelledImage
     masks: Mapping[str, Mask]
     dice: Mapping[str, float]
 
@@ -54,7 +54,7 @@ def ranked(dice: Mapping[str, Values], counts: Mapping[str, int]) -> dict[str, l
 
 
 def make_example(
-    image_id: str, image: TestImage, predictors: Mapping[str, Predictor], dice: Mapping[str, float]
+    image_id: str, image: LabelledImage, predictors: Mapping[str, Predictor], dice: Mapping[str, float]
 ) -> Example:
     """Let every network predict an image once more, for its picture."""
     masks = {name: predictor.mask(image.image) for name, predictor in predictors.items()}

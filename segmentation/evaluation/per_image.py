@@ -1,33 +1,18 @@
 """One row for each test image and network: what to look at, and to count anew."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segmentation.common.artifacts import Split
-from segmentation.common.errors import InputError
 from segmentation.evaluation.answers import Answer, ImageFacts
 from segmentation.evaluation.compare import contour_scores
 from segmentation.evaluation.failures import failure
 from segmentation.scoring import scores
 
-
-def read_groups(path: Path) -> dict[str, tuple[str, str]]:
-    """Return group and species by image from data/groups.csv; raises `InputError` if it is damaged."""
-    try:
-        table = csv.reader(io.StringIO(path.read_text(encoding="utf-8"), newline=""), strict=True)
-        if next(table, None) != ["id", "group", "species"]:
-            raise ValueError
-        return {image_id: (group, species) for image_id, group, species in table}
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; run `python -m stages.download` first") from None
-    except (ValueError, csv.Error):  # UnicodeDecodeError is a ValueError
-        raise InputError(f"{path}: damaged; run `python -m stages.download` again") from None
+Groups = dict[str, tuple[str, str]]  # group and species by image
 
 
 def has_twin(split: Split) -> NDArray[np.bool_]:
@@ -41,7 +26,7 @@ def image_rows(
     ids: Sequence[str],
     answers: Mapping[str, Answer],
     facts: ImageFacts,
-    groups: Mapping[str, tuple[str, str]],
+    groups: Groups,
     twin: NDArray[np.bool_],
     wrong: NDArray[np.bool_],
     resolution: str,
@@ -49,7 +34,8 @@ def image_rows(
     """Return the rows of metrics/per_image.csv; `answers` are those of the networks."""
     rows = []
     columns = {
-        name: (getattr(answer, resolution).counts, contour_scores(answer)) for name, answer in answers.items()
+        name: (getattr(answer.counted, resolution).counts, contour_scores(answer))
+        for name, answer in answers.items()
     }
     for i, image_id in enumerate(ids):
         group, species = groups.get(image_id, ("", ""))

@@ -1,10 +1,9 @@
-"""Tables of results: for the console, and the one of all images."""
+"""The table of results that a person reads, and what to know beside it."""
 
-import csv
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
+from segmentation.evaluation.calibration import BADLY
 from segmentation.models.build import network_names, network_title
 
 BASELINES = {"all_foreground": "all foreground", "mean_mask": "mean training mask"}
@@ -47,30 +46,16 @@ def notes(details: Mapping[str, Any]) -> list[str]:
                 f"warning: {name} is no better than the answer {baseline!r}: {gain['dice']:+.4f} mean Dice,"
                 f" {gain['low']:+.4f} to {gain['high']:+.4f}"
             )
-    for name, error in details["badly_calibrated"].items():
+    for name, error in badly_calibrated(details).items():
         lines.append(f"{name}: its probabilities are off by {error:.3f} on average; use them for masks only")
     return lines
+
+
+def badly_calibrated(details: Mapping[str, Any]) -> dict[str, float]:
+    """Return the calibration error of each network whose probabilities should not be read as such."""
+    return {name: error for name, error in details["calibration_error"].items() if error > BADLY}
 
 
 def start_note(name: str, started_from: str) -> str:
     """Return the line about a network that was trained on from the checkpoint of this SHA-256."""
     return f"{name} was not trained from scratch, but from the checkpoint of SHA-256 {started_from}"
-
-
-def csv_table(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    """Return rows of the same keys as a CSV file; floats with six digits."""
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({key: _cell(value) for key, value in row.items()})
-    return text.getvalue().encode()
-
-
-def csv_files(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, bytes]:
-    """Return a CSV file for each of several tables by name."""
-    return {f"{name}.csv": csv_table(rows) for name, rows in tables.items()}
-
-
-def _cell(value: Any) -> Any:
-    return f"{value:.6f}" if isinstance(value, float) else value

@@ -64,12 +64,9 @@ class SegmentationDataset(Dataset[Item]):
         """Return the mask `(size, size)` at `index`, 0 or 1."""
         return self.cache.get(index, self._decode)[1] if self.cache else self._decode_mask(index)
 
-    def read_original(self, index: int) -> Image:
-        """Return the image at `index` in its own size."""
-        return read_image(image_path(self.raw, self.ids[index]))
-
     def _decode(self, index: int) -> tuple[Image, Mask]:
-        return resize_image(self.read_original(index), self.size), self._decode_mask(index)
+        image = read_image(image_path(self.raw, self.ids[index]))
+        return resize_image(image, self.size), self._decode_mask(index)
 
     def _decode_mask(self, index: int) -> Mask:
         trimap = read_trimap(trimap_path(self.raw, self.ids[index]))

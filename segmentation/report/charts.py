@@ -2,13 +2,14 @@
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import vl_convert
 
 from segmentation.evaluation.failures import KINDS, WRONG_MASK
 from segmentation.models.build import network_title
-from segmentation.report.results import Results
+from segmentation.report.results import Results, Table
 
 # Okabe and Ito 2008: told apart by colour-blind people too, on white and on black.
 COLORS = ["#0083c9", "#e69f00", "#009e73", "#cc79a7"]
@@ -31,12 +32,14 @@ CONFIG = {
     "range": {"category": COLORS},
 }
 SIZE = {"width": 300, "height": 200}
+MANY = 30  # points of all lines together, from which they need no marks
+FOREGROUND = "share of foreground"
 COLOR = {"field": "network", "type": "nominal", "sort": None, "legend": {"title": None}}
 
 
 def draw(spec: dict[str, Any], label: str) -> str:
     """Return a Vega-Lite chart as SVG that scales with the page; `label` is what a screen reader says."""
-    svg = vl_convert.vegalite_to_svg(json.dumps({"config": CONFIG} | spec))
+    svg = vl_convert.vegalite_to_svg(json.dumps({"config": CONFIG} | SIZE | spec))
     width, height = re.findall(r'(?:width|height)="([\d.]+)"', svg)[:2]
     head = f'<svg role="img" aria-label="{label}" viewBox="0 0 {width} {height}" style="max-width:{width}px"'
     return re.sub(r"^<svg", head, re.sub(r' (?:width|height|viewBox)="[^"]*"', "", svg, count=3))
@@ -44,84 +47,55 @@ def draw(spec: dict[str, Any], label: str) -> str:
 
 def validation_dice(results: Results) -> str:
     """The validation Dice of each epoch."""
-    rows = [
-        {"network": network_title(name), "epoch": int(row["epoch"]), "Dice": float(row["val_dice"])}
-        for name in results.names
-        for row in results.curves[name]
-    ]
+    rows = _rows(results.curves, epoch="epoch", Dice="val_dice")
     return draw(_lines(rows, "epoch", "Dice"), "Validation Dice by epoch")
 
 
 def losses(results: Results) -> str:
     """The loss of each epoch, on training and validation images."""
     rows = [
-        {
-            "network": network_title(name),
-            "epoch": int(row["epoch"]),
-            "loss": float(row[f"{part}_loss"]),
-            "part": title,
-        }
-        for name in results.names
-        for row in results.curves[name]
-        for part, title in (("train", "training"), ("val", "validation"))
+        row | {"part": part}
+        for part, column in (("training", "train_loss"), ("validation", "val_loss"))
+        for row in _rows(results.curves, epoch="epoch", loss=column)
     ]
     spec = _lines(rows, "epoch", "loss")
-    spec["encoding"]["strokeDash"] = {
-        "field": "part",
-        "type": "nominal",
-        "sort": None,
-        "legend": {"title": None},
-    }
+    spec["encoding"]["strokeDash"] = COLOR | {"field": "part"}
     return draw(spec, "Loss by epoch")
 
 
 def dice_by_threshold(results: Results) -> str:
     """The mean Dice of the test images at each threshold, and the thresholds that were chosen."""
-    curves = _lines(_rows(results, "threshold", "dice", "Dice"), "threshold", "Dice")
+    rows = _rows(results.thresholds, threshold="threshold", Dice="dice")
     chosen = [
-        {"network": network_title(name), "threshold": results.details["thresholds"][name]}
-        for name in results.names
+        {"network": network_title(name), "threshold": value}
+        for name, value in results.details["thresholds"].items()
     ]
     rule = {
         "data": {"values": chosen},
         "mark": {"type": "rule", "strokeDash": [4, 3]},
-        "encoding": {"x": {"field": "threshold", "type": "quantitative"}, "color": COLOR},
+        "encoding": {"x": _number("threshold"), "color": COLOR},
     }
-    return draw(SIZE | {"layer": [_layer(curves), rule]}, "Dice by threshold")
+    return draw({"layer": [_lines(rows, "threshold", "Dice"), rule]}, "Dice by threshold")
 
 
 def precision_recall(results: Results) -> str:
     """Precision by recall of all pixels, at each threshold."""
-    rows = [
-        {"network": network_title(name), "recall": float(row["recall"]), "precision": float(row["precision"]),
-         "threshold": float(row["threshold"])}
-        for name in results.names
-        for row in results.thresholds[name]
-    ]  # fmt: skip
+    rows = _rows(results.thresholds, recall="recall", precision="precision", threshold="threshold")
     spec = _lines(rows, "recall", "precision")
-    spec["encoding"]["order"] = {"field": "threshold", "type": "quantitative"}
+    spec["encoding"]["order"] = _number("threshold")
     return draw(spec, "Precision by recall")
 
 
 def reliability(results: Results) -> str:
     """The share of foreground among pixels by their probability: on the diagonal if calibrated."""
-    rows = [
-        {
-            "network": network_title(name),
-            "probability": float(row["probability"]),
-            "foreground": float(row["foreground"]),
-        }
-        for name in results.names
-        for row in results.reliability[name]
-    ]
-    curves = _lines(rows, "probability", "foreground", point=True)
-    curves["encoding"]["y"]["title"] = "share of foreground"
+    rows = _rows(results.reliability, probability="probability", **{FOREGROUND: "foreground"})
+    curves = _lines(rows, "probability", FOREGROUND)
     diagonal = {
-        "data": {"values": [{"probability": 0, "foreground": 0}, {"probability": 1, "foreground": 1}]},
+        "data": {"values": [{"probability": 0, FOREGROUND: 0}, {"probability": 1, FOREGROUND: 1}]},
         "mark": {"type": "line", "strokeDash": [2, 3], "color": "gray"},
         "encoding": {key: curves["encoding"][key] for key in ("x", "y")},
     }
-    return draw(SIZE | {"layer": [_layer(curves), diagonal]}, "Share of foreground by probability")
+    return draw({"layer": [curves, diagonal]}, "Share of foreground by probability")
 
 
 def failures(results: Results) -> str:
@@ -136,19 +110,14 @@ def failures(results: Results) -> str:
         for name in results.names
         for kind in kinds
     ]
-    spec = SIZE | {
+    spec = {
         "height": {"step": 14},
         "data": {"values": rows},
         "mark": "bar",
         "encoding": {
             "y": {"field": "kind", "type": "nominal", "sort": kinds, "title": None},
             "yOffset": {"field": "network", "sort": None},
-            "x": {
-                "field": "share",
-                "type": "quantitative",
-                "axis": {"format": "%"},
-                "title": "share of the lost Dice",
-            },
+            "x": _number("share", axis={"format": "%"}, title="share of the lost Dice"),
             "color": COLOR,
         },
     }
@@ -171,38 +140,32 @@ def by_group(results: Results, table: list[dict[str, Any]], label: str) -> str:
     layers = [
         {
             "mark": {"type": "rule", "strokeWidth": 2},
-            "encoding": base
-            | {"x": {"field": "low", "type": "quantitative"} | scale, "x2": {"field": "high"}},
+            "encoding": base | {"x": _number("low", **scale), "x2": {"field": "high"}},
         },
         {
             "mark": {"type": "point", "filled": True, "size": 50},
-            "encoding": base | {"x": {"field": "dice", "type": "quantitative"} | scale},
+            "encoding": base | {"x": _number("dice", **scale)},
         },
     ]
-    return draw(
-        SIZE | {"height": {"step": 12}, "data": {"values": rows}, "layer": layers}, f"Dice by {label}"
-    )
+    return draw({"height": {"step": 12}, "data": {"values": rows}, "layer": layers}, f"Dice by {label}")
 
 
-def _rows(results: Results, x: str, y: str, title: str) -> list[dict[str, Any]]:
+def _rows(tables: Mapping[str, Table], **columns: str) -> list[dict[str, Any]]:
+    """Take columns of each network's table, under their titles."""
     return [
-        {"network": network_title(name), x: float(row[x]), title: float(row[y])}
-        for name in results.names
-        for row in results.thresholds[name]
+        {"network": network_title(name)} | {title: float(row[column]) for title, column in columns.items()}
+        for name, table in tables.items()
+        for row in table
     ]
 
 
-def _lines(rows: list[dict[str, Any]], x: str, y: str, point: bool = False) -> dict[str, Any]:
-    return SIZE | {
+def _lines(rows: list[dict[str, Any]], x: str, y: str) -> dict[str, Any]:
+    return {
         "data": {"values": rows},
-        "mark": {"type": "line", "point": point or len(rows) < 10},
-        "encoding": {
-            "x": {"field": x, "type": "quantitative"},
-            "y": {"field": y, "type": "quantitative", "scale": {"zero": False}},
-            "color": COLOR,
-        },
+        "mark": {"type": "line", "point": len(rows) < MANY},
+        "encoding": {"x": _number(x), "y": _number(y, scale={"zero": False}), "color": COLOR},
     }
 
 
-def _layer(spec: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in spec.items() if key not in SIZE}
+def _number(field: str, **more: Any) -> dict[str, Any]:
+    return {"field": field, "type": "quantitative"} | more

@@ -1,13 +1,10 @@
 """What a careful reader would check before believing the numbers."""
 
-import subprocess
-from pathlib import Path
 from typing import NamedTuple
 
 from segmentation.evaluation.calibration import BADLY
 from segmentation.evaluation.tables import BASELINES
 from segmentation.models.build import network_title
-from segmentation.params import PARAMS
 from segmentation.report.results import Results
 
 ENOUGH = 30  # test images
@@ -24,7 +21,7 @@ class Check(NamedTuple):
 
 
 def checks(results: Results, unchanged: bool | None) -> list[Check]:
-    """Return all checks; `unchanged` is what `matches_commit` found."""
+    """Return all checks; `unchanged` is what `repository.matches_commit` found."""
     details, split = results.details, results.split
     found = []
     for name in results.names:
@@ -67,18 +64,6 @@ def checks(results: Results, unchanged: bool | None) -> list[Check]:
             }[unchanged],
         ),
     ]
-
-
-def matches_commit(lock: Path = Path("dvc.lock"), params: Path = PARAMS) -> bool | None:
-    """Say whether dvc.lock and params.yaml are as in the last commit; None where git does not know them."""
-    try:
-        for path in (lock, params):
-            if subprocess.run(["git", "cat-file", "-e", f"HEAD:./{path}"], capture_output=True).returncode:
-                return None
-        command = ["git", "diff", "--quiet", "HEAD", "--", str(lock), str(params)]
-        return subprocess.run(command, capture_output=True).returncode == 0
-    except OSError:
-        return None
 
 
 def _levelled_off(results: Results, name: str) -> Check:

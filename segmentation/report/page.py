@@ -2,8 +2,6 @@
 
 import base64
 import platform
-import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +10,11 @@ from markupsafe import Markup
 
 from segmentation.evaluation.failures import KINDS, WRONG_MASK
 from segmentation.evaluation.overlays import LEGEND
-from segmentation.evaluation.tables import BASELINES
+from segmentation.evaluation.tables import BASELINES, badly_calibrated
 from segmentation.models.build import network_title
 from segmentation.report import charts
-from segmentation.report.checks import ENOUGH, checks, matches_commit
+from segmentation.report.checks import ENOUGH, checks
+from segmentation.report.repository import commit, matches_commit
 from segmentation.report.results import Results
 from segmentation.training.fingerprint import installed
 
@@ -46,7 +45,8 @@ def page(results: Results, params: str) -> str:
         titles={name: network_title(name) for name in results.names},
         rows=_table(results),
         checks=checks(results, committed),
-        worst=sorted(images, key=lambda image: min(image["dice"].values()))[:WORST],
+        badly_calibrated=badly_calibrated(details),
+        worst=images[:WORST],
         images=images,
         kinds=[*KINDS, WRONG_MASK],
         groups=sorted({image["group"] for image in images} - {""}),
@@ -69,8 +69,7 @@ def page(results: Results, params: str) -> str:
         },
         params=params,
         versions={"Python": platform.python_version()} | dict(installed()),
-        commit="" if committed is None else _git("rev-parse", "--verify", "HEAD"),
-        changed=bool(_git("status", "--porcelain", "--untracked-files=no")),
+        commit="" if committed is None else commit(),
     )
 
 
@@ -124,13 +123,8 @@ def gallery(results: Results) -> list[dict[str, Any]]:
 
 
 def _table(results: Results) -> list[dict[str, Any]]:
-    rows = [{"title": network_title(name), "trivial": False} | results.test[name] for name in results.names]
-    baselines: Sequence[tuple[str, Any]] = list(results.details["baselines"].items())
-    return rows + [{"title": BASELINES[name], "trivial": True} | row for name, row in baselines]
-
-
-def _git(*arguments: str) -> str:
-    try:
-        return subprocess.run(["git", *arguments], capture_output=True, text=True).stdout.strip()
-    except OSError:
-        return ""
+    baselines = results.details["baselines"]
+    return [
+        *({"title": network_title(name), "trivial": False} | results.test[name] for name in results.names),
+        *({"title": BASELINES[name], "trivial": True} | row for name, row in baselines.items()),
+    ]

@@ -1,8 +1,5 @@
 """What the stages have left, as the page needs it."""
 
-import csv
-import io
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from segmentation.common.artifacts import (
@@ -19,6 +16,7 @@ from segmentation.common.artifacts import (
 )
 from segmentation.common.errors import InputError
 from segmentation.common.files import read_json
+from segmentation.common.tables import read_csv
 from segmentation.models.build import network_names
 
 Table = list[dict[str, str]]
@@ -52,24 +50,11 @@ def read_results() -> Results:
         names=names,
         test=test,
         details=read_json(DETAILS, "evaluate", dict),
-        images=read_table(PER_IMAGE, "evaluate"),
-        curves={name: read_table(curve_path(name), f"train_{name}") for name in names},
+        images=read_csv(PER_IMAGE, "evaluate"),
+        curves={name: read_csv(curve_path(name), f"train_{name}") for name in names},
         training={name: read_json(training_summary_path(name), f"train_{name}", dict) for name in names},
-        thresholds={name: read_table(THRESHOLD_CURVES / f"{name}.csv", "evaluate") for name in names},
-        reliability={name: read_table(RELIABILITY / f"{name}.csv", "evaluate") for name in names},
+        thresholds={name: read_csv(THRESHOLD_CURVES / f"{name}.csv", "evaluate") for name in names},
+        reliability={name: read_csv(RELIABILITY / f"{name}.csv", "evaluate") for name in names},
         split=read_json(SPLIT, "split", Split),
         gallery=gallery,
     )
-
-
-def read_table(path: Path, stage: str) -> Table:
-    """Read a CSV file that `stage` wrote; raises `InputError` if it is missing or damaged."""
-    try:
-        table = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline=""), strict=True))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; run `python -m stages.{stage}` first") from None
-    except (csv.Error, UnicodeDecodeError):
-        table = []
-    if not table or any(None in row or None in row.values() for row in table):
-        raise InputError(f"{path}: damaged; run `python -m stages.{stage}` again")
-    return table

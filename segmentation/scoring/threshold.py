@@ -27,16 +27,16 @@ def is_foreground(
     return probabilities >= threshold
 
 
-def bin_counts(probabilities: Tensor, masks: Tensor) -> Tensor:
-    """Count the pixels of each image by mask and probability: `(N, …)` and boolean `(N, …)` to `(N, 2, 100)`.
+def to_bins(probabilities: Tensor) -> Tensor:
+    """Return the bin of each probability: k from k/100 to below (k+1)/100, as `is_foreground` compares."""
+    return torch.bucketize(probabilities, torch.tensor(GRID, device=probabilities.device), right=True)
 
-    Bin k holds the probabilities from k/100 to below (k+1)/100, as `is_foreground` compares them.
-    """
-    count = len(probabilities)
-    edges = torch.tensor(GRID, device=probabilities.device)
-    bins = torch.bucketize(probabilities.flatten(1), edges, right=True)
-    image = torch.arange(count, device=probabilities.device)[:, None]
-    places = (2 * image + masks.flatten(1)) * BINS + bins
+
+def bin_counts(bins: Tensor, masks: Tensor) -> Tensor:
+    """Count the pixels of each image by mask and bin: `(N, …)` and boolean `(N, …)` to `(N, 2, 100)`."""
+    count = len(bins)
+    image = torch.arange(count, device=bins.device)[:, None]
+    places = (2 * image + masks.flatten(1)) * BINS + bins.flatten(1)
     return torch.bincount(places.flatten(), minlength=count * 2 * BINS).view(count, 2, BINS)
 
 

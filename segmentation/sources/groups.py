@@ -3,6 +3,7 @@
 import csv
 import io
 from pathlib import Path
+from typing import TypedDict
 
 from segmentation.common import dataset_layout as layout
 from segmentation.common.errors import InputError
@@ -10,7 +11,13 @@ from segmentation.common.errors import InputError
 SPECIES = {"1": "cat", "2": "dog"}
 OWN = "groups.csv"  # in a person's folder: a table with the columns id and group
 
-Row = tuple[str, str, str]  # id, group, species
+
+class Row(TypedDict):
+    """The group and the species of an image, empty where they are not known."""
+
+    id: str
+    group: str
+    species: str
 
 
 def breeds(raw: Path) -> list[Row]:
@@ -22,7 +29,11 @@ def breeds(raw: Path) -> list[Row]:
     lines = (raw / layout.LIST).read_text(encoding="utf-8-sig").splitlines()
     numbers = [line.split()[-3:] for line in lines if line.strip() and not line.startswith("#")]
     return [
-        (image_id, image_id.rpartition("_")[0].replace("_", " "), SPECIES.get(found[1], ""))
+        Row(
+            id=image_id,
+            group=image_id.rpartition("_")[0].replace("_", " "),
+            species=SPECIES.get(found[1], ""),
+        )
         for image_id, found in zip(ids, numbers, strict=True)
         if len(found) == 3 and all(map(str.isdigit, found))
     ]
@@ -54,12 +65,5 @@ def own_groups(path: Path, ids: set[str]) -> list[Row]:
             raise InputError(f"{file}: names {image_id!r}, which is no image of {path / 'images'}")
         if image_id in found:
             raise InputError(f"{file}: names {image_id!r} twice")
-        found[image_id] = (image_id, " ".join(row["group"].split()), "")
+        found[image_id] = Row(id=image_id, group=" ".join(row["group"].split()), species="")
     return list(found.values())
-
-
-def groups_table(rows: list[Row]) -> bytes:
-    """Return the file that lists these groups."""
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows([("id", "group", "species"), *rows])
-    return text.getvalue().encode()

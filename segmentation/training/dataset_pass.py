@@ -10,7 +10,7 @@ from segmentation.inference.predictor import Predictor
 from segmentation.loading.dataset import Item
 from segmentation.runtime.distributed import all_gather
 from segmentation.scoring.scores import Counts, Values, confusion_counts, soft_sums
-from segmentation.scoring.threshold import BinCounts, bin_counts, is_foreground
+from segmentation.scoring.threshold import BinCounts, bin_counts, is_foreground, to_bins
 
 ScoringLoss = Callable[[Tensor, Tensor], Tensor]  # logits, targets (N, 1, H, W) to their mean
 
@@ -21,11 +21,11 @@ class ImageScores(NamedTuple):
     counts: Counts
     bins: BinCounts
     soft: Values  # (N, 3), see scores.soft_sums
-    loss: float  # mean over the images; 0 without a loss
+    loss: float  # mean over the images
 
 
 @torch.inference_mode()
-def score(predictor: Predictor, batches: Iterable[Item], loss: ScoringLoss | None = None) -> ImageScores:
+def score(predictor: Predictor, batches: Iterable[Item], loss: ScoringLoss) -> ImageScores:
     """Compare the predictions for images with their masks; the results are in the order of the dataset.
 
     If several processes train together, each scores its batches, and all get the results of all.
@@ -35,10 +35,9 @@ def score(predictor: Predictor, batches: Iterable[Item], loss: ScoringLoss | Non
         targets, logits = predictor.runner.targets(masks), predictor.logits(images)
         probabilities = torch.sigmoid(logits)
         counts = confusion_counts(is_foreground(probabilities, predictor.threshold), targets.bool())
-        bins = bin_counts(probabilities, targets.bool())
-        losses = loss(logits, targets) if loss else logits.new_zeros(())
+        bins = bin_counts(to_bins(probabilities), targets.bool())
         soft = soft_sums(probabilities, targets)
-        results.append((indices, counts, bins, soft, losses.expand(len(images))))
+        results.append((indices, counts, bins, soft, loss(logits, targets).expand(len(images))))
     mine = [torch.cat(each).cpu() for each in zip(*results, strict=True)] if results else []
     everyone = [share for share in all_gather(mine) if share]  # a process may have had no batch
     indices, counts, bins, soft, losses = (torch.cat(each) for each in zip(*everyone, strict=True))

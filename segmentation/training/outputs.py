@@ -7,6 +7,7 @@ from torch import Tensor
 
 from segmentation.common.artifacts import RUNS, checkpoint_path, curve_path, training_summary_path
 from segmentation.common.files import fault, write_bytes, write_json
+from segmentation.common.tables import csv_bytes
 from segmentation.loading.dataset import SegmentationDataset
 from segmentation.models.checkpoints import Metadata, checkpoint_bytes, fresh
 from segmentation.params import Params
@@ -14,7 +15,7 @@ from segmentation.runtime.distributed import world_size
 from segmentation.training.loader import Batches
 from segmentation.training.loop import EpochMetrics, Training
 from segmentation.training.start import Start
-from segmentation.training.tracking import epoch_line, log_epoch, log_images, open_board, write_csv
+from segmentation.training.tracking import epoch_line, log_epoch, log_images, open_board
 
 SHOWN = 8  # training images, as the network sees them, and validation images on TensorBoard
 
@@ -51,7 +52,7 @@ class Outputs:
     def write(self, history: Sequence[EpochMetrics]) -> None:
         """Write the curve and the checkpoint of the best epoch."""
         if self.best:
-            write_csv(curve_path(self.name), history)
+            write_bytes(curve_path(self.name), csv_bytes(list(history[0]), history))
             write_bytes(checkpoint_path(self.name), checkpoint_bytes(*self.best))
 
     def state_dict(self) -> dict[str, Any]:

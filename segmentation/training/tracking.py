@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
-from segmentation.common.files import write_bytes
 from segmentation.inference.runner import Runner
 from segmentation.loading.cache import decoded_bytes
 from segmentation.loading.transforms import Image, Mask
@@ -36,13 +35,6 @@ def epoch_line(metrics: EpochMetrics, epochs: int, throughput: Throughput) -> st
         f"val loss {metrics['val_loss']:.4f}  val dice {metrics['val_dice']:.4f}  "
         f"{throughput.images_per_second:.0f} images/s, {throughput.waiting:.1%} waiting for data"
     )
-
-
-def write_csv(path: Path, history: Sequence[EpochMetrics]) -> None:
-    """Write all epochs so far; the file is replaced, never appended to (see common/files.py)."""
-    lines = [",".join(history[0])]
-    lines += [",".join(f"{value:.6g}" for value in metrics.values()) for metrics in history]
-    write_bytes(path, ("\n".join(lines) + "\n").encode())
 
 
 def open_board(folder: Path) -> SummaryWriter:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import copied
 from content import digests
 from on_a_small_disk import READ_ONLY, SCRIPT, mounts_work
+from projects import copied
 
 # Each stage, a folder it writes to, and how much of a disk it needs there beside what is there.
 NEEDS = {

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import copied, run_stage, set_params
+from commands import run_stage
+from projects import copied, set_params
 
 GIB = 2**30
 

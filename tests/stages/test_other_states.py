@@ -5,8 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import run_stage, set_params
+from commands import run_stage
 from killing import left, outputs, run_interrupted, start, uninterrupted
+from projects import set_params
 
 Rounds = Callable[[int], None]
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import run_stage, set_params
+from commands import run_stage
+from projects import set_params
 
 from segmentation.common import artifacts
 from segmentation.common import dataset_layout as layout

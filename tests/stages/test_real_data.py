@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, STAGES, make_project, run_stage, set_params
+from commands import run_stage
+from projects import ROOT, STAGES, make_project, set_params
 
 DATA = ROOT.parent / "shared/data"
 MD5 = {

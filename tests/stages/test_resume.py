@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import built_once, copied, run_stage, set_params
+from commands import run_stage
+from conftest import built_once
 from killing import left, outputs, run_interrupted, start, uninterrupted
+from projects import copied, set_params
 
 Rounds = Callable[[int], None]
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import TRAINING, RunHere, run_stage, set_params
+from commands import RunHere, run_stage
 from content import digest
 from PIL import Image
+from projects import TRAINING, set_params
 
 from segmentation.common import artifacts
 from segmentation.common import dataset_layout as layout

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, RunHere, copied
+from commands import RunHere
 from content import digest
 from PIL import Image
+from projects import ROOT, copied
 
 from segmentation.common.errors import Fault
 from segmentation.export.check import compare, read_samples, require

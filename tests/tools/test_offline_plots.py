@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 from browsers import needs_browser, opened
-from conftest import RunHere, copied, dvc
+from commands import RunHere, dvc
+from projects import copied
 
 
 @needs_browser

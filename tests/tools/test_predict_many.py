@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import RunHere
+from commands import RunHere
 from photos import pixels, save, scene, three_photos
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import RunHere
+from commands import RunHere
 from photos import pixels, predictor, save, scene
 from PIL import Image, ImageCms, ImageOps
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from browsers import needs_browser, opened
-from conftest import RunHere, copied
+from commands import RunHere
 from PIL import Image
+from projects import copied
 
 
 @pytest.fixture

@@ -4,8 +4,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import RunHere, copied, dvc, git
+from commands import RunHere, dvc
 from PIL import Image
+from projects import copied, git
 
 pytestmark = pytest.mark.slow
 

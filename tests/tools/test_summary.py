@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from conftest import RunHere
+from commands import RunHere
 
 
 def test_it_shows_the_scores_and_where_the_overlays_are(finished: Path, run_here: RunHere) -> None:

@@ -10,11 +10,11 @@ from torchmetrics.functional.classification import binary_calibration_error, bin
 
 from segmentation.common.dataset_layout import TEST, image_path, read_list
 from segmentation.common.errors import InputError
-from segmentation.evaluation.answers import Answer, Constant, ImageFacts, read_test_image, score_answers
+from segmentation.evaluation.answers import LabelledImage, Prediction, Scored, read_test_image, score_answers
 from segmentation.evaluation.calibration import (
     calibration_error,
     reliability,
-    rows,
+    table,
     threshold_curves,
 )
 from segmentation.evaluation.failures import false_pixels
@@ -45,70 +45,60 @@ def ids(sample: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def scored(
-    sample: Path, ids: list[str], predictors: dict[str, Predictor]
-) -> tuple[dict[str, Answer], ImageFacts]:
-    everything = {"everything": Constant(np.ones((64, 64), np.float32))}
+def scored(sample: Path, ids: list[str], predictors: dict[str, Predictor]) -> Scored:
+    everything = {"everything": Prediction(np.ones((64, 64), np.float32))}
     return score_answers(sample, ids, FOREGROUND, predictors, everything)
 
 
+@pytest.fixture(scope="module")
+def images(sample: Path, ids: list[str]) -> list[LabelledImage]:
+    return [read_test_image(sample, image_id, FOREGROUND) for image_id in ids]
+
+
+@pytest.mark.parametrize("name", ["unet", "resnet"])
 def test_masks_are_those_that_a_user_gets(
-    sample: Path,
-    ids: list[str],
-    predictors: dict[str, Predictor],
-    scored: tuple[dict[str, Answer], ImageFacts],
+    name: str, images: list[LabelledImage], predictors: dict[str, Predictor], scored: Scored
 ) -> None:
-    for name, each in predictors.items():
-        answer = scored[0][name]
-        for i, image_id in enumerate(ids):
-            image, target, border = read_test_image(sample, image_id, FOREGROUND)
-            mask = each.mask(image)
-            expected = binary_f1_score(torch.from_numpy(mask), torch.from_numpy(target)).item()
-            assert float(scores.dice(answer.original.counts[i])) == pytest.approx(expected, abs=1e-6)
-            assert answer.false_pixels[i].tolist() == false_pixels(mask, target)
-            assert answer.false_pixels[i].sum() == answer.original.counts[i, 1:3].sum()
-            inside = border == 0
-            tp = int((mask[inside] & target[inside]).sum())
-            assert (
-                answer.original.no_border[i, 0] == tp and answer.original.no_border[i].sum() == inside.sum()
-            )
-            (half,) = [value >= 0.5 for value in each.probabilities([image])]
-            assert answer.original.at_half[i, 0] == (half & (target == 1)).sum()
+    answer, predictor = scored.networks[name], predictors[name]
+    counted = answer.counted.original
+    for i, (image, target, border) in enumerate(images):
+        mask, inside = predictor.mask(image), border == 0
+        expected = binary_f1_score(torch.from_numpy(mask), torch.from_numpy(target)).item()
+        assert float(scores.dice(counted.counts[i])) == pytest.approx(expected, abs=1e-6)
+        assert answer.false_pixels[i].tolist() == false_pixels(mask, target)
+        assert answer.false_pixels[i].sum() == counted.counts[i, 1:3].sum()
+        assert counted.no_border[i, 0] == int((mask[inside] & target[inside]).sum())
+        assert counted.no_border[i].sum() == inside.sum()
+        (half,) = [value >= 0.5 for value in predictor.probabilities([image])]
+        assert counted.at_half[i, 0] == (half & (target == 1)).sum()
 
 
+@pytest.mark.parametrize("name", ["unet", "resnet"])
 def test_at_network_size_it_is_what_validation_counts(
-    sample: Path,
-    ids: list[str],
-    predictors: dict[str, Predictor],
-    scored: tuple[dict[str, Answer], ImageFacts],
+    name: str, sample: Path, images: list[LabelledImage], predictors: dict[str, Predictor], scored: Scored
 ) -> None:
-    test = SegmentationDataset(sample, ids, 64, FOREGROUND)
-    for name, each in predictors.items():
-        probabilities = np.stack(
-            each.probabilities([test.read_original(i) for i in range(COUNT)], own_size=False)
-        )
-        targets = np.stack([test.read_mask(i) for i in range(COUNT)])
-        answer = scored[0][name]
-        assert (
-            answer.network.counts[:, 0] == ((probabilities >= each.threshold) & targets).sum((1, 2))
-        ).all()
-        assert answer.bins.sum() == targets.size and answer.bins[:, 1].sum() == targets.sum()
-        np.testing.assert_allclose(answer.soft[:, 0], (probabilities * targets).sum((1, 2)), rtol=1e-5)
-        expected = binary_calibration_error(
-            torch.from_numpy(probabilities).flatten(), torch.from_numpy(targets).flatten(), n_bins=10
-        )
-        assert calibration_error(answer) == pytest.approx(expected.item(), abs=1e-5)
-        found = reliability(answer)
-        assert found["pixels"].sum() == targets.size
-        assert len(rows(found)) == (found["pixels"] > 0).sum()
-        curves = threshold_curves(answer)
-        (place,) = np.flatnonzero(np.isclose(curves["threshold"], each.threshold))
-        assert curves["dice"][place] == pytest.approx(float(scores.dice(answer.network.counts).mean()))
+    test = SegmentationDataset(sample, read_list(sample / TEST)[:COUNT], 64, FOREGROUND)
+    answer, predictor = scored.networks[name], predictors[name]
+    probabilities = np.stack(predictor.probabilities([each.image for each in images], own_size=False))
+    targets = np.stack([test.read_mask(i) for i in range(COUNT)])
+    counts = answer.counted.network.counts
+    assert (counts[:, 0] == ((probabilities >= predictor.threshold) & targets).sum((1, 2))).all()
+    assert answer.bins.sum() == targets.size and answer.bins[:, 1].sum() == targets.sum()
+    np.testing.assert_allclose(answer.soft[:, 0], (probabilities * targets).sum((1, 2)), rtol=1e-5)
+    expected = binary_calibration_error(
+        torch.from_numpy(probabilities).flatten(), torch.from_numpy(targets).flatten(), n_bins=10
+    )
+    assert calibration_error(answer) == pytest.approx(expected.item(), abs=1e-5)
+    found = reliability(answer)
+    assert found["pixels"].sum() == targets.size
+    assert len(table(found).splitlines()) == 1 + (found["pixels"] > 0).sum()
+    curves = threshold_curves(answer)
+    (place,) = np.flatnonzero(np.isclose(curves["threshold"], predictor.threshold))
+    assert curves["dice"][place] == pytest.approx(float(scores.dice(counts).mean()))
 
 
-def test_facts(sample: Path, ids: list[str], scored: tuple[dict[str, Answer], ImageFacts]) -> None:
-    facts = scored[1]
-    image, target, _ = read_test_image(sample, ids[4], FOREGROUND)
+def test_facts(images: list[LabelledImage], scored: Scored) -> None:
+    facts, (image, target, _) = scored.facts, images[4]
     assert (facts.height[4], facts.width[4]) == target.shape == image.shape[:2]
     assert facts.foreground_share[4] == pytest.approx(target.mean())
     grey = image @ [0.299, 0.587, 0.114] / 255  # ITU-R BT.601
@@ -127,14 +117,15 @@ def test_networks_that_answer_nothing_or_everything_do_not_agree(
 ) -> None:
     answer = lambda _, squares: torch.full((len(squares), 1, 64, 64), level)  # noqa: E731
     monkeypatch.setattr(Predictor, "square_probabilities", answer)
-    _, facts = score_answers(sample, ids, FOREGROUND, predictors, {})
-    assert (facts.agreement == 0).all()
+    scored = score_answers(sample, ids, FOREGROUND, predictors, {})
+    assert (scored.facts.agreement == 0).all()
 
 
-def test_trivial_answers_have_no_contour_scores(scored: tuple[dict[str, Answer], ImageFacts]) -> None:
-    everything = scored[0]["everything"]
-    assert np.isnan(everything.boundary_iou).all() and np.isnan(everything.surface_dice).all()
-    assert not np.isnan(scored[0]["unet"].boundary_iou).any()
+def test_the_same_answer_for_all_images(images: list[LabelledImage], scored: Scored) -> None:
+    everything = scored.baselines["everything"].original.counts
+    assert everything[:, 0].tolist() == [int(each.target.sum()) for each in images]
+    assert everything.sum(axis=1).tolist() == [each.target.size for each in images]
+    assert (everything[:, 2:] == 0).all()
 
 
 def test_an_image_that_vanished(sample: Path, predictors: dict[str, Predictor]) -> None:

@@ -25,7 +25,7 @@ def test_baselines_against_plain_numpy(sample: Path) -> None:
     mask = share >= 0.5
     assert 0 < mask.mean() < 1
     network = Predictor.from_checkpoint(Checkpoint(build_model("unet", 2), metadata("unet")))
-    answers, _ = score_answers(sample, ids, FOREGROUND, {"unet": network}, baselines(train))
+    answers = score_answers(sample, ids, FOREGROUND, {"unet": network}, baselines(train)).baselines
     test = SegmentationDataset(sample, ids, 64, FOREGROUND)
     targets = np.stack([test.read_mask(i) for i in range(20)])
     expected = [2 * (mask & target).sum() / (mask.sum() + target.sum()) for target in targets]

@@ -1,14 +1,15 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from conftest import DEFAULTS
+from projects import DEFAULTS
 
 from segmentation.common.dataset_layout import TEST, TRAINVAL, read_list
 from segmentation.common.signals import StopRequest
-from segmentation.evaluation.answers import Answer, AtSize
-from segmentation.evaluation.compare import SHORT, compare
+from segmentation.evaluation.answers import Answer, AtSize, Counted, ImageFacts, Scored
+from segmentation.evaluation.compare import SHORT, Comparison, compare
 from segmentation.inference.predictor import Predictor
 from segmentation.inference.runner import Runner
 from segmentation.loading.dataset import SegmentationDataset
@@ -18,35 +19,44 @@ from segmentation.scoring import scores
 from segmentation.training.dataset_pass import score
 from segmentation.training.loader import Batches
 from segmentation.training.loop import Training
+from segmentation.training.losses import LOSSES
 
 FOREGROUND = ["pet", "border"]
 
 
-def answer(counts: list[list[int]], own: list[list[int]] | None = None) -> Answer:
-    """An answer with these counts at network size, and others, or the same, at own size."""
-    found, count = np.array(counts), len(counts)
-    at = AtSize(found, found, found)
-    original = at if own is None else AtSize(np.array(own), np.array(own), np.array(own))
-    zeros = np.zeros(count)
-    return Answer(
-        at, original, np.ones((count, 3)), np.zeros((count, 2, 100), np.int64), np.zeros((count, 100)),
-        zeros, np.zeros((count, 2)), np.zeros((count, 4), np.int64),
-    )  # fmt: skip
+def counted(counts: list[list[int]], own: list[list[int]] | None = None) -> Counted:
+    """These counts at network size, and others, or the same, at own size."""
+    sizes = [np.array(counts), np.array(own or counts)]
+    return Counted(*(AtSize(each, each, each) for each in sizes))
 
 
-def none(count: int) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
-    return np.zeros(count, np.bool_)
+def compared(
+    networks: dict[str, Counted],
+    trivial: Counted,
+    resolution: str = "network",
+    twin: "np.ndarray[tuple[int], np.dtype[np.bool_]] | None" = None,
+) -> Comparison:
+    count = len(trivial.network.counts)
+    zeros: Any = np.zeros(count)
+    answers = {
+        name: Answer(
+            each, np.ones((count, 3)), np.zeros((count, 2, 100), np.int64), np.zeros((count, 100)),
+            zeros, np.zeros((count, 2)), np.zeros((count, 4), np.int64),
+        )
+        for name, each in networks.items()
+    }  # fmt: skip
+    scored = Scored(answers, {"trivial": trivial}, ImageFacts(*[zeros] * 6))
+    return compare(scored, resolution, np.zeros(count, np.bool_) if twin is None else twin, 1000)
 
 
 def test_the_difference_is_paired() -> None:
     rng = np.random.default_rng(0)
     hard = rng.integers(10, 900, 200)  # the images differ widely, the networks by little
-    answers = {
-        "worse": answer([[tp, 50, 40, 10] for tp in hard]),
-        "better": answer([[tp + 10, 50, 30, 10] for tp in hard]),
-        "trivial": answer([[1, 50, 40, 10] for _ in hard]),
+    networks = {
+        "worse": counted([[tp, 50, 40, 10] for tp in hard]),
+        "better": counted([[tp + 10, 50, 30, 10] for tp in hard]),
     }
-    test, details = compare(answers, ["worse", "better"], "network", none(200), 1000)
+    test, details = compared(networks, counted([[1, 50, 40, 10] for _ in hard]))
     gap = test["difference"]["better"]
     assert 0 < gap["low"] < gap["dice"] < gap["high"]
     assert gap["dice"] == pytest.approx(test["better"]["dice"] - test["worse"]["dice"])
@@ -56,46 +66,42 @@ def test_the_difference_is_paired() -> None:
 
 
 def test_what_people_compare_fits_on_a_screen() -> None:
-    counts = [[[tp, 1, 1, 9], [tp, 0, 3, 9]] for tp in (1, 2, 3)]
-    answers = {name: answer(each) for name, each in zip(("first", "second", "third"), counts, strict=True)}
-    test, details = compare(
-        answers | {"constant": answer(counts[0])}, list(answers), "original", none(2), 100
-    )
+    networks = {
+        name: counted([[tp, 1, 1, 9], [tp, 0, 3, 9]])
+        for tp, name in enumerate(("first", "second", "third"), 1)
+    }
+    test, details = compared(networks, networks["first"], "original")
     assert list(test) == ["first", "second", "third", "difference"]
     assert list(test["difference"]) == ["second", "third"]
     assert set(test["first"]) == {*SHORT, "dice_soft"}
-    assert list(details["baselines"]) == ["constant"]
+    assert list(details["baselines"]) == ["trivial"]
     assert details["network"]["first"]["dice_pooled_low"] <= details["network"]["first"]["dice_pooled"]
     assert details["gain"]["first"]["low"] == details["gain"]["first"]["high"] == 0  # the same answer
 
 
 def test_the_resolution_decides_what_is_compared() -> None:
-    small, large = [[1, 1, 0, 2]], [[90, 0, 10, 100]]
-    answers = {"a": answer(small, large), "trivial": answer(small, large)}
+    network = counted([[1, 1, 0, 2]], [[90, 0, 10, 100]])
     for resolution, expected in (("network", 2 / 3), ("original", 180 / 190)):
-        test, details = compare(answers, ["a"], resolution, none(1), 100)
+        test, details = compared({"a": network}, network, resolution)
         assert test["a"]["dice"] == details["baselines"]["trivial"]["dice"] == pytest.approx(expected)
         assert details["network"]["a"]["dice"] == pytest.approx(2 / 3)
         assert details["original"]["a"]["dice"] == pytest.approx(180 / 190)
 
 
 def test_scores_are_pooled_and_averaged() -> None:
-    found = answer([[1, 0, 0, 9], [0, 9, 1, 0], [0, 0, 0, 10]])
-    test, _ = compare({"a": found, "trivial": found}, ["a"], "network", none(3), 100)
-    row = test["a"]
+    found = counted([[1, 0, 0, 9], [0, 9, 1, 0], [0, 0, 0, 10]])
+    row = compared({"a": found}, found).test["a"]
     assert row["dice"] == pytest.approx(2 / 3) and row["dice_pooled"] == pytest.approx(2 / 12)
     assert row["iou_pooled"] == pytest.approx(1 / 11)
     assert row["precision"] == pytest.approx(1 / 10) and row["recall"] == pytest.approx(1 / 2)
 
 
 def test_scores_without_twins() -> None:
-    found = answer([[1, 0, 0, 9], [0, 9, 1, 0], [1, 1, 0, 8]])
-    twin = np.array([True, False, False])
-    _, details = compare({"a": found, "trivial": found}, ["a"], "network", twin, 100)
+    found = counted([[1, 0, 0, 9], [0, 9, 1, 0], [1, 1, 0, 8]])
+    details = compared({"a": found}, found, twin=np.array([True, False, False])).details
     assert details["no_twins"]["images"] == 2
     assert details["no_twins"]["a"]["dice"] == pytest.approx((0 + 2 / 3) / 2)
-    _, details = compare({"a": found, "trivial": found}, ["a"], "network", ~none(3), 100)
-    assert "no_twins" not in details
+    assert "no_twins" not in compared({"a": found}, found, twin=np.ones(3, np.bool_)).details
 
 
 def test_counts_of_a_whole_test_set_do_not_overflow() -> None:
@@ -121,7 +127,7 @@ def test_bfloat16_scores_as_float32_does(sample: Path, name: str) -> None:
         training.validate()
     rows = []
     for runner in (exact, fast):
-        found = score(Predictor(model, runner, 64, 0.5), Batches(test, 8).epoch(0))
+        found = score(Predictor(model, runner, 64, 0.5), Batches(test, 8).epoch(0), LOSSES["bce_dice"])
         pooled = found.counts.sum(axis=0)
         rows.append([scores.dice(found.counts).mean(), scores.iou(found.counts).mean(), scores.dice(pooled),
                      scores.iou(pooled), scores.mean_soft_dice(found.soft)])  # fmt: skip

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 import torch
-from conftest import ROOT
+from projects import ROOT
 from torch import nn
 
 from segmentation.layers.blocks import Pointwise

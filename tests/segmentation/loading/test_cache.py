@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
+from projects import ROOT
 
 from segmentation.common import dataset_layout as layout
 from segmentation.loading.cache import ImageCache, decoded_bytes, make_caches

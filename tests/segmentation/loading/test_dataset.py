@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import DEFAULTS
+from projects import DEFAULTS
 
 from segmentation.common import dataset_layout as layout
 from segmentation.common.errors import InputError

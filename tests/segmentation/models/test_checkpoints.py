@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import RunHere
+from commands import RunHere
 from content import flipped
 from hostile import Hostile
 from torch import Tensor, nn

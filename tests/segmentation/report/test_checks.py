@@ -1,13 +1,15 @@
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import git
+from projects import git
 
 from segmentation.common.artifacts import Split
-from segmentation.report.checks import checks, matches_commit
+from segmentation.report.checks import checks
 from segmentation.report.page import headline
+from segmentation.report.repository import commit, matches_commit
 from segmentation.report.results import Results
 
 
@@ -75,6 +77,7 @@ def test_another_run_than_the_committed_one(tmp_path: Path, monkeypatch: pytest.
         assert matches_commit() is False
         Path(name).write_text("one")
     Path("dvc.lock").write_text("two")
+    assert re.fullmatch(r"[0-9a-f]{40}    # with uncommitted changes", commit())
     *_, last = checks(results(), matches_commit())
     assert last.passed is False and last.title.startswith("recipe, data and results")
 

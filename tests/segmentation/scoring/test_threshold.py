@@ -4,7 +4,12 @@ import torch
 from torchmetrics.functional.classification import binary_f1_score
 
 from segmentation.scoring import scores
-from segmentation.scoring.threshold import GRID, bin_counts, choose_threshold, counts_on_grid, is_foreground
+from segmentation.scoring.threshold import GRID, choose_threshold, counts_on_grid, is_foreground, to_bins
+from segmentation.scoring.threshold import bin_counts as counts_of_bins
+
+
+def bin_counts(probabilities: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    return counts_of_bins(to_bins(probabilities), masks)
 
 
 def images() -> tuple[torch.Tensor, torch.Tensor]:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import checked_split
 from hostile import pixel_bomb, text_bomb
 from PIL import Image
+from projects import checked_split
 
 from segmentation.common import dataset_layout as layout
 from segmentation.common.errors import InputError

@@ -5,8 +5,8 @@ import pytest
 from segmentation.common import dataset_layout as layout
 from segmentation.common.artifacts import Split
 from segmentation.common.errors import InputError
-from segmentation.evaluation.per_image import has_twin, read_groups
-from segmentation.sources.groups import breeds, groups_table, own_groups
+from segmentation.evaluation.per_image import has_twin
+from segmentation.sources.groups import breeds, own_groups
 
 IDS = {"cell 1", "cell 2", "cell 3"}
 
@@ -17,18 +17,10 @@ def test_breeds_of_the_official_list(tmp_path: Path) -> None:
         "#Image CLASS-ID\nBritish_Shorthair_12 8 1 5\nstaffordshire_bull_terrier_3 36 2 24\n"
     )
     (tmp_path / layout.LIST).open("a").write("an id alone\n")
-    assert breeds(tmp_path) == [
+    assert [tuple(row.values()) for row in breeds(tmp_path)] == [
         ("British_Shorthair_12", "British Shorthair", "cat"),
         ("staffordshire_bull_terrier_3", "staffordshire bull terrier", "dog"),
     ]
-
-
-def test_groups_come_back_as_they_were_written(tmp_path: Path) -> None:
-    path = tmp_path / "groups.csv"
-    path.write_bytes(groups_table([("a, b", 'an "odd" one', "cat"), ("c", "", "")]))
-    assert read_groups(path) == {"a, b": ('an "odd" one', "cat"), "c": ("", "")}
-    path.write_bytes(groups_table([]))
-    assert path.read_text() == "id,group,species\n" and read_groups(path) == {}
 
 
 def test_own_groups(tmp_path: Path) -> None:
@@ -36,7 +28,8 @@ def test_own_groups(tmp_path: Path) -> None:
     (tmp_path / "groups.csv").write_bytes(
         "\ufeffid,group\r\ncell 1.tif,plate A\r\ncell 3,plate B\r\n".encode()
     )
-    assert own_groups(tmp_path, IDS) == [("cell 1", "plate A", ""), ("cell 3", "plate B", "")]
+    found = [tuple(row.values()) for row in own_groups(tmp_path, IDS)]
+    assert found == [("cell 1", "plate A", ""), ("cell 3", "plate B", "")]
 
 
 @pytest.mark.parametrize(
@@ -53,15 +46,6 @@ def test_a_table_that_cannot_be_used(tmp_path: Path, content: bytes, message: st
     (tmp_path / "groups.csv").write_bytes(content)
     with pytest.raises(InputError, match=rf"^{tmp_path}/groups\.csv: .*{message}"):
         own_groups(tmp_path, IDS)
-
-
-def test_a_missing_or_damaged_list_of_groups(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no such file; run"):
-        read_groups(tmp_path / "groups.csv")
-    for content in ("", "a,b\n1,2\n", "id,group,species\na,b\n", 'id,group,species\na,"b,c\n'):
-        (tmp_path / "groups.csv").write_text(content)
-        with pytest.raises(InputError, match="damaged; run"):
-            read_groups(tmp_path / "groups.csv")
 
 
 def test_twins_of_test_images_are_those_among_what_trained_or_validated() -> None:

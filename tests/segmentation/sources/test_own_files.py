@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import RunHere, set_params
+from commands import RunHere
 from own_folder import own_folder, photo, turn, written
 from PIL import Image
+from projects import set_params
 
 from segmentation.common import dataset_layout as layout
 from segmentation.common.errors import InputError

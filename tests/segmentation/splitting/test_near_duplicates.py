@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import checked_split
 from PIL import Image, ImageEnhance
+from projects import checked_split
 
 from segmentation.common import dataset_layout as layout
 from segmentation.common.artifacts import Split

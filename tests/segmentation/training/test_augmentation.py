@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from conftest import DEFAULTS
 from numpy.random import SeedSequence
 from numpy.typing import NDArray
+from projects import DEFAULTS
 
 from segmentation.training.augmentation import Augmentation
 

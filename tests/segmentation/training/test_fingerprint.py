@@ -7,7 +7,7 @@ import albumentations
 import cv2
 import pytest
 import torch
-from conftest import ROOT
+from projects import ROOT
 
 from segmentation.inference.runner import Runner
 from segmentation.loading.transforms import NONE

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import DEFAULTS, ROOT
 from on_a_small_disk import mounts_work
+from projects import DEFAULTS, ROOT
 from torch import Tensor
 
 from segmentation.common.cores import usable_cores

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import DEFAULTS
+from projects import DEFAULTS
 
 from segmentation.common.dataset_layout import TRAINVAL, read_list
 from segmentation.common.errors import Fault
@@ -71,7 +71,7 @@ def test_the_validation_loss_weighs_all_images_equally(sample: Path) -> None:
         for each in data.ids
     ]
     assert single.loss == pytest.approx(sum(parts) / 9, rel=1e-5)
-    assert (single.counts == score(predictor, Batches(data, 8).epoch(0)).counts).all()
+    assert (single.counts == score(predictor, Batches(data, 8).epoch(0), loss).counts).all()
 
 
 def test_the_average_of_the_weights_is_scored(sample: Path) -> None:

@@ -2,7 +2,7 @@ from math import cos, pi
 
 import pytest
 import torch
-from conftest import DEFAULTS
+from projects import DEFAULTS
 
 from segmentation.models.build import build_model
 from segmentation.params import Train

@@ -5,7 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from conftest import set_params
+from projects import set_params
 
 from segmentation.common.signals import Interrupted
 from segmentation.params import load_params

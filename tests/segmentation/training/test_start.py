@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import Ended, RunHere, set_params
+from commands import Ended, RunHere
 from content import digest
+from projects import set_params
 
 from segmentation.models.checkpoints import load_checkpoint
 from segmentation.params import load_params

@@ -1,0 +1,85 @@
+"""Projects to test with: clones of this one, with tiny params."""
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from segmentation.common.artifacts import Split
+from segmentation.params import load_params
+from segmentation.splitting.checks import check_dataset
+from segmentation.splitting.parts import split_dataset
+
+ROOT = Path(__file__).parents[1]
+DEFAULTS = load_params(ROOT / "params.yaml")
+TRAINING = ["train_unet", "train_resnet", "evaluate"]
+STAGES = ["download", "split", "compute_stats", *TRAINING]
+
+# A run that takes seconds: what is tested is the plumbing, not the scores.
+TINY = {
+    "data.limit": 16,
+    "image.size": 32,
+    "model.width": 2,
+    "train.epochs": 2,
+    "evaluate.bootstrap": 100,
+}
+
+
+def checked_split(
+    raw: Path,
+    val_fraction: float,
+    limit: int | None = None,
+    max_dropped: float = 0,
+    seed: int = 0,
+    test_fraction: float = 0.2,
+) -> Split:
+    """Check the dataset in folder `raw` and split it."""
+    folder = DEFAULTS.data.folder.model_copy(update={"test_fraction": test_fraction})
+    changes = {"val_fraction": val_fraction, "limit": limit, "max_dropped": max_dropped, "seed": seed}
+    return split_dataset(
+        raw, DEFAULTS.data.model_copy(update=changes | {"folder": folder}), check_dataset(raw)
+    )
+
+
+def set_params(project: Path, **values: Any) -> None:
+    """Change leaves of a project's params.yaml; `__` stands for the dot in a key."""
+    path = project / "params.yaml"
+    params = yaml.safe_load(path.read_text())
+    for key, value in values.items():
+        group = params
+        *groups, leaf = key.split("__")
+        for name in groups:
+            group = group[name]
+        assert leaf in group, key
+        group[leaf] = value
+    path.write_text(yaml.safe_dump(params))
+
+
+def make_project(folder: Path) -> Path:
+    """Clone the working tree, uncommitted changes included, into `folder` with tiny params."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    set_params(folder, **{key.replace(".", "__"): value for key, value in TINY.items()})
+    git(folder, "init", "-q")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "-m", "start")
+    return folder
+
+
+def git(project: Path, *arguments: str) -> None:
+    """Run a `git` command as somebody."""
+    somebody = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
+    subprocess.run(["git", *somebody, *arguments], cwd=project, check=True)
+
+
+def copied(project: Path, folder: Path) -> Path:
+    """A copy of a project in `folder`."""
+    return Path(shutil.copytree(project, folder / "project", symlinks=True))
