@@ -5,6 +5,7 @@ and points DVC at the template in the configuration of this clone.
 """
 
 import subprocess
+import sys
 from pathlib import Path
 
 import vl_convert
@@ -40,10 +41,10 @@ def main() -> None:
         raise InputError(f"{DVC}: no such folder; run from the folder that holds it")
     library = vl_convert.javascript_bundle(vl_version=VEGA_LITE)  # type: ignore[call-arg]
     write_bytes(DVC / TEMPLATE, (PAGE % library).encode())
-    command = ["dvc", "config", "--local", "plots.html_template", str(TEMPLATE)]
+    command = [sys.executable, "-m", "dvc", "config", "--local", "plots.html_template", str(TEMPLATE)]
     finished = subprocess.run(command, capture_output=True, text=True)
     if finished.returncode:
-        raise Fault(f"`{' '.join(command)}` failed: {' '.join(finished.stderr.split())[:200]}")
+        raise Fault(f"`dvc {' '.join(command[3:])}` failed: {' '.join(finished.stderr.split())[:200]}")
     print(f"dvc plots: works without a network ({DVC / TEMPLATE})")
 
 

@@ -73,7 +73,7 @@ def _levelled_off(results: Results, name: str) -> Check:
     return Check(
         f"the training of {network_title(name)} has levelled off",
         gain <= LEVEL,
-        f"{gain:+.3f} validation Dice in the last {late} of {len(dice)} epochs; at most {LEVEL}",
+        f"{gain:+.4f} validation Dice in the last {late} of {len(dice)} epochs; at most {LEVEL}",
     )
 
 
