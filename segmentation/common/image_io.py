@@ -2,9 +2,9 @@
 
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,20 +25,31 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", "Corrupt EXIF data")
 
 
+Source = Path | IO[bytes]  # where a file is, or its content, open for reading
+
+
 @contextmanager
-def _opened(path: Path, what: str) -> Iterator[Image.Image]:
+def _opened(source: Source, what: str) -> Iterator[Image.Image]:
+    name = _name(source)
     try:
         # As a file: given a name, Pillow maps an uncompressed TIFF, and scrambles one that is to be turned.
-        with Path(path).open("rb") as file, Image.open(file, formats=FORMATS) as image:
+        with (
+            source.open("rb") if isinstance(source, Path) else nullcontext(source) as file,
+            Image.open(file, formats=FORMATS) as image,
+        ):
             yield image
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
+        raise InputError(f"{name}: no such file") from None
     except UnidentifiedImageError:
-        raise InputError(f"{path}: does not decode as {what} (of no known format)") from None
+        raise InputError(f"{name}: does not decode as {what} (of no known format)") from None
     except InputError:
         raise
     except Exception as error:  # a broken file can fail in any of the formats' parsers
-        raise InputError(f"{path}: does not decode as {what} ({error or type(error).__name__})") from None
+        raise InputError(f"{name}: does not decode as {what} ({error or type(error).__name__})") from None
+
+
+def _name(source: Source) -> str:
+    return str(source) if isinstance(source, Path) else "the image"
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -50,7 +61,7 @@ def image_size(path: Path) -> tuple[int, int]:
         return image.size
 
 
-def open_rgb(path: Path, upright: bool = False, white: int | None = None) -> Image.Image:
+def open_rgb(source: Source, upright: bool = False, white: int | None = None) -> Image.Image:
     """Decode an image, whatever format its content has, to RGB; of an animation, the first frame.
 
     With `upright` the EXIF orientation is applied. A dataset is read without: its masks belong to the pixels
@@ -58,7 +69,8 @@ def open_rgb(path: Path, upright: bool = False, white: int | None = None) -> Ima
     itself reduces colour to 8 bits). Raises `InputError` if the file is missing or does not decode, or for
     such a grey image without `white`.
     """
-    with _opened(path, "an image") as image:
+    name = _name(source)
+    with _opened(source, "an image") as image:
         image.load()
         if upright:
             with suppress(Exception):  # damaged EXIF, but the pixels are there
@@ -67,12 +79,12 @@ def open_rgb(path: Path, upright: bool = False, white: int | None = None) -> Ima
             values = np.asarray(image)
             if white is None:
                 raise InputError(
-                    f"{path}: has more than 8 bits per channel, values up to {values.max()}; say which value"
+                    f"{name}: has more than 8 bits per channel, values up to {values.max()}; say which value"
                     " is white (data.folder.white, --white), or save it with 8"
                 )
             return to_8_bits(values, white).convert("RGB")
         if image.mode == "F":
-            raise InputError(f"{path}: holds floating-point numbers; save it with 8 bits per channel")
+            raise InputError(f"{name}: holds floating-point numbers; save it with 8 bits per channel")
         if "transparency" in image.info:  # Pillow warns without this step
             return image.convert("RGBA").convert("RGB")
         return image.convert("RGB")

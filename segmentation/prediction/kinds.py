@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segmentation.common.errors import InputError
-from segmentation.common.image_io import open_rgb
+from segmentation.common.image_io import Source, open_rgb
 from segmentation.loading import transforms
 from segmentation.prediction.cutout import cut_out
 from segmentation.scoring.threshold import is_foreground
@@ -29,9 +29,9 @@ class Photo(NamedTuple):
     profile: bytes | None
 
 
-def read_photo(path: Path, white: int | None = None) -> Photo:
+def read_photo(source: Source, white: int | None = None) -> Photo:
     """Read a photo, with EXIF orientation applied; `white` and errors as in `open_rgb`."""
-    image = open_rgb(path, upright=True, white=white)
+    image = open_rgb(source, upright=True, white=white)
     profile = image.info.get("icc_profile")
     if profile and profile[16:20] != b"RGB ":  # of what it describes the colours; ICC.1:2022, 7.2.6
         profile = None

@@ -11,7 +11,8 @@ from segmentation.evaluation.failures import KINDS, WRONG_MASK
 from segmentation.models.build import network_title
 from segmentation.report.results import Results, Table
 
-# Okabe and Ito 2008: told apart by colour-blind people too, on white and on black.
+# Okabe and Ito 2008: told apart by colour-blind people too, on white and on black. Dashes and shapes repeat
+# what the colours say, for print in grey.
 COLORS = ["#0083c9", "#e69f00", "#009e73", "#cc79a7"]
 CONFIG = {
     "background": None,
@@ -34,7 +35,7 @@ CONFIG = {
 SIZE = {"width": 300, "height": 200}
 MANY = 30  # points of all lines together, from which they need no marks
 FOREGROUND = "share of foreground"
-COLOR = {"field": "network", "type": "nominal", "sort": None, "legend": {"title": None}}
+NETWORK = {"field": "network", "type": "nominal", "sort": None, "legend": {"title": None}}
 
 
 def draw(spec: dict[str, Any], label: str) -> str:
@@ -59,7 +60,7 @@ def losses(results: Results) -> str:
         for row in _rows(results.curves, epoch="epoch", loss=column)
     ]
     spec = _lines(rows, "epoch", "loss")
-    spec["encoding"]["strokeDash"] = COLOR | {"field": "part"}
+    spec["encoding"]["strokeWidth"] = NETWORK | {"field": "part", "scale": {"range": [1, 3]}}
     return draw(spec, "Loss by epoch")
 
 
@@ -72,8 +73,8 @@ def dice_by_threshold(results: Results) -> str:
     ]
     rule = {
         "data": {"values": chosen},
-        "mark": {"type": "rule", "strokeDash": [4, 3]},
-        "encoding": {"x": _number("threshold"), "color": COLOR},
+        "mark": "rule",
+        "encoding": {"x": _number("threshold"), "color": NETWORK, "strokeDash": NETWORK},
     }
     return draw({"layer": [_lines(rows, "threshold", "Dice"), rule]}, "Dice by threshold")
 
@@ -118,7 +119,7 @@ def failures(results: Results) -> str:
             "y": {"field": "kind", "type": "nominal", "sort": kinds, "title": None},
             "yOffset": {"field": "network", "sort": None},
             "x": _number("share", axis={"format": "%"}, title="share of the lost Dice"),
-            "color": COLOR,
+            "color": NETWORK,
         },
     }
     return draw(spec, "Share of the lost Dice by kind of failure")
@@ -134,7 +135,7 @@ def by_group(results: Results, table: list[dict[str, Any]], label: str) -> str:
     base = {
         "y": {"field": "group", "type": "nominal", "sort": None, "title": None},
         "yOffset": {"field": "network", "sort": None},
-        "color": COLOR,
+        "color": NETWORK,
     }
     scale = {"scale": {"zero": False}, "title": "mean Dice, 95 % interval"}
     layers = [
@@ -144,7 +145,7 @@ def by_group(results: Results, table: list[dict[str, Any]], label: str) -> str:
         },
         {
             "mark": {"type": "point", "filled": True, "size": 50},
-            "encoding": base | {"x": _number("dice", **scale)},
+            "encoding": base | {"x": _number("dice", **scale), "shape": NETWORK},
         },
     ]
     return draw({"height": {"step": 12}, "data": {"values": rows}, "layer": layers}, f"Dice by {label}")
@@ -163,7 +164,12 @@ def _lines(rows: list[dict[str, Any]], x: str, y: str) -> dict[str, Any]:
     return {
         "data": {"values": rows},
         "mark": {"type": "line", "point": len(rows) < MANY},
-        "encoding": {"x": _number(x), "y": _number(y, scale={"zero": False}), "color": COLOR},
+        "encoding": {
+            "x": _number(x),
+            "y": _number(y, scale={"zero": False}),
+            "color": NETWORK,
+            "strokeDash": NETWORK,
+        },
     }
 
 
