@@ -145,7 +145,7 @@ def by_group(results: Results, table: list[dict[str, Any]], label: str) -> str:
         },
         {
             "mark": {"type": "point", "filled": True, "size": 50},
-            "encoding": base | {"x": _number("dice", **scale), "shape": NETWORK},
+            "encoding": base | {"x": _number("dice", **scale), "shape": NETWORK | {"legend": None}},
         },
     ]
     return draw({"height": {"step": 12}, "data": {"values": rows}, "layer": layers}, f"Dice by {label}")
@@ -163,7 +163,7 @@ def _rows(tables: Mapping[str, Table], **columns: str) -> list[dict[str, Any]]:
 def _lines(rows: list[dict[str, Any]], x: str, y: str) -> dict[str, Any]:
     return {
         "data": {"values": rows},
-        "mark": {"type": "line", "point": len(rows) < MANY},
+        "mark": {"type": "line", "point": {"strokeWidth": 0} if len(rows) < MANY else False},
         "encoding": {
             "x": _number(x),
             "y": _number(y, scale={"zero": False}),
