@@ -37,7 +37,7 @@ LEVELS = [
     {"inference"},
     {"training", "evaluation"},
     {"prediction"},
-    {"export"},
+    {"export", "serving"},
     {"report"},
 ]
 

@@ -1,0 +1,65 @@
+"""The networks that answer."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from segmentation.common.artifacts import CHECKPOINTS, checkpoint_path
+from segmentation.common.errors import InputError
+from segmentation.inference.predictor import Predictor
+from segmentation.models.build import network_names, network_title
+from segmentation.models.checkpoints import Metadata, load_checkpoint
+
+
+class Network(NamedTuple):
+    """A trained network, ready to predict, with the metadata of its checkpoint and the hash of that file."""
+
+    predictor: Predictor
+    meta: Metadata
+    sha256: str
+
+    def describe(self, name: str) -> dict[str, Any]:
+        """Return what `GET /models` says about this network, which requests call `name`."""
+        return {
+            "name": name,
+            "title": network_title(self.meta.model),
+            "val_dice": self.meta.val_dice,
+            "threshold": self.meta.threshold,
+            "size": self.meta.size,
+            "foreground": list(self.meta.foreground),
+            "sha256": self.sha256,
+        }
+
+
+def load_networks(files: Sequence[Path]) -> dict[str, Network]:
+    """Return the networks of checkpoint files, or of all that were trained here, by their files' names.
+
+    The best on validation comes first. Raises `InputError` if there is none, for a file that is no
+    checkpoint, and for two files of one name.
+    """
+    files = files or [path for name in network_names() if (path := checkpoint_path(name)).exists()]
+    if not files:
+        raise InputError(
+            f"{CHECKPOINTS}: no such checkpoints; train first (`make run`), or name a --checkpoint"
+        )
+    networks: dict[str, Network] = {}
+    for file in files:
+        if file.stem in networks:
+            raise InputError(f"--checkpoint {file}: another file is called {file.stem} too; rename a copy")
+        networks[file.stem] = _load(file)
+    return dict(sorted(networks.items(), key=lambda item: -(item[1].meta.val_dice or 0)))
+
+
+def _load(file: Path) -> Network:
+    if file.is_dir():
+        raise InputError(f"{file}: is a folder, not a checkpoint")
+    if not file.exists():
+        raise InputError(f"{file}: no such file")
+    content = file.read_bytes()
+    checkpoint = load_checkpoint(file, content)
+    predictor = Predictor.from_checkpoint(checkpoint)
+    predictor.probabilities([np.zeros((32, 32, 3), np.uint8)])  # the first time, torch chooses its kernels
+    return Network(predictor, checkpoint.meta, hashlib.sha256(content).hexdigest())

@@ -1,0 +1,203 @@
+"""What the server refuses, and that it answers afterwards, whatever it was sent."""
+
+import http.client
+import io
+import select
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from hostile import pixel_bomb, text_bomb
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from photos import scene
+from PIL import Image
+from servers import Server, running
+
+from segmentation.serving.requests import MAX_BODY
+from segmentation.serving.worker import PLACES
+
+
+def png(height: int = 20, width: int = 30) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(scene(height, width)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+PHOTO = png()
+
+
+@pytest.fixture(scope="module")
+def server(finished: Path) -> Iterator[Server]:
+    with running(finished) as server:
+        yield server
+
+
+@pytest.mark.parametrize(
+    ("query", "body", "said"),
+    [
+        ("", b"", "no image was sent"),
+        ("", b"abc", "does not decode as an image"),
+        ("", PHOTO[:-30], "does not decode as an image"),
+        ("", pixel_bomb(), "does not decode as an image"),
+        ("", text_bomb(), "does not decode as an image"),
+        ("", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "does not decode as an image"),
+        ("?model=vgg", PHOTO, "model 'vgg': there are "),
+        ("?model=", PHOTO, "model '': there are "),
+        ("?model=../checkpoints/unet", PHOTO, "there are "),
+        ("?kind=matte", PHOTO, "kind 'matte': allowed: mask, cutout, overlay, probability"),
+        ("?threshold=0", PHOTO, "threshold: "),
+        ("?threshold=1", PHOTO, "threshold: "),
+        ("?threshold=nan", PHOTO, "threshold: "),
+        ("?threshold=half", PHOTO, "threshold: "),
+        ("?white=0", PHOTO, "white: "),
+        ("?white=1" + 5000 * "0", PHOTO, "white: "),
+    ],
+)
+def test_bad_input_is_one_line(query: str, body: bytes, said: str, server: Server) -> None:
+    answer = server.post(f"/predict{query}", body)
+    detail = answer.json()["detail"]
+    assert answer.status_code == 422 and said in detail and "\n" not in detail and len(detail) < 310
+    assert "segmentation/" not in detail and "tmp/" not in detail  # no place on this machine
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "said"),
+    [
+        ("multipart/form-data", b"abc", "boundary"),
+        ("multipart/form-data; boundary=x", b"abc", "form"),
+        ("multipart/form-data; boundary=x", b"--x--\r\n", "no image was sent"),
+        ("multipart/form-data; boundary=x; charset=no", b"--x\r\n\r\nabc\r\n--x--\r\n", "name"),
+        (
+            "multipart/form-data; boundary=x",
+            b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\nabc\r\n--x--\r\n',
+            "no image was sent",
+        ),
+    ],
+)
+def test_forms_without_an_image(kind: str, body: bytes, said: str, server: Server) -> None:
+    answer = server.post("/predict", body, headers={"Content-Type": kind})
+    assert answer.status_code == 422 and said in answer.json()["detail"]
+
+
+def test_two_files_in_a_form(server: Server) -> None:
+    answer = server.post("/predict", files={"a": PHOTO, "b": PHOTO})
+    assert answer.status_code == 422 and "files" in answer.json()["detail"]
+
+
+def test_other_names_and_other_sites(server: Server) -> None:
+    local = server.url.rpartition(":")[2]
+    for host in ("evil.test", f"evil.test:{local}", "127.0.0.1.evil.test", ""):
+        assert server.get("/models", headers={"Host": host}).status_code == 400
+    assert server.get("/models", headers={"Host": f"localhost:{local}"}).status_code == 200
+    for headers in (
+        {"Origin": "http://evil.test"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:1"},  # another server on this machine
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ):
+        for path in ("/predict", "/probabilities"):
+            answer = server.post(path, PHOTO, headers=headers)
+            assert answer.status_code == 403 and "other sites" in answer.json()["detail"]
+    own = {"Origin": server.url, "Sec-Fetch-Site": "same-origin"}
+    assert server.post("/predict", PHOTO, headers=own).status_code == 200
+
+
+def test_a_body_above_the_limit(server: Server) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield from (bytes(2**20) for _ in range(MAX_BODY // 2**20 + 1))
+
+    address = server.url.removeprefix("http://")
+    said = http.client.HTTPConnection(address, timeout=30)
+    said.putrequest("POST", "/predict")
+    said.putheader("Content-Length", str(MAX_BODY + 1))
+    said.endheaders()  # refused before a byte of it is sent
+    assert said.getresponse().status == 413
+    said.close()
+    connection = http.client.HTTPConnection(address, timeout=30)
+    connection.request(
+        "POST", "/predict", chunks(), encode_chunked=True, headers={"Transfer-Encoding": "chunked"}
+    )
+    assert connection.getresponse().status == 413
+    connection.close()
+    whole = server.post("/predict", PHOTO + bytes(MAX_BODY - len(PHOTO)))  # the limit itself
+    assert whole.status_code == 200
+
+
+def test_a_full_queue(server: Server) -> None:
+    """More clients than there are places are slow to send theirs: those too many are told to try again."""
+    host, port = server.url.removeprefix("http://").split(":")
+    head = f"POST /predict HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(PHOTO)}\r\n\r\n".encode()
+    with ExitStack() as stack:
+        clients = [
+            stack.enter_context(socket.create_connection((host, int(port)), timeout=30))
+            for _ in range(PLACES + 3)
+        ]
+        for each in clients:
+            each.sendall(head + PHOTO[:10])
+        refused = {each: each.recv(4096) for each in answered(clients, 3)}
+        assert all(b" 503 " in text and b"\r\nretry-after: 1\r\n" in text for text in refused.values())
+        assert server.post("/predict", PHOTO).status_code == 503
+        assert server.get("/healthz").status_code == 200
+        admitted = [each for each in clients if each not in refused]
+        admitted.pop().close()  # gives up
+        for each in admitted:
+            each.sendall(PHOTO[10:])
+            assert each.recv(12) == b"HTTP/1.1 200"
+    assert server.post("/predict", PHOTO).status_code == 200
+
+
+def answered(clients: list[socket.socket], count: int) -> list[socket.socket]:
+    """Those clients that have been answered, once there are `count` of them."""
+    for _ in range(300):
+        found, _, _ = select.select(clients, [], [], 0.1)
+        if len(found) >= count:
+            break
+        time.sleep(0.1)
+    assert len(found) == count
+    return found
+
+
+NAMES = st.sampled_from(["model", "kind", "threshold", "white", "x"])
+TEXTS = st.text(max_size=20) | st.sampled_from(["unet", "mask", "probability", "0.5", "255", "1e-400", "-0"])
+HEADERS = st.dictionaries(
+    st.sampled_from(["Content-Type", "Accept", "Origin", "Host", "Expect", "Content-Encoding", "X", "Range"]),
+    st.sampled_from(
+        ["multipart/form-data; boundary=x", "multipart/form-data", "multipart/form-data; boundary="]
+    )
+    | st.text(st.characters(min_codepoint=33, max_codepoint=255, exclude_characters="\x7f"), max_size=30),
+)
+BODIES = (
+    st.binary(max_size=300)
+    | st.integers(0, len(PHOTO)).map(lambda end: PHOTO[:end])
+    | st.tuples(st.integers(0, len(PHOTO) - 1), st.integers(0, 255)).map(
+        lambda change: PHOTO[: change[0]] + bytes([change[1]]) + PHOTO[change[0] + 1 :]
+    )
+    | st.binary(max_size=100).map(
+        lambda content: (
+            b'--x\r\nContent-Disposition: form-data; name="a"; filename="b"\r\n\r\n'
+            + content
+            + b"\r\n--x--\r\n"
+        )
+    )
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    path=st.sampled_from(["/predict", "/probabilities", "/models", "/examples/0/image", "/"]),
+    query=st.lists(st.tuples(NAMES, TEXTS), max_size=4),
+    headers=HEADERS,
+    body=BODIES,
+)
+def test_nothing_a_client_sends_is_a_fault(
+    path: str, query: list[tuple[str, str]], headers: dict[str, str], body: bytes, server: Server
+) -> None:
+    sent = {name: value.encode("latin-1") for name, value in headers.items()}
+    answer = server.post(path, body, params=query, headers=sent)
+    assert answer.status_code < 500 and "Traceback" not in answer.text
+    assert server.get("/healthz").status_code == 200

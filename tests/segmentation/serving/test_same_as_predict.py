@@ -1,0 +1,132 @@
+"""What the server answers: the same as `tools.predict` writes."""
+
+import hashlib
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commands import RunHere
+from photos import predictor, save, scene
+from PIL import Image
+from servers import Server, running
+
+from segmentation.common.dataset_layout import image_path, trimap_path
+from segmentation.common.image_io import foreground_mask, read_image, read_trimap
+from segmentation.prediction.kinds import KINDS
+
+
+@pytest.fixture(scope="module")
+def server(finished: Path) -> Iterator[Server]:
+    with running(finished) as server:
+        yield server
+
+
+def turned(path: Path) -> Path:
+    """A JPEG that EXIF turns, with a colour profile."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    profile = b"\0" * 16 + b"RGB " + b"\0" * 108
+    return save(path, scene(70, 110, seed=3), exif=exif, quality=90, icc_profile=profile)
+
+
+@pytest.mark.parametrize("name", ["unet", "resnet"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_is_what_predict_writes(
+    name: str, kind: str, server: Server, finished: Path, tmp_path: Path, run_here: RunHere
+) -> None:
+    photo, out = turned(tmp_path / "photo.jpg"), tmp_path / "out"
+    arguments = ["--model", name, "--kind", kind, "--threshold", "0.3", "--out", out]
+    assert run_here(finished, "tools.predict", photo, *arguments).status == 0
+    (written,) = out.iterdir()
+    answer = server.post(f"/predict?model={name}&kind={kind}&threshold=0.3", photo.read_bytes())
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
+    assert answer.content == written.read_bytes()
+
+
+def test_the_default_is_the_mask_of_the_best_network(
+    server: Server, finished: Path, tmp_path: Path, run_here: RunHere
+) -> None:
+    photo = save(tmp_path / "photo.png", scene(40, 60))
+    assert run_here(finished, "tools.predict", photo, "--out", tmp_path / "out").status == 0
+    written = (tmp_path / "out/photo.png").read_bytes()
+    assert server.post("/predict", photo.read_bytes()).content == written
+    with photo.open("rb") as file:
+        assert server.post("/predict", files={"any name": ("../../photo.png", file)}).content == written
+
+
+@pytest.mark.parametrize("size", [(1, 1), (33, 47), (300, 200)])
+def test_probabilities_are_those_of_the_predictor(
+    size: tuple[int, int], server: Server, finished: Path, tmp_path: Path
+) -> None:
+    photo = save(tmp_path / "photo.png", scene(*size))
+    answer = server.post("/probabilities?model=resnet", photo.read_bytes())
+    found = np.frombuffer(answer.content, "<f4").reshape(
+        int(answer.headers["x-height"]), int(answer.headers["x-width"])
+    )
+    (expected,) = predictor(finished, "resnet").probabilities([scene(*size)])
+    np.testing.assert_array_equal(found, expected)
+    times = answer.headers["server-timing"].split(", ")
+    assert [each.split(";dur=")[0] for each in times] == ["read", "network", "write"]
+
+
+def test_16_bits_need_their_white(server: Server) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(np.linspace(0, 4095, 50 * 40).reshape(40, 50).astype(np.uint16)).save(buffer, "PNG")
+    refused = server.post("/predict", buffer.getvalue())
+    assert refused.status_code == 422 and "more than 8 bits" in refused.json()["detail"]
+    assert server.post("/predict?white=4095", buffer.getvalue()).status_code == 200
+
+
+def test_what_a_client_may_know(server: Server, finished: Path) -> None:
+    found = {each["name"]: each for each in server.get("/models").json()}
+    for name in ("unet", "resnet"):
+        file = finished / f"checkpoints/{name}.pt"
+        trained = json.loads((finished / f"metrics/train_{name}.json").read_text())
+        assert found[name] == {
+            "name": name,
+            "title": {"unet": "U-Net", "resnet": "ResNet34-UNet"}[name],
+            "val_dice": trained["val_dice"],
+            "threshold": trained["threshold"],
+            "size": 32,
+            "foreground": ["pet", "border"],
+            "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        }
+    best_first = sorted(found.values(), key=lambda each: -each["val_dice"])
+    assert list(found.values()) == best_first
+    assert server.get("/healthz").json() == {"status": "ok"}
+
+
+def test_examples_are_test_images_and_their_masks(server: Server, finished: Path) -> None:
+    ids, raw = server.get("/examples").json(), finished / "data/raw"
+    test = json.loads((finished / "data/split.json").read_text())["test"]
+    assert 0 < len(ids) <= 6 and set(ids) <= set(test)
+    for number, each in enumerate(ids):
+        image, mask, thumbnail = (
+            np.asarray(Image.open(io.BytesIO(server.get(f"/examples/{number}/{part}").content)))
+            for part in ("image", "mask", "thumbnail")
+        )
+        np.testing.assert_array_equal(image, read_image(image_path(raw, each)))
+        target = foreground_mask(read_trimap(trimap_path(raw, each)), ["pet", "border"])
+        np.testing.assert_array_equal(mask, 255 * target)
+        assert max(thumbnail.shape) <= 160
+    assert server.get(f"/examples/{len(ids)}/image").status_code == 404
+    assert server.get("/examples/0/trimap").status_code == 422
+    assert server.get("/examples/-1/image").status_code == 404
+
+
+def test_a_shared_checkpoint_where_nothing_was_trained(
+    server: Server, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = tmp_path / "elsewhere.pt"
+    shared.write_bytes((finished / "checkpoints/unet.pt").read_bytes())
+    monkeypatch.setenv("PYTHONPATH", str(finished))
+    image = image_path(finished / "data/raw", server.get("/examples").json()[0]).read_bytes()
+    (tmp_path / "empty").mkdir()
+    with running(tmp_path / "empty", "--checkpoint", shared) as other:
+        assert [each["name"] for each in other.get("/models").json()] == ["elsewhere"]
+        assert other.get("/examples").json() == []
+        expected = server.post("/predict?model=unet", image).content
+        assert other.post("/predict", image).content == expected

@@ -1,0 +1,41 @@
+"""`python -m tools.serve`: what it refuses before it listens."""
+
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+from commands import RunHere
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--checkpoint", "nothing.pt"], "nothing.pt: no such file"),
+        (["--checkpoint", "checkpoints"], "checkpoints: is a folder, not a checkpoint"),
+        (["--checkpoint", "params.yaml"], "params.yaml: not a checkpoint of this program"),
+        (["--checkpoint", "checkpoints/unet.pt", "checkpoints/unet.pt"], "another file is called unet too"),
+        (["--port", "65536"], "--port: 65536: allowed: 0 to 65535"),
+        (["--port", "http"], "--port: http: allowed: 0 to 65535"),
+    ],
+)
+def test_bad_input(arguments: list[str], said: str, finished: Path, run_here: RunHere) -> None:
+    status, _, stderr = run_here(finished, "tools.serve", *arguments)
+    assert (status, stderr.count("\n")) == (2, 1) and said in stderr
+
+
+def test_an_address_that_cannot_be_had(finished: Path, run_here: RunHere) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        status, _, stderr = run_here(finished, "tools.serve", "--port", port)
+    assert (status, stderr.count("\n")) == (1, 1) and f"--port {port}: Address already in use" in stderr
+    status, _, stderr = run_here(finished, "tools.serve", "--host", "192.0.2.1")
+    assert (status, stderr.count("\n")) == (1, 1) and "--host 192.0.2.1" in stderr
+
+
+def test_it_says_what_to_install(finished: Path, run_here: RunHere, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [each for each in sys.modules if each.startswith("segmentation.serving")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    status, _, stderr = run_here(finished, "tools.serve")
+    assert status == 2 and "needs uvicorn; `pip install -r requirements-serve.txt`" in stderr

@@ -1,0 +1,39 @@
+"""Try trained networks in a browser, or call them from programs.
+
+Open the address that is printed, and drop a photo on the page. Programs post images to /predict
+(docs/serving.md). Without --checkpoint, all networks that were trained here answer. Ctrl-C stops.
+"""
+
+import argparse
+from contextlib import suppress
+from pathlib import Path
+
+from segmentation.common.command_line import make_parser, run
+from segmentation.common.errors import InputError
+
+
+def main(host: str, port: int, checkpoint: list[Path]) -> None:
+    """Answer requests until a signal."""
+    try:
+        from segmentation.serving.server import serve
+    except ModuleNotFoundError as error:
+        raise InputError(f"needs {error.name}; `pip install -r requirements-serve.txt`") from None
+    serve(host, port, checkpoint)
+
+
+def port_number(text: str) -> int:
+    """Read a port's number; 0 is any free one."""
+    with suppress(ValueError):
+        if 0 <= int(text) < 2**16:
+            return int(text)
+    raise argparse.ArgumentTypeError(f"{text}: allowed: 0 to 65535; 0 takes any free port")
+
+
+if __name__ == "__main__":
+    parser = make_parser(__doc__)
+    parser.add_argument(
+        "--host", default="127.0.0.1", metavar="ADDRESS", help="default: %(default)s, this machine"
+    )
+    parser.add_argument("--port", type=port_number, default=8000, metavar="N", help="default: %(default)s")
+    parser.add_argument("--checkpoint", nargs="+", action="extend", type=Path, default=[], metavar="FILE")
+    run(main, parser)
