@@ -29,7 +29,7 @@ from segmentation.runtime.memory import enough_memory
 def main() -> None:
     """Read checkpoints, split and images; write the scores, tables and pictures below metrics/."""
     params, split = load_params(), read_json(SPLIT, "split", Split)
-    groups = read_csv(GROUPS, "download", GROUP_COLUMNS)
+    groups = read_csv(GROUPS, "download", GROUP_COLUMNS, may_be_empty=True)
     checkpoints = load_checkpoints()
     meta = next(iter(checkpoints.values())).meta
     prepare(choose_device())

@@ -1,4 +1,4 @@
-"""Reading images and trimaps from disk, whatever somebody has put there."""
+"""Reading images and trimaps, whatever somebody has put there."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", "Corrupt EXIF data")
 
 
-Source = Path | IO[bytes]  # where a file is, or its content, open for reading
+Source = str | Path | IO[bytes]  # where a file is, or its content, open for reading
 
 
 @contextmanager
@@ -34,7 +34,7 @@ def _opened(source: Source, what: str) -> Iterator[Image.Image]:
     try:
         # As a file: given a name, Pillow maps an uncompressed TIFF, and scrambles one that is to be turned.
         with (
-            source.open("rb") if isinstance(source, Path) else nullcontext(source) as file,
+            Path(source).open("rb") if isinstance(source, str | Path) else nullcontext(source) as file,
             Image.open(file, formats=FORMATS) as image,
         ):
             yield image
@@ -49,15 +49,15 @@ def _opened(source: Source, what: str) -> Iterator[Image.Image]:
 
 
 def _name(source: Source) -> str:
-    return str(source) if isinstance(source, Path) else "the image"
+    return str(source) if isinstance(source, str | Path) else "the image"
 
 
-def image_size(path: Path) -> tuple[int, int]:
+def image_size(source: Source) -> tuple[int, int]:
     """Return the width and height that an image has as it is stored, in pixels, without decoding it.
 
     Raises `InputError` if the file is missing or is not an image.
     """
-    with _opened(path, "an image") as image:
+    with _opened(source, "an image") as image:
         return image.size
 
 
@@ -80,7 +80,7 @@ def open_rgb(source: Source, upright: bool = False, white: int | None = None) ->
             if white is None:
                 raise InputError(
                     f"{name}: has more than 8 bits per channel, values up to {values.max()}; say which value"
-                    " is white (data.folder.white, --white), or save it with 8"
+                    " is white (data.folder.white, --white or ?white=), or save it with 8"
                 )
             return to_8_bits(values, white).convert("RGB")
         if image.mode == "F":
@@ -95,9 +95,9 @@ def to_8_bits(values: NDArray[Any], white: int) -> Image.Image:
     return Image.fromarray(np.clip(np.rint(values * (255 / white)), 0, 255).astype(np.uint8))
 
 
-def read_image(path: Path, upright: bool = False, white: int | None = None) -> NDArray[np.uint8]:
+def read_image(source: Source, upright: bool = False, white: int | None = None) -> NDArray[np.uint8]:
     """Return an image as an `(H, W, 3)` array, RGB; arguments and errors as in `open_rgb`."""
-    return np.asarray(open_rgb(path, upright, white))
+    return np.asarray(open_rgb(source, upright, white))
 
 
 def read_labels(path: Path) -> NDArray[np.generic]:

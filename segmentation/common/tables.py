@@ -20,10 +20,12 @@ def csv_bytes(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> byte
     return text.getvalue().encode()
 
 
-def read_csv(path: Path, stage: str, columns: Sequence[str] = ()) -> list[dict[str, str]]:
+def read_csv(
+    path: Path, stage: str, columns: Sequence[str] = (), may_be_empty: bool = False
+) -> list[dict[str, str]]:
     """Read a table that `stage` wrote.
 
-    Raises `InputError` if it is missing or damaged, or lacks one of `columns`.
+    Raises `InputError` if it is missing or damaged, lacks one of `columns`, or has no rows but should.
     """
     try:
         reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline=""), strict=True)
@@ -33,6 +35,7 @@ def read_csv(path: Path, stage: str, columns: Sequence[str] = ()) -> list[dict[s
     except (csv.Error, UnicodeDecodeError):
         reader, rows = None, []
     header = reader.fieldnames if reader else None
-    if not header or set(columns) - set(header) or any(None in row or None in row.values() for row in rows):
+    torn = any(None in row or None in row.values() for row in rows)
+    if not header or set(columns) - set(header) or torn or not (rows or may_be_empty):
         raise InputError(f"{path}: damaged; run `python -m stages.{stage}` again")
     return rows

@@ -14,7 +14,7 @@ from PIL import Image
 
 from segmentation.common import dataset_layout as layout
 from segmentation.common.errors import InputError
-from segmentation.common.image_io import FORMATS, open_rgb, read_trimap
+from segmentation.common.image_io import FORMATS, open_rgb, read_image, read_trimap
 from segmentation.splitting.checks import check_pair
 
 SIZE = (24, 16)
@@ -98,6 +98,21 @@ def test_exif_orientation_is_not_applied(raw: Path) -> None:
     trimap(raw, (SIZE[1], SIZE[0]))
     reason = check_pair(raw, "a").reason
     assert reason is not None and "see data.folder.orientation" in reason
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "CMYK"])
+def test_a_name_a_path_and_content_are_read_alike(tmp_path: Path, mode: str) -> None:
+    """An uncompressed TIFF that EXIF turns: Pillow does not turn all of them if it is given a name."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "turned.tif"
+    Image.effect_noise((30, 40), 60).convert(mode).save(path, exif=exif)
+    content = read_image(io.BytesIO(path.read_bytes()), upright=True)
+    assert content.shape == (30, 40, 3)
+    np.testing.assert_array_equal(read_image(path, upright=True), content)
+    np.testing.assert_array_equal(read_image(str(path), upright=True), content)
+    with pytest.raises(InputError, match=r"^nothing\.jpg: no such file"):
+        read_image("nothing.jpg")
 
 
 UNUSABLE: dict[str, Callable[[], bytes]] = {

@@ -17,7 +17,10 @@ def test_a_table_comes_back_as_it_was_written(tmp_path: Path) -> None:
     path.write_bytes(csv_bytes(COLUMNS, rows))
     assert read_csv(path, "download", COLUMNS) == rows
     path.write_bytes(csv_bytes(COLUMNS, []))
-    assert path.read_text() == "id,group,species\n" and read_csv(path, "download", COLUMNS) == []
+    assert path.read_text() == "id,group,species\n"
+    assert read_csv(path, "download", COLUMNS, may_be_empty=True) == []
+    with pytest.raises(InputError, match="damaged"):
+        read_csv(path, "download", COLUMNS)
 
 
 def test_floats_have_six_digits() -> None:
