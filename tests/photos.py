@@ -1,5 +1,6 @@
 """Photos for the tests of prediction, and what is expected of them."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,13 @@ def save(path: Path, image: NDArray[np.uint8], **options: Any) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(image).save(path, **options)
     return path
+
+
+def png(height: int, width: int) -> bytes:
+    """The file of a smooth colour image."""
+    buffer = io.BytesIO()
+    Image.fromarray(scene(height, width)).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def pixels(path: Path) -> NDArray[Any]:

@@ -37,7 +37,7 @@ def checks(results: Results, unchanged: bool | None) -> list[Check]:
             Check(
                 f"{title} is calibrated",
                 details["calibration_error"][name] <= BADLY,
-                f"probabilities are off by {details['calibration_error'][name]:.3f}; at most {BADLY}",
+                f"over all pixels, off by {details['calibration_error'][name]:.3f}; at most {BADLY}",
             ),
         ]
     dropped = len(split["dropped"])

@@ -6,44 +6,48 @@ from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, HTTPException, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import JSONResponse, Response
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
 
-from segmentation.common.errors import InputError
+from segmentation.common.errors import Fault, InputError
 from segmentation.prediction.kinds import KINDS
 from segmentation.serving.examples import Part, example_png
 from segmentation.serving.networks import Network
-from segmentation.serving.requests import MAX_BODY, read_file, refuse_other_sites
-from segmentation.serving.worker import Answer, Full, Worker
+from segmentation.serving.places import Places
+from segmentation.serving.requests import MAX_BODY, read_file, refuse_other_hosts, refuse_other_sites
+from segmentation.serving.worker import Answer, Worker
 
-PAGE = Path(__file__).with_name("page.html")
+PAGE = {"": "text/html", "page.css": "text/css", "page.js": "text/javascript"}
 PAGE_HEADERS = {  # nothing from anywhere else, whatever the page may come to hold
-    "Content-Security-Policy": "default-src 'none'; connect-src 'self'; img-src 'self' blob: data:;"
-    " script-src 'unsafe-inline'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'",
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none';"
+    " style-src 'self' 'unsafe-inline'; base-uri 'none'",
     "Cache-Control": "no-cache",
 }
-RETRY_AFTER = 1  # seconds
 
-Threshold = Annotated[float | None, Query(gt=0, lt=1)]
 White = Annotated[int | None, Query(ge=1, le=2**32)]
+OWN_PAGE = [Depends(refuse_other_sites)]
 
 
-def create_app(networks: Mapping[str, Network], hosts: Sequence[str], examples: Sequence[str]) -> FastAPI:
+def create_app(
+    networks: Mapping[str, Network], names: Sequence[str], any_address: bool, examples: Sequence[str]
+) -> FastAPI:
     """Return the server of some networks, of which the first one answers where a request names none.
 
-    It answers requests to one of `hosts`; `examples` are ids of test images.
+    It answers to `names` and, with `any_address`, to any IP address; `examples` are ids of test images.
     """
-    app = FastAPI(title="Binary segmentation", docs_url=None, redoc_url=None)
-    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=MAX_BODY)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
-    _answer_errors_in_one_line(app)
-    worker = Worker()
 
-    @app.get("/", include_in_schema=False)
-    def page() -> HTMLResponse:
-        return HTMLResponse(PAGE.read_text(encoding="utf-8"), headers=PAGE_HEADERS)
+    async def own_host(request: Request) -> None:
+        refuse_other_hosts(request, names, any_address)
+
+    app = FastAPI(
+        title="Binary segmentation", docs_url=None, redoc_url=None, dependencies=[Depends(own_host)]
+    )
+    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=MAX_BODY)
+    app.add_middleware(Places)
+    _answer_errors_in_one_line(app)
+    _add_page(app)
+    worker = Worker()
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
@@ -57,47 +61,64 @@ def create_app(networks: Mapping[str, Network], hosts: Sequence[str], examples: 
     async def list_examples() -> list[str]:
         return list(examples)
 
-    @app.get("/examples/{number}/{part}")
+    @app.get("/examples/{number}/{part}", dependencies=OWN_PAGE)
     async def example(number: int, part: Part) -> Response:
         if not 0 <= number < len(examples):
             raise HTTPException(404, f"there are {len(examples)} examples, from 0")
         foreground = next(iter(networks.values())).meta.foreground
-        content = await worker.do(example_png, examples[number], part, foreground)
-        return Response(content, media_type="image/png")
+        return Response(
+            await worker.do(example_png, examples[number], part, foreground), media_type="image/png"
+        )
 
-    @app.post("/predict", dependencies=[Depends(refuse_other_sites)])
+    @app.post("/predict", dependencies=OWN_PAGE)
     async def predict(
         request: Request,
         model: str | None = None,
         kind: str = "mask",
-        threshold: Threshold = None,
+        threshold: Annotated[float | None, Query(gt=0, lt=1)] = None,
         white: White = None,
     ) -> Response:
         if kind not in KINDS:
             raise InputError(f"kind {kind[:40]!r}: allowed: {', '.join(KINDS)}")
-        answer = await answered(request, model, kind, threshold, white)
+        network, file = chosen(model), await read_file(request)
+        answer = await worker.do(
+            worker.predict, network, file, kind, threshold or network.meta.threshold, white
+        )
         return Response(answer.content, headers=_times(answer), media_type="image/png")
 
-    @app.post("/probabilities", dependencies=[Depends(refuse_other_sites)])
+    @app.post("/probabilities", dependencies=OWN_PAGE)
     async def probabilities(request: Request, model: str | None = None, white: White = None) -> Response:
-        answer = await answered(request, model, None, None, white)
+        network, file = chosen(model), await read_file(request)
+        answer = await worker.do(worker.predict, network, file, None, network.meta.threshold, white)
         size = {"X-Height": str(answer.height), "X-Width": str(answer.width)}
         return Response(answer.content, headers=_times(answer) | size, media_type="application/octet-stream")
 
-    async def answered(
-        request: Request, model: str | None, kind: str | None, threshold: float | None, white: int | None
-    ) -> Answer:
+    @app.post("/preview", dependencies=OWN_PAGE)
+    async def preview(
+        request: Request, side: Annotated[int, Query(ge=1, le=4096)] = 1000, white: White = None
+    ) -> Response:
+        file = await read_file(request)
+        return Response(await worker.do(worker.preview, file, white, side), media_type="image/jpeg")
+
+    def chosen(model: str | None) -> Network:
         name = next(iter(networks)) if model is None else model
         if name not in networks:
             raise InputError(f"model {name[:40]!r}: there are {', '.join(networks)}")
-        network = networks[name]
-        with worker.place():
-            file = await read_file(request)
-            return await worker.do(
-                worker.predict, network, file, kind, threshold or network.meta.threshold, white
-            )
+        return networks[name]
 
     return app
+
+
+def _add_page(app: FastAPI) -> None:
+    def add(name: str, media_type: str) -> None:
+        content = Path(__file__).with_name(name or "page.html").read_bytes()
+
+        @app.get(f"/{name}", include_in_schema=False)
+        async def file() -> Response:
+            return Response(content, headers=PAGE_HEADERS, media_type=media_type)
+
+    for name, media_type in PAGE.items():
+        add(name, media_type)
 
 
 def _times(answer: Answer) -> dict[str, str]:
@@ -107,8 +128,8 @@ def _times(answer: Answer) -> dict[str, str]:
 def _answer_errors_in_one_line(app: FastAPI) -> None:
     """Answer what a client can cause as FastAPI answers `HTTPException`: JSON with one line as `detail`."""
 
-    def line(status: int, text: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-        return JSONResponse({"detail": " ".join(text.split())[:300]}, status, headers)
+    def line(status: int, text: str) -> JSONResponse:
+        return JSONResponse({"detail": " ".join(text.split())[:300]}, status)
 
     @app.exception_handler(InputError)
     async def bad_input(_: Request, error: InputError) -> JSONResponse:
@@ -119,9 +140,9 @@ def _answer_errors_in_one_line(app: FastAPI) -> None:
         first = error.errors()[0]
         return line(422, f"{first['loc'][-1]}: {first['msg']}")
 
-    @app.exception_handler(Full)
-    async def full(_: Request, __: Full) -> JSONResponse:
-        return line(503, "too many requests wait; try again", {"Retry-After": str(RETRY_AFTER)})
+    @app.exception_handler(Fault)
+    async def fault(_: Request, error: Fault) -> JSONResponse:
+        return line(503, str(error))
 
     @app.exception_handler(ClientDisconnect)
     async def gone(_: Request, __: ClientDisconnect) -> JSONResponse:

@@ -56,6 +56,8 @@ def load_networks(files: Sequence[Path]) -> dict[str, Network]:
 def _load(file: Path) -> Network:
     if file.is_dir():
         raise InputError(f"{file}: is a folder, not a checkpoint")
+    if file.suffix.lower() == ".onnx":
+        raise InputError(f"{file}: ONNX files are for `tools.predict`; name the checkpoint")
     if not file.exists():
         raise InputError(f"{file}: no such file")
     content = file.read_bytes()

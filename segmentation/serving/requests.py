@@ -1,10 +1,15 @@
 """What clients send: an image as the body of a request, or as the file of a form."""
 
 import asyncio
+import ipaddress
 import logging
+import socket
+from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 from fastapi import HTTPException, Request
-from starlette.datastructures import UploadFile
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from segmentation.common.errors import InputError
@@ -28,36 +33,71 @@ async def read_file(request: Request) -> bytes:
     Raises `InputError` if there is none, and status 408 if it takes too long. A body above the limit is
     refused while it is read.
     """
+    kind, options = parse_options_header(request.headers.get("content-type"))
     try:
         async with asyncio.timeout(SECONDS):
-            file = await (_form_file(request) if _is_form(request) else request.body())
+            if kind == b"multipart/form-data":
+                file = await _form_file(request, options.get(b"boundary", b""))
+            else:
+                file = await request.body()
     except TimeoutError:
         raise HTTPException(408, f"the image did not arrive within {SECONDS} s") from None
     if not file:
-        raise InputError("no image was sent; send it as the body, or as the file of a multipart form")
+        raise InputError("no image was sent: the body, or the file of the multipart form, is empty")
     return file
 
 
-def refuse_other_sites(request: Request) -> None:
-    """Refuse a request that a page of another site makes in a person's browser.
-
-    Browsers say where a request comes from (Fetch Metadata, W3C); older ones send `Origin` alone. Programs
-    send neither.
-    """
-    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
-    own = f"{request.url.scheme}://{request.headers.get('host')}"
-    if site not in (None, "same-origin", "none") or origin not in (None, own):
-        raise HTTPException(403, "requests from pages of other sites are refused")
-
-
-def _is_form(request: Request) -> bool:
-    return request.headers.get("content-type", "").lower().startswith("multipart/form-data")
-
-
-async def _form_file(request: Request) -> bytes:
+async def _form_file(request: Request, boundary: bytes) -> bytes:
+    if not boundary:
+        raise InputError("the form cannot be read: its Content-Type names no boundary")
+    # Nothing else of the header: Starlette looks a client's charset up, and fails with some.
+    headers = Headers(raw=[(b"content-type", b'multipart/form-data; boundary="' + boundary + b'"')])
     try:
-        form = await _InMemory(request.headers, request.stream(), max_files=1, max_fields=8).parse()
+        form = await _InMemory(headers, request.stream(), max_files=1, max_fields=8).parse()
     except MultiPartException as error:
         raise InputError(f"the form cannot be read: {error.message}") from None
     files = [value for value in form.values() if isinstance(value, UploadFile)]
     return await files[0].read() if files else b""
+
+
+def refuse_other_hosts(request: Request, names: Sequence[str], any_address: bool) -> None:
+    """Refuse a request to a host that is none of `names`, nor, with `any_address`, any IP address.
+
+    A page of another site can make its own name point here (DNS rebinding); its requests carry that name.
+    """
+    host = _host(request.headers.get("host", ""))
+    if host not in names and not (any_address and _is_address(host)):
+        raise HTTPException(400, "the Host header names another machine")
+
+
+async def refuse_other_sites(request: Request) -> None:
+    """Refuse a request that a page of another site makes in a person's browser.
+
+    Browsers say where a request comes from (Fetch Metadata, W3C); old ones send `Origin` alone, and programs
+    neither.
+    """
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    if site is None and origin is not None:
+        site = "same-origin" if origin.partition("//")[2] == request.headers.get("host") else "cross-site"
+    if site not in (None, "same-origin", "none"):
+        raise HTTPException(403, "requests from pages of other sites are refused")
+
+
+def own_names(host: str) -> list[str]:
+    """Return the names of this machine, for a server that listens on `host`."""
+    return ["localhost", "127.0.0.1", "::1", host.lower(), socket.gethostname().lower()]
+
+
+def _host(header: str) -> str:
+    try:
+        return urlsplit(f"//{header}").hostname or ""
+    except ValueError:  # brackets that do not close
+        return ""
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -9,13 +9,14 @@ import uvicorn
 
 from segmentation.common.errors import Fault
 from segmentation.common.signals import Interrupted
+from segmentation.serving import requests
 from segmentation.serving.app import create_app
 from segmentation.serving.examples import choose_examples
 from segmentation.serving.networks import load_networks
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
-ANY = ("0.0.0.0", "::")
-FINISH_S = 60  # in which requests under way must end after a signal
+ANY = ("0.0.0.0", "::", "")
+FINISH_S = requests.SECONDS + 60  # after a signal, for requests under way: to arrive, and to be answered
 
 
 def serve(host: str, port: int, files: Sequence[Path]) -> None:
@@ -24,28 +25,20 @@ def serve(host: str, port: int, files: Sequence[Path]) -> None:
     Raises `InputError` as `load_networks` does, and `Fault` if the address cannot be had.
     """
     networks = load_networks(files)
-    app = create_app(networks, allowed_hosts(host), choose_examples())
-    with _listening(host, port) as listener:
-        print(f"{', '.join(networks)}: http://{_bracketed(host)}:{listener.getsockname()[1]} (Ctrl-C stops)")
+    # The true mask of an example must be what every network looks for.
+    one_task = len({tuple(network.meta.foreground) for network in networks.values()}) == 1
+    examples = choose_examples() if one_task else []
+    app = create_app(networks, requests.own_names(host), host in ANY, examples)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=FINISH_S))
+    # uvicorn finishes what is under way, then sends the signal once more.
+    with _listening(host, port) as listener, suppress(Interrupted):
+        address = f"[{host}]" if ":" in host else host
+        print(f"{', '.join(networks)}: http://{address}:{listener.getsockname()[1]} (Ctrl-C stops)")
         if host not in LOCAL:
             print("There is no login and no encryption: whoever reaches this address can use it.")
         print(end="", flush=True)
-        config = uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=FINISH_S)
-        with suppress(Interrupted):  # uvicorn finishes what is under way, then sends the signal once more
-            uvicorn.Server(config).run(sockets=[listener])
+        server.run(sockets=[listener])
     print("stopped")
-
-
-def allowed_hosts(host: str) -> list[str]:
-    """Return the names by which clients may call a server that listens on `host`.
-
-    A page of another site can make its own name point here (DNS rebinding); its requests carry that name.
-    """
-    return ["*"] if host in ANY else [_bracketed(each) for each in {*LOCAL, host}]
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 def _listening(host: str, port: int) -> socket.socket:

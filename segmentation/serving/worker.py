@@ -1,28 +1,30 @@
-"""Prediction for many clients at once, in bounded memory."""
+"""The work of all requests: decoding photos, predicting, encoding results."""
 
 import asyncio
 import io
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
+from PIL import Image
 
+from segmentation.common.errors import InputError
+from segmentation.common.image_io import image_size
+from segmentation.prediction.inputs import HEIC_HINT
 from segmentation.prediction.kinds import read_photo, write_kind
+from segmentation.runtime.memory import enough_memory
 from segmentation.serving.networks import Network
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 THREADS = 2  # one photo is decoded or encoded while another one is in the network
-PLACES = 24  # requests that are admitted, those under way included; each may hold a photo as it was sent
-
-
-class Full(Exception):
-    """All places are taken."""
+LARGE = 25_000_000  # pixels; of such photos, one at a time: each takes gigabytes
+HEIC = (b"ftyphei", b"ftyphev", b"ftypmif1")  # how such a file goes on after its first four bytes
 
 
 class Answer(NamedTuple):
@@ -35,23 +37,12 @@ class Answer(NamedTuple):
 
 
 class Worker:
-    """Threads that do the work of all requests, and the places for requests that wait for them."""
+    """Threads that do the work, so that the server can listen meanwhile."""
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(THREADS)
         self._forward = threading.Lock()  # torch uses all cores for one image; two at once are slower
-        self._free = PLACES
-
-    @contextmanager
-    def place(self) -> Iterator[None]:
-        """Take a place until the block ends; raises `Full`. To be called in the event loop only."""
-        if not self._free:
-            raise Full
-        self._free -= 1
-        try:
-            yield
-        finally:
-            self._free += 1
+        self._large = threading.Lock()
 
     async def do(
         self, function: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
@@ -65,23 +56,49 @@ class Worker:
     ) -> Answer:
         """Return a prediction as `tools.predict` writes it, or with `kind` None the probabilities themselves.
 
-        These are little-endian float32, row by row. Raises `InputError` if `file` is not an image.
+        These are little-endian float32, row by row. Raises `InputError` if `file` is not an image, and
+        `Fault` if memory runs out.
         """
-        began = time.perf_counter()
-        photo = read_photo(io.BytesIO(file), white)
-        decoded = time.perf_counter()
-        with self._forward:
-            entered = time.perf_counter()
-            (probabilities,) = network.predictor.probabilities([photo.image])
-        predicted = time.perf_counter()
-        if kind is None:
-            content = np.ascontiguousarray(probabilities, "<f4").tobytes()
-        else:
-            buffer = io.BytesIO()
-            write_kind(kind, photo, probabilities, threshold, buffer)
-            content = buffer.getvalue()
-        encoded = time.perf_counter()
+        with self._room(file), enough_memory(1, network.predictor.size, "send a smaller photo"):
+            began = time.perf_counter()
+            photo = read_photo(io.BytesIO(file), white)
+            decoded = time.perf_counter()
+            with self._forward:
+                entered = time.perf_counter()
+                (probabilities,) = network.predictor.probabilities([photo.image])
+            predicted = time.perf_counter()
+            if kind is None:
+                content = np.ascontiguousarray(probabilities, "<f4").tobytes()
+            else:
+                buffer = io.BytesIO()
+                write_kind(kind, photo, probabilities, threshold, buffer)
+                content = buffer.getvalue()
+            encoded = time.perf_counter()
         seconds = {"read": decoded - began, "network": predicted - entered, "write": encoded - predicted}
-        times = {name: 1000 * value for name, value in seconds.items()}
         height, width = probabilities.shape
-        return Answer(content, height, width, times)
+        return Answer(content, height, width, {name: 1000 * value for name, value in seconds.items()})
+
+    def preview(self, file: bytes, white: int | None, side: int) -> bytes:
+        """Return a photo as a network gets it, upright, as JPEG: of a large one, every n-th pixel or so.
+
+        n is the smallest number that leaves at most `side` pixels. Errors as in `predict`.
+        """
+        with self._room(file), enough_memory(1, side, "send a smaller photo"):
+            photo = read_photo(io.BytesIO(file), white)
+            height, width, _ = photo.image.shape
+            step = -(-max(height, width) // side)
+            small = Image.fromarray(photo.image).resize(
+                (-(-width // step), -(-height // step)), reducing_gap=2
+            )
+            buffer = io.BytesIO()
+            small.save(buffer, "JPEG", quality=95, subsampling=0, icc_profile=photo.profile)
+            return buffer.getvalue()
+
+    def _room(self, file: bytes) -> AbstractContextManager[object]:
+        try:
+            width, height = image_size(io.BytesIO(file))
+        except InputError:
+            if file.startswith(HEIC, 4):
+                raise InputError(HEIC_HINT) from None
+            raise
+        return self._large if width * height > LARGE else nullcontext()
