@@ -39,6 +39,9 @@ def running(project: Path, *arguments: str | Path) -> Iterator[Server]:
         yield Server(process, address[0])
     finally:
         process.terminate()
-        stdout, stderr = process.communicate(timeout=90)
+        try:
+            stdout, stderr = process.communicate(timeout=90)
+        finally:
+            process.kill()  # one that does not stop must not stay
     assert stderr == "", stderr
     assert (process.returncode, stdout.splitlines()[-1]) == (0, "stopped")

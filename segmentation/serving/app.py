@@ -18,7 +18,7 @@ from segmentation.serving.places import Places
 from segmentation.serving.requests import MAX_BODY, read_file, refuse_other_hosts, refuse_other_sites
 from segmentation.serving.worker import Answer, Worker
 
-PAGE = {"": "text/html", "page.css": "text/css", "page.js": "text/javascript"}
+PAGE = {"": "text/html", "page.css": "text/css", "page.js": "text/javascript", "pixels.js": "text/javascript"}
 PAGE_HEADERS = {  # nothing from anywhere else, whatever the page may come to hold
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none';"
     " style-src 'self' 'unsafe-inline'; base-uri 'none'",

@@ -1,10 +1,8 @@
-"use strict";
+import {
+  FALSE_NEGATIVE, FALSE_POSITIVE, ONLY, OUTLINE, SEVERAL, TRUE_POSITIVE, colorOf, counted, dimmed, different, paint, pixelsOf,
+} from "./pixels.js";
 
 const VIEWS = {overlay: "Overlay", mask: "Mask", cutout: "Cut-out", errors: "Errors"};
-// Okabe and Ito 2008: told apart by colour-blind people too.
-const OUTLINE = [255, 210, 0], TRUE_POSITIVE = [86, 180, 233], FALSE_POSITIVE = [213, 94, 0], FALSE_NEGATIVE = [240, 228, 66];
-const ONLY = [[0, 114, 178], [230, 159, 0], [0, 158, 115], [204, 121, 167]];  // one network alone says foreground
-const SEVERAL = [255, 255, 255];  // some of three or more say so
 const SIDE = 1000;  // pixels of a canvas; of a larger photo, every second, third ... pixel is drawn
 
 const $ = id => document.getElementById(id);
@@ -73,7 +71,7 @@ async function show(name, photo, getExample = null) {
     if (number !== asked) return;
     forget(shown);
     shown = {photo: image, name, results, width, height, step, ...photoPixels, target};
-    shown.dimmed = shown.pixels.map(color => (color >>> 2) & 0x3f3f3f | 0xff000000);
+    shown.dimmed = dimmed(shown.pixels);
     if (view === "errors" && !target) view = "overlay";
     build();
     say(`${name}: ${width} × ${height} pixels`);
@@ -82,16 +80,6 @@ async function show(name, photo, getExample = null) {
     $("result").hidden = true;  // else it would pass for that of this photo
     say(`${name}: ${error.message}`, true);
   }
-}
-
-// The pixels of an image as 0xAABBGGRR, and its size as `across` and `down`.
-async function pixelsOf(blob) {
-  const bitmap = await createImageBitmap(blob);
-  const canvas = element("canvas", {width: bitmap.width, height: bitmap.height});
-  const context = canvas.getContext("2d", {willReadFrequently: true});
-  context.drawImage(bitmap, 0, 0);
-  const {data} = context.getImageData(0, 0, canvas.width, canvas.height);
-  return {pixels: new Uint32Array(data.buffer), across: canvas.width, down: canvas.height};
 }
 
 function forget(old) {
@@ -201,12 +189,6 @@ async function download(result, kind) {
   } catch (error) { say(`${name}: ${error.message}`, true); }
 }
 
-// ---- pixels ----
-
-// As numpy compares float32 probabilities with a threshold: both as float32.
-const cut = result => Math.fround(result.threshold);
-const packed = ([red, green, blue]) => (0xff000000 | blue << 16 | green << 8 | red) >>> 0;
-
 function redrawSoon() {
   cancelAnimationFrame(redrawSoon.frame);
   redrawSoon.frame = requestAnimationFrame(redraw);
@@ -215,86 +197,14 @@ function redrawSoon() {
 function redraw() {
   const {results} = shown;
   for (const result of results) {
-    if (view !== "cutout") paint(result.picture, colorOf[view](result));
-    const {area, dice} = counted(result);
+    if (view !== "cutout") paint(result.picture, shown, colorOf[view](shown, result));
+    const {area, dice} = counted(shown, result);
     result.numbers.textContent = `${percent(area)} foreground${dice === null ? "" : `, Dice ${dice.toFixed(3)}`}; ` +
       `${result.network.toFixed(0)} ms in the network, ${result.total.toFixed(0)} ms in all`;
   }
   if (results.length < 2) return;
-  paint(shown.picture, colorOf.disagreement());
-  shown.numbers.textContent = `${percent(different())} of the pixels`;
-}
-
-// Over all pixels of the photo, whatever the canvas shows. Plain loops: this runs at each move of a slider.
-function counted(result) {
-  const {values} = result, limit = cut(result), target = shown.target?.pixels;
-  let found = 0, wanted = 0, both = 0;
-  for (let at = 0; at < values.length; at++) {
-    const yes = values[at] >= limit;
-    if (yes) found++;
-    if (target && target[at] & 0x80) { wanted++; if (yes) both++; }
-  }
-  const dice = target ? (found + wanted ? 2 * both / (found + wanted) : 1) : null;
-  return {area: found / values.length, dice};
-}
-
-function different() {
-  const [first, ...others] = shown.results, limit = cut(first), count = first.values.length;
-  const compared = others.map(result => [result.values, cut(result)]);
-  let sum = 0;
-  for (let at = 0; at < count; at++) {
-    const yes = first.values[at] >= limit;
-    for (const [values, other] of compared) if ((values[at] >= other) !== yes) { sum++; break; }
-  }
-  return sum / count;
-}
-
-// Each returns a function from a pixel of the canvas and its place in the photo to a colour, 0xAABBGGRR.
-const colorOf = {
-  overlay: result => {
-    const limit = cut(result), {width, step, across, down, pixels, dimmed} = shown, outline = packed(OUTLINE);
-    const thick = Math.max(1, Math.round(Math.max(across, down) / 400));
-    const outside = (x, y) => x >= 0 && y >= 0 && x < across && y < down && !(result.values[(y * width + x) * step] >= limit);
-    return (x, y, at, pixel) => {
-      if (!(result.values[at] >= limit)) return dimmed[pixel];
-      for (let by = 1; by <= thick; by++) {
-        if (outside(x - by, y) || outside(x + by, y) || outside(x, y - by) || outside(x, y + by)) return outline;
-      }
-      return pixels[pixel];
-    };
-  },
-  mask: result => {
-    const limit = cut(result);
-    return (x, y, at) => result.values[at] >= limit ? 0xffffffff : 0xff000000;
-  },
-  errors: result => {
-    const limit = cut(result), {target, pixels} = shown;
-    const blended = color => packed(color.map(value => value / 2)), half = color => (color >>> 1) & 0x7f7f7f;
-    const both = blended(TRUE_POSITIVE), extra = blended(FALSE_POSITIVE), missed = blended(FALSE_NEGATIVE);
-    return (x, y, at, pixel) => {
-      const found = result.values[at] >= limit, wanted = target.pixels[at] & 0x80;
-      if (!found && !wanted) return pixels[pixel];
-      return half(pixels[pixel]) + (found && wanted ? both : found ? extra : missed);
-    };
-  },
-  disagreement: () => {
-    const {results, pixels, dimmed} = shown, several = packed(SEVERAL);
-    const networks = results.map((result, k) => [result.values, cut(result), packed(ONLY[k % ONLY.length])]);
-    return (x, y, at, pixel) => {
-      let sum = 0, only = 0;
-      for (const [values, limit, color] of networks) if (values[at] >= limit) { sum++; only = color; }
-      return sum === 0 ? dimmed[pixel] : sum === networks.length ? pixels[pixel] : sum === 1 ? only : several;
-    };
-  },
-};
-
-function paint(canvas, color) {
-  const {width, step, across, down} = shown, context = canvas.getContext("2d");
-  const image = context.createImageData(across, down), drawn = new Uint32Array(image.data.buffer);
-  for (let y = 0, pixel = 0; y < down; y++) {
-    for (let x = 0; x < across; x++, pixel++) drawn[pixel] = color(x, y, (y * width + x) * step, pixel);
-  }
-  context.putImageData(image, 0, 0);
+  paint(shown.picture, shown, colorOf.disagreement(shown));
+  shown.numbers.textContent = `${percent(different(shown))} of the pixels`;
 }
 
 // ---- what a person does ----
