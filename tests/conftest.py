@@ -15,6 +15,7 @@ from commands import Ended, RunHere, dvc, ran, run_stage
 from faults import Faults
 from filelock import FileLock
 from projects import STAGES, copied, git, make_project
+from servers import Server, running
 
 from segmentation.common.artifacts import GROUP_COLUMNS, GROUPS, RAW
 from segmentation.common.files import write_bytes
@@ -160,6 +161,13 @@ def browser() -> Iterator[Any]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def server(finished: Path) -> Iterator[Server]:
+    """The server in the finished project; in the end it must stop in good order, without a complaint."""
+    with running(finished) as server:
+        yield server
 
 
 @pytest.fixture

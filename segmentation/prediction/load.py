@@ -57,16 +57,22 @@ def checked_name(model: str) -> str:
         raise InputError(f"--model {model}: {error}") from None
 
 
-def best_network() -> str:
-    """Return the name of the network with the best validation Dice among those trained here.
-
-    Raises `InputError` if there is none, or if one of several does not hold its validation Dice.
-    """
+def trained_networks() -> list[str]:
+    """Return the names of the networks that were trained here; raises `InputError` if there is none."""
     trained = [name for name in network_names() if checkpoint_path(name).exists()]
     if not trained:
         raise InputError(
             f"{CHECKPOINTS}: no such checkpoints; train first (`make run`), or name a --checkpoint"
         )
+    return trained
+
+
+def best_network() -> str:
+    """Return the name of the network with the best validation Dice among those trained here.
+
+    Raises `InputError` if there is none, or if one of several does not hold its validation Dice.
+    """
+    trained = trained_networks()
     if len(trained) == 1:
         return trained[0]
     return max(trained, key=lambda name: _val_dice(load_checkpoint(checkpoint_path(name)), name))

@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from segmentation.common.artifacts import CHECKPOINTS, checkpoint_path
+from segmentation.common.artifacts import checkpoint_path
 from segmentation.common.errors import InputError
 from segmentation.inference.predictor import Predictor
-from segmentation.models.build import network_names, network_title
+from segmentation.models.build import network_title
 from segmentation.models.checkpoints import Metadata, load_checkpoint
+from segmentation.prediction.load import trained_networks
 
 
 class Network(NamedTuple):
@@ -40,13 +41,8 @@ def load_networks(files: Sequence[Path]) -> dict[str, Network]:
     The best on validation comes first. Raises `InputError` if there is none, for a file that is no
     checkpoint, and for two files of one name.
     """
-    files = files or [path for name in network_names() if (path := checkpoint_path(name)).exists()]
-    if not files:
-        raise InputError(
-            f"{CHECKPOINTS}: no such checkpoints; train first (`make run`), or name a --checkpoint"
-        )
     networks: dict[str, Network] = {}
-    for file in files:
+    for file in files or [checkpoint_path(name) for name in trained_networks()]:
         if file.stem in networks:
             raise InputError(f"--checkpoint {file}: another file is called {file.stem} too; rename a copy")
         networks[file.stem] = _load(file)

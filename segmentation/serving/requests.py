@@ -14,6 +14,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from segmentation.common.errors import InputError
 
+LOCAL = ("127.0.0.1", "localhost", "::1")
 MAX_BODY = 50 * 1024 * 1024  # bytes
 SECONDS = 60  # in which a body must have arrived
 
@@ -85,7 +86,7 @@ async def refuse_other_sites(request: Request) -> None:
 
 def own_names(host: str) -> list[str]:
     """Return the names of this machine, for a server that listens on `host`."""
-    return ["localhost", "127.0.0.1", "::1", host.lower(), socket.gethostname().lower()]
+    return [*LOCAL, host.lower(), socket.gethostname().lower()]
 
 
 def _host(header: str) -> str:

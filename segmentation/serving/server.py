@@ -14,7 +14,6 @@ from segmentation.serving.app import create_app
 from segmentation.serving.examples import choose_examples
 from segmentation.serving.networks import load_networks
 
-LOCAL = ("127.0.0.1", "localhost", "::1")
 ANY = ("0.0.0.0", "::", "")
 FINISH_S = requests.SECONDS + 60  # after a signal, for requests under way: to arrive, and to be answered
 
@@ -34,7 +33,7 @@ def serve(host: str, port: int, files: Sequence[Path]) -> None:
     with _listening(host, port) as listener, suppress(Interrupted):
         address = f"[{host}]" if ":" in host else host
         print(f"{', '.join(networks)}: http://{address}:{listener.getsockname()[1]} (Ctrl-C stops)")
-        if host not in LOCAL:
+        if host not in requests.LOCAL:
             print("There is no login and no encryption: whoever reaches this address can use it.")
         print(end="", flush=True)
         server.run(sockets=[listener])

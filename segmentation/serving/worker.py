@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from typing import NamedTuple, ParamSpec, TypeVar
+from typing import NamedTuple, TypeVar, TypeVarTuple
 
 import numpy as np
 from PIL import Image
@@ -19,7 +19,7 @@ from segmentation.prediction.kinds import read_photo, write_kind
 from segmentation.runtime.memory import enough_memory
 from segmentation.serving.networks import Network
 
-Arguments = ParamSpec("Arguments")
+Arguments = TypeVarTuple("Arguments")
 Result = TypeVar("Result")
 
 THREADS = 2  # one photo is decoded or encoded while another one is in the network
@@ -44,12 +44,9 @@ class Worker:
         self._forward = threading.Lock()  # torch uses all cores for one image; two at once are slower
         self._large = threading.Lock()
 
-    async def do(
-        self, function: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
-    ) -> Result:
+    async def do(self, function: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
         """Call a function in one of the threads."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, lambda: function(*args, **kwargs))
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
 
     def predict(
         self, network: Network, file: bytes, kind: str | None, threshold: float, white: int | None

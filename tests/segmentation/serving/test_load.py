@@ -3,7 +3,6 @@
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,12 +13,6 @@ from photos import save, scene
 from servers import Server, running
 
 CLIENTS, REQUESTS, FIRST = 16, 500, 50
-
-
-@pytest.fixture(scope="module")
-def server(finished: Path) -> Iterator[Server]:
-    with running(finished) as server:
-        yield server
 
 
 @pytest.mark.slow

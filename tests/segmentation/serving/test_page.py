@@ -10,15 +10,9 @@ import pytest
 from browsers import needs_browser
 from photos import pixels, predictor, save, scene
 from PIL import Image
-from servers import Server, running
+from servers import Server
 
 pytestmark = needs_browser
-
-
-@pytest.fixture(scope="module")
-def server(finished: Path) -> Iterator[Server]:
-    with running(finished) as server:
-        yield server
 
 
 @pytest.fixture

@@ -3,23 +3,14 @@
 import select
 import socket
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
-import pytest
 from photos import png
-from servers import Server, running
+from servers import Server
 
 from segmentation.serving.places import COUNT
 
 PHOTO = png(20, 30)
-
-
-@pytest.fixture(scope="module")
-def server(finished: Path) -> Iterator[Server]:
-    with running(finished) as server:
-        yield server
 
 
 def test_a_full_queue(server: Server) -> None:

@@ -17,12 +17,6 @@ PHOTO = png(20, 30)
 NAMED = b'--x\r\nContent-Disposition: form-data; name="a\xff"\r\n\r\nabc\r\n--x--\r\n'
 
 
-@pytest.fixture(scope="module")
-def server(finished: Path) -> Iterator[Server]:
-    with running(finished) as server:
-        yield server
-
-
 @pytest.mark.parametrize(
     ("query", "body", "said"),
     [

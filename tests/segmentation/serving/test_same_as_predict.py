@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +15,6 @@ from servers import Server, running
 from segmentation.common.dataset_layout import image_path, trimap_path
 from segmentation.common.image_io import foreground_mask, read_image, read_trimap
 from segmentation.prediction.kinds import KINDS
-
-
-@pytest.fixture(scope="module")
-def server(finished: Path) -> Iterator[Server]:
-    with running(finished) as server:
-        yield server
 
 
 def turned(path: Path) -> Path:
