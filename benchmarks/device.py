@@ -1,7 +1,5 @@
-"""What a device can do, and what a run took of it."""
+"""What a device can do."""
 
-import resource
-import sys
 import time
 
 import torch
@@ -25,11 +23,3 @@ def matrix_rate(device: torch.device, dtype: torch.dtype, rounds: int = 5) -> fl
         synchronize(device)
         best = min(best, time.perf_counter() - started)
     return 2 * side**3 / best
-
-
-def peak_memory(device: torch.device) -> int:
-    """The most bytes that this process has held: on the GPU, or in memory where there is none."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

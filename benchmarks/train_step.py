@@ -27,10 +27,11 @@ from math import ceil
 from pathlib import Path
 
 import torch
+from torch import nn
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.device import matrix_rate, peak_memory, synchronize
+from benchmarks.device import matrix_rate, synchronize
 from segmentation.common.dataset_layout import LIST, TRAINVAL, has_lists, read_list
 from segmentation.common.signals import StopRequest
 from segmentation.inference.runner import Runner
@@ -40,6 +41,7 @@ from segmentation.loading.transforms import LAB_REPORT
 from segmentation.models.build import build_model, network_names
 from segmentation.params import Params, load_params
 from segmentation.runtime.devices import choose_device, choose_precision, prepare, to_device
+from segmentation.runtime.memory import peak_memory
 from segmentation.scoring.scores import soft_dice
 from segmentation.training.augmentation import Augmentation
 from segmentation.training.loader import Batches, loader_workers
@@ -53,14 +55,14 @@ ROOT = Path(__file__).parents[1]
 GOALS = {("cpu", "unet"): 2.5, ("cpu", "resnet"): 1.8, ("cuda", "unet"): 4.0, ("cuda", "resnet"): 4.0}
 
 
-def plain_loop(name: str, data: SegmentationDataset, width: int, batch: int) -> dict[str, float]:
-    """Train as the lab report does: images a second, and the share of time spent waiting for images."""
-    device = choose_device()
-    model = build_model(name, width).to(device)
+Step = Callable[[torch.Tensor, torch.Tensor], None]  # of images (N, 3, H, W) of 0 to 255, and their masks
+
+
+def plain_step(model: nn.Module, device: torch.device) -> Step:
+    """Return a step of training as the lab report takes it."""
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, weight_decay=2e-4)
     mean, std = (torch.tensor(each).view(3, 1, 1) for each in LAB_REPORT)
     lab_report = LOSSES["double_sigmoid"]
-    loader = DataLoader(data, batch, sampler=[(1, index) for index in range(len(data))])
 
     def step(images: torch.Tensor, masks: torch.Tensor) -> None:
         images, targets = ((images.float() / 255 - mean) / std).to(device), masks.float().to(device)
@@ -73,6 +75,14 @@ def plain_loop(name: str, data: SegmentationDataset, width: int, batch: int) -> 
         probabilities = torch.sigmoid(logits)
         soft_dice((probabilities * targets).sum(), probabilities.sum(), targets.sum()).item()
 
+    return step
+
+
+def plain_loop(name: str, data: SegmentationDataset, width: int, batch: int) -> dict[str, float]:
+    """Train as the lab report does: images a second, and the share of time spent waiting for images."""
+    device = choose_device()
+    step = plain_step(build_model(name, width).to(device), device)
+    loader = DataLoader(data, batch, sampler=[(1, index) for index in range(len(data))])
     images, masks, _ = next(iter(loader))
     step(images, masks)  # warms up
     started = requested = time.perf_counter()

@@ -44,8 +44,8 @@ def checked_split(
 
 
 def set_params(project: Path, **values: Any) -> None:
-    """Change leaves of a project's params.yaml; `__` stands for the dot in a key."""
-    path = project / "params.yaml"
+    """Change leaves of a params file, by default a project's own; `__` stands for the dot in a key."""
+    path = project if project.is_file() else project / "params.yaml"
     params = yaml.safe_load(path.read_text())
     for key, value in values.items():
         group = params

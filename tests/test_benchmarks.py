@@ -1,17 +1,19 @@
 """The benchmarks run as their docstrings say; what they measure is not judged here."""
 
+import csv
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from projects import ROOT
+from commands import run_stage
+from projects import ROOT, set_params
 
 
-def run(*command: str) -> list[str]:
+def run(*command: str, folder: Path = ROOT) -> list[str]:
     finished = subprocess.run(
-        [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, timeout=300
+        [sys.executable, "-m", *command], cwd=folder, capture_output=True, text=True, timeout=300
     )
     assert finished.returncode == 0, finished.stderr
     return finished.stdout.splitlines()
@@ -22,6 +24,30 @@ def test_stats(sample: Path, tmp_path: Path) -> None:
         shutil.copy(path, tmp_path)
     *_, ratio, gap = run("benchmarks.stats", str(tmp_path), "--rounds=1")
     assert "times as fast" in ratio and gap.endswith("yes")
+
+
+@pytest.mark.slow
+def test_time_to_dice(project: Path) -> None:
+    """Both ways reach an easy target, and each run is a row; a target out of reach is said."""
+    set_params(project, data__limit=40)
+    for stage in ("split", "compute_stats"):
+        assert run_stage(project, stage).returncode == 0
+    options = ["--network=unet", "--width=4", "--size=32"]
+    (project / "docs/records.csv").unlink(missing_ok=True)
+    printed = run("benchmarks.time_to_dice", "--target=0.3", "--plain=lab_report", *options, folder=project)
+    assert [line.split()[:4] for line in printed[1:3]] == [
+        ["pets", "engine", "0", "yes"],
+        ["lab_report", "plain", "0", "yes"],
+    ]
+    set_params(project / "presets/pets.yaml", train__epochs=1)
+    run("benchmarks.time_to_dice", "--target=0.99", "--seeds=1", *options, folder=project)
+    rows = list(csv.DictReader((project / "docs/records.csv").open()))
+    assert [(row["way"], row["reached"], row["seed"]) for row in rows] == [
+        ("engine", "yes", "0"),
+        ("plain", "yes", "0"),
+        ("engine", "no", "1"),
+    ]
+    assert all(float(row["dice_pooled"]) >= 0.3 for row in rows[:2]) and float(rows[2]["minutes"]) > 0
 
 
 @pytest.mark.slow

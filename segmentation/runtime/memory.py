@@ -3,7 +3,10 @@
 import contextlib
 import ctypes
 import re
-from collections.abc import Iterator
+import resource
+import sys
+import traceback
+from collections.abc import Callable, Iterator
 
 import torch
 
@@ -28,15 +31,53 @@ def keep_freed_memory() -> None:
 
 
 @contextlib.contextmanager
-def enough_memory(batch_size: int, size: int, remedy: str) -> Iterator[None]:
+def enough_memory(batch_size: int, size: int, remedy: str | Callable[[], str]) -> Iterator[None]:
     """Turn "out of memory", of whichever device and library, into a `Fault` that says what to do.
 
-    A step takes `batch_size` images of `size` x `size` pixels.
+    A step takes `batch_size` images of `size` x `size` pixels. The remedy may be found only then.
     """
     try:
         yield
     except Exception as error:
-        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and not _NO_MEMORY.search(str(error)):
+        if not _out_of_memory(error):
             raise
+        _free(error)
         step = f"{batch_size} images of {size}x{size} pixels a step"
-        raise Fault(f"out of memory with {step}; {remedy}") from None
+        what = remedy if isinstance(remedy, str) else remedy()
+        raise Fault(f"out of memory with {step}; {what}") from None
+
+
+def fits(work: Callable[[], None]) -> bool:
+    """Do the work; return whether it could be done.
+
+    Called where memory is short, which oneDNN reports in several ways: so any error counts.
+    """
+    try:
+        work()
+    except (RuntimeError, MemoryError) as error:
+        _free(error)
+        return False
+    return True
+
+
+def _out_of_memory(error: Exception) -> bool:
+    if isinstance(error, Fault):  # it has been said
+        return False
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or bool(_NO_MEMORY.search(str(error)))
+
+
+def _free(error: Exception) -> None:
+    """Return to the system what the functions that failed still hold."""
+    traceback.clear_frames(error.__traceback__)
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def peak_memory(device: torch.device) -> int:
+    """The most bytes that this process has held: on the GPU, or in memory where there is none."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

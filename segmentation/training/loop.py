@@ -1,7 +1,8 @@
 """The training loop: the steps of an epoch, then the scores on the validation images."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from fractions import Fraction
 from math import isfinite
 from typing import Any, NamedTuple, TypedDict
@@ -29,10 +30,13 @@ from segmentation.runtime.distributed import (
 )
 from segmentation.scoring.scores import confusion_counts, dice, mean_soft_dice, tensor_dice
 from segmentation.scoring.threshold import DEFAULT_THRESHOLD, choose_threshold, is_foreground
-from segmentation.training.dataset_pass import score
+from segmentation.training.dataset_pass import ImageScores, score
 from segmentation.training.loader import Batches
 from segmentation.training.losses import LOSSES
 from segmentation.training.optimizer import Optimization
+from segmentation.training.pace import Pace, Work
+
+TOLD_AFTER = 5.0  # seconds of steps behind the estimate of a training's duration
 
 
 class EpochMetrics(TypedDict):
@@ -64,8 +68,9 @@ class Training:
     """The training of `model`, in place: for each epoch, `train_epoch` and then `validate`.
 
     `epoch` and `step` say where it stands: in which epoch, from 1, and after how many of its steps. `history`
-    holds the finished epochs, `predictor` the network that is scored: the average of the weights, if there is
-    one. If several processes train together, all must call each method together.
+    holds the finished epochs, `scored` the scores of each image after the latest one, `predictor` the network
+    that is scored: the average of the weights, if there is one. If several processes train together, all must
+    call each method together. `announce` gets the seconds that the rest takes, once they can be told.
     """
 
     def __init__(
@@ -76,6 +81,7 @@ class Training:
         settings: Train,
         runner: Runner,
         stop: StopRequest,
+        announce: Callable[[float], None] | None = None,
     ) -> None:
         self.model, self.train, self.val = model, train, val
         self.settings, self.runner, self.stop = settings, runner, stop
@@ -85,10 +91,14 @@ class Training:
         # Exact: 0.29 * 100 is less than 29 in floating point.
         self.small_epochs = int(Fraction(str(settings.small_first)) * settings.epochs)
         self.history: list[EpochMetrics] = []
+        self.scored: ImageScores | None = None
         self.epoch, self.step, self.lr = 1, 0, self.optimization.lr  # lr: at the start of the epoch
         # Loss and Dice of this epoch's images so far, and their number; float32, for MPS has no float64.
         self.sums = torch.zeros(3, device=runner.device)
         self.throughput = Throughput(0.0, 0.0)  # of the latest epoch
+        images, val_images = len(train.dataset), len(val.dataset)
+        self.pace = Pace(Work(settings.epochs, self.small_epochs, images, val_images))
+        self.announce = announce
 
     @property
     def progress(self) -> str:
@@ -152,7 +162,7 @@ class Training:
         Raises `Interrupted` between two batches if a signal has asked to stop, and `Fault` if the loss is not
         finite.
         """
-        scored = score(self.predictor, self._until_stopped(self.val.epoch()), self.loss)
+        scored = self.scored = score(self.predictor, self._until_stopped(self.val.epoch()), self.loss)
         if not isfinite(scored.loss):
             raise self._not_finite("validation", scored.loss)
         loss_sum, dice_sum, count = all_reduce_sum(self.sums).tolist()
@@ -196,11 +206,27 @@ class Training:
         self.sums += torch.stack([loss.detach() * count, scores.sum(), count])
         self.step += 1
 
+    def try_step(self, batch_size: int, size: int) -> None:
+        """Take a step on blank images, to see whether they fit into memory; the weights are lost."""
+        self.optimization.zero_grad()
+        self.epoch, self.step = self.settings.epochs, 0
+        images, masks = (
+            torch.zeros(batch_size, channels, size, size, dtype=torch.uint8) for channels in (3, 1)
+        )
+        self._train_step((images, masks, torch.arange(batch_size)))
+
     def _look(self, bar: "tqdm[Any]") -> None:
         loss_sum, dice_sum, count = self.sums.tolist()
         if not isfinite(loss_sum):
             raise self._not_finite("training", loss_sum)
-        bar.set_postfix(loss=f"{loss_sum / count:.4f}", dice=f"{dice_sum / count:.4f}", refresh=False)
+        shown = {"loss": f"{loss_sum / count:.4f}", "dice": f"{dice_sum / count:.4f}"}
+        left = self.pace.left(self.epoch, self.step / len(self.train))
+        if left is not None:
+            shown["training left"] = str(timedelta(seconds=round(left)))
+            if self.announce and (self.pace.seconds >= TOLD_AFTER or self.step == len(self.train)):
+                self.announce(left)
+                self.announce = None
+        bar.set_postfix(shown, refresh=False)
 
     def _until_stopped(self, batches: Iterator[Item]) -> Iterator[Item]:
         with _bar("validation", self.val.turns) as bar:

@@ -1,20 +1,31 @@
 """From gradients to weights: optimizer, learning rate, averaging."""
 
+from collections.abc import Iterable
 from copy import deepcopy
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LinearLR, LRScheduler, SequentialLR
 
 from segmentation.params import Train
 
 
-def make_optimizer(model: nn.Module, settings: Train) -> Optimizer:
+def make_optimizer(weights: Iterable[Tensor], settings: Train) -> Optimizer:
     """Adam with L2 in the gradient (the lab report's) or AdamW with decoupled decay, as one fused kernel."""
     kind = {"adam": Adam, "adamw": AdamW}[settings.optimizer]
-    return kind(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
+    return kind(weights, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
+
+
+def in_memory_order(values: Tensor, weights: Tensor) -> Tensor:
+    """Return a view of `values`, the weights or their gradient, in the order in which weights lie in memory.
+
+    Fused kernels copy the weights, gradients and moments of convolutions that lie channels last, and copy
+    them back: Adam took twice as long.
+    """
+    last = weights.dim() == 4 and weights.is_contiguous(memory_format=torch.channels_last)
+    return values.detach().permute(0, 2, 3, 1) if last else values.detach()
 
 
 def make_schedule(optimizer: Optimizer, settings: Train, steps: int) -> LRScheduler:
@@ -59,7 +70,9 @@ class Optimization:
     """The updates of a network's weights, `steps` in all; `scored` is the network to score and to keep."""
 
     def __init__(self, model: nn.Module, settings: Train, steps: int) -> None:
-        self.optimizer = make_optimizer(model, settings)
+        self.weights = list(model.parameters())
+        self.views = [in_memory_order(each, each) for each in self.weights]
+        self.optimizer = make_optimizer(self.views, settings)
         self.schedule = make_schedule(self.optimizer, settings, steps)
         self.average = WeightAverage(model, settings.ema) if settings.ema else None
         self.scored = self.average.model if self.average else model
@@ -71,11 +84,18 @@ class Optimization:
 
     def step(self) -> None:
         """Update the weights by their gradients, then clear the gradients."""
+        for view, weights in zip(self.views, self.weights, strict=True):
+            view.grad = None if weights.grad is None else in_memory_order(weights.grad, weights)
         self.optimizer.step()
         self.schedule.step()
         if self.average:
             self.average.update()
-        self.optimizer.zero_grad()
+        self.zero_grad()
+
+    def zero_grad(self) -> None:
+        """Clear the gradients."""
+        for each in (*self.views, *self.weights):
+            each.grad = None
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that the coming updates depend on, except for the weights."""

@@ -1,11 +1,12 @@
 """The outputs of a training: checkpoint, curves and summary, and what can be followed meanwhile."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from segmentation.common.artifacts import RUNS, checkpoint_path, curve_path, training_summary_path
+from segmentation.common.artifacts import checkpoint_path, curve_path, training_summary_path
 from segmentation.common.files import fault, write_bytes, write_json
 from segmentation.common.tables import csv_bytes
 from segmentation.loading.dataset import SegmentationDataset
@@ -15,7 +16,14 @@ from segmentation.runtime.distributed import world_size
 from segmentation.training.loader import Batches
 from segmentation.training.loop import EpochMetrics, Training
 from segmentation.training.start import Start
-from segmentation.training.tracking import epoch_line, log_epoch, log_images, open_board
+from segmentation.training.tracking import (
+    best_line,
+    epoch_line,
+    log_epoch,
+    log_images,
+    open_board,
+    runs_folder,
+)
 
 SHOWN = 8  # training images, as the network sees them, and validation images on TensorBoard
 
@@ -28,10 +36,10 @@ class Outputs:
     ) -> None:
         self.name, self.params, self.start = name, params, start
         self.best: tuple[dict[str, Tensor], Metadata] | None = None
-        self._runs = RUNS / name
+        self._runs = runs_folder(name, Path.cwd())
         images, masks = zip(*train.first(SHOWN), strict=True)
         with fault(self._runs):
-            self._board = open_board(self._runs)
+            self._board = open_board(self._runs, params)
             log_images(self._board, "first training images: image, target", 0, images, masks)
         count = min(SHOWN, len(val))
         examples = [val.read(i * len(val) // count) for i in range(count)]  # the same in every epoch
@@ -82,6 +90,7 @@ class Outputs:
         } | ({"started_from": self.start.sha256} if self.start else {})
         write_json(training_summary_path(self.name), summary)
         self._board.close()
+        print(f"{self.name}: {best_line(self.name, best, len(history))}", flush=True)
 
     def _best(self, history: Sequence[EpochMetrics]) -> EpochMetrics:
         """Return the first epoch with the best validation score, by `train.monitor`."""

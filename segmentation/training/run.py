@@ -1,9 +1,11 @@
 """One training run, from params and data to its outputs: the work of every train stage."""
 
+import sys
 import time
 from contextlib import closing, nullcontext
 
 import torch
+from tqdm import tqdm
 
 from segmentation.common.artifacts import RAW, SPLIT, STATS, Split, Stats
 from segmentation.common.errors import InputError
@@ -28,13 +30,14 @@ from segmentation.runtime.memory import enough_memory
 from segmentation.scoring.scores import SOFT_DICE_BATCH
 from segmentation.training.augmentation import Augmentation
 from segmentation.training.fingerprint import fingerprint, require_same
+from segmentation.training.fitting import IN_GENERAL, what_fits
 from segmentation.training.launch import launch
 from segmentation.training.loader import Batches, loader_workers
 from segmentation.training.loop import Training
 from segmentation.training.outputs import Outputs
 from segmentation.training.resume import ResumeState
 from segmentation.training.start import load_start
-from segmentation.training.tracking import start_line
+from segmentation.training.tracking import estimate_line, start_line
 
 SELDOM = 30  # times as long as writing takes, until it is done again
 
@@ -52,8 +55,7 @@ def train_network(name: str, params: Params) -> None:
         return
     device = choose_device()
     prepare(device)
-    remedy = "lower train.batch_size, image.size or model.width"
-    with process_group(device), enough_memory(params.train.batch_size, params.image.size, remedy):
+    with process_group(device), enough_memory(params.train.batch_size, params.image.size, IN_GENERAL):
         if world_size() != processes:
             raise InputError(
                 f"train.processes = {processes}, but torchrun started {world_size()}; make them equal"
@@ -68,7 +70,7 @@ def _train(name: str, params: Params, device: torch.device) -> None:
     runner = Runner(device, choose_precision(settings.precision, device), normalization)
     mine = fingerprint(f"train_{name}", params, runner, start)
     require_same(mine)
-    train, val = _make_batches(params, device)
+    train, val = make_batches(params, device)
     state = ResumeState(name, mine)
     with (
         closing(train),
@@ -76,12 +78,18 @@ def _train(name: str, params: Params, device: torch.device) -> None:
         state.locked() if first else nullcontext(),
         deferred() as stop,
     ):
+
+        def announce(seconds: float) -> None:
+            if first:
+                tqdm.write(f"{name}: {estimate_line(seconds, device)}")  # beside a progress bar
+                sys.stdout.flush()
+
         torch.manual_seed(torch_seed(Purpose.WEIGHTS, settings.seed))
         model = build_model(name, params.model.width, params.model.dropout, params.model.init)
         load_pretrained(name, model)
         if start:
             model.load_state_dict(start.weights)
-        training = Training(to_device(model, device), train, val, settings, runner, stop)
+        training = Training(to_device(model, device), train, val, settings, runner, stop, announce)
         outputs = Outputs(name, params, train, val.dataset, start) if first else None
         if outputs:
             print(f"{name}: {start_line(train, val, runner)}", flush=True)
@@ -94,21 +102,27 @@ def _train(name: str, params: Params, device: torch.device) -> None:
             print(f"{name}: resuming {training.progress}", flush=True)
             outputs.load_state_dict(saved["outputs"], training.history)
         saver = Saver(training, outputs, state)
-        try:
-            while training.epoch <= settings.epochs:
-                training.train_epoch()
-                metrics = training.validate()
-                if outputs:
-                    outputs.add(metrics, training)
-                    if training.epoch > settings.epochs or saver.is_due():
-                        saver.save()
-        except Interrupted as stopped:
-            saver.save()
-            where = f" {training.progress}; run the same command again to resume"
-            raise Interrupted(stopped.signum, where) from None
+        batch_size, size = settings.batch_size, params.image.size
+        with enough_memory(batch_size, size, lambda: what_fits(training.try_step, batch_size, size)):
+            _take_epochs(training, outputs, saver)
         if outputs:
             outputs.finish(training.history)
             state.discard()
+
+
+def _take_epochs(training: Training, outputs: Outputs | None, saver: "Saver") -> None:
+    try:
+        while training.epoch <= training.settings.epochs:
+            training.train_epoch()
+            metrics = training.validate()
+            if outputs:
+                outputs.add(metrics, training)
+                if training.epoch > training.settings.epochs or saver.is_due():
+                    saver.save()
+    except Interrupted as stopped:
+        saver.save()
+        where = f" {training.progress}; run the same command again to resume"
+        raise Interrupted(stopped.signum, where) from None
 
 
 class Saver:
@@ -133,7 +147,7 @@ class Saver:
             self.cost = self.saved - started
 
 
-def _make_batches(params: Params, device: torch.device) -> tuple[Batches, Batches]:
+def make_batches(params: Params, device: torch.device) -> tuple[Batches, Batches]:
     """Return the training images, shuffled and augmented, and the validation images as they are."""
     split, seed = read_json(SPLIT, "split", Split), params.train.seed
     size, foreground, batch_size = params.image.size, params.data.foreground, params.train.batch_size

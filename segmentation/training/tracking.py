@@ -2,16 +2,21 @@
 
 import threading
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import torch
+import yaml
 from torch.utils.tensorboard import SummaryWriter
 
+from segmentation.common.artifacts import RUNS, checkpoint_path
 from segmentation.inference.runner import Runner
 from segmentation.loading.cache import decoded_bytes
 from segmentation.loading.transforms import Image, Mask
+from segmentation.params import Params
 from segmentation.runtime.distributed import world_size
+from segmentation.runtime.memory import peak_memory
 from segmentation.training.loader import Batches
 from segmentation.training.loop import EpochMetrics, Throughput
 
@@ -27,6 +32,21 @@ def start_line(train: Batches, val: Batches, runner: Runner) -> str:
     return f"{line}; decoded again in every epoch: a cache needs {needed:,} bytes (machine.cache_bytes)"
 
 
+def estimate_line(seconds: float, device: torch.device) -> str:
+    """Say how long the rest of a training takes, and the memory that it has needed so far."""
+    return (
+        f"about {timedelta(seconds=round(seconds))} left; {peak_memory(device) / 1e9:.1f} GB of memory so far"
+    )
+
+
+def best_line(name: str, best: EpochMetrics, epochs: int) -> str:
+    """Say which epoch of a whole training was the best, with which score, and where its weights are."""
+    return (
+        f"best epoch {best['epoch']} of {epochs}: validation Dice {best['val_dice']:.4f},"
+        f" {best['val_dice_threshold']:.4f} at threshold {best['threshold']}; {checkpoint_path(name)}"
+    )
+
+
 def epoch_line(metrics: EpochMetrics, epochs: int, throughput: Throughput) -> str:
     """Return the console's line for one epoch of `epochs`."""
     return (
@@ -37,10 +57,24 @@ def epoch_line(metrics: EpochMetrics, epochs: int, throughput: Throughput) -> st
     )
 
 
-def open_board(folder: Path) -> SummaryWriter:
-    """Start a TensorBoard run in a new folder, named by the time, under `folder`."""
+def runs_folder(name: str, here: Path) -> Path:
+    """Return the folder of the TensorBoard runs of the network `name`, of a project in folder `here`.
+
+    DVC runs queued experiments in copies, in .dvc/tmp/exps of the project; their runs lie with the others.
+    """
+    copies = [each for each in here.parents if each.parts[-3:] == (".dvc", "tmp", "exps")]
+    return (copies[0].parents[2] if copies else here) / RUNS / name
+
+
+def open_board(folder: Path, params: Params) -> SummaryWriter:
+    """Start a TensorBoard run in a new folder under `folder`, named by the time and what tells runs apart."""
     threading.excepthook = _leave_to_the_main_thread
-    return SummaryWriter(folder / datetime.now().strftime("%Y-%m-%d_%H-%M-%S"))
+    now, train = datetime.now().strftime("%Y-%m-%d_%H-%M-%S"), params.train
+    what = f"{params.image.size}px_width{params.model.width}_lr{train.lr:g}_seed{train.seed}"
+    board = SummaryWriter(folder / f"{now}_{what}")
+    text = yaml.safe_dump(params.model_dump(), sort_keys=False)
+    board.add_text("params", "\n".join(f"    {line}" for line in text.splitlines()))  # indented: code
+    return board
 
 
 def _leave_to_the_main_thread(error: threading.ExceptHookArgs) -> None:
