@@ -75,7 +75,7 @@ def by_engine(name: str, params: Params, device: torch.device, runner: Runner) -
     with closing(train), closing(val):
         model = build_model(name, params.model.width, params.model.dropout, params.model.init)
         training = Training(to_device(model, device), train, val, params.train, runner, StopRequest())
-        while training.epoch <= params.train.epochs:
+        while training.epoch <= training.epochs:
             training.train_epoch()
             epoch = training.validate()["epoch"]
             assert training.scored

@@ -104,7 +104,7 @@ def engine(name: str, data: SegmentationDataset, width: int, batch: int, params:
     workers = loader_workers(device, batch + 1, data.size)
     data.cache = ImageCache(len(data), data.size)
     val = SegmentationDataset(data.raw, data.ids[:1], data.size, data.foreground)
-    settings = params.train.model_copy(update={"epochs": 3, "lr": 1e-4, "batch_size": batch})
+    settings = params.train.model_copy(update={"epochs": 3, "min_steps": 0, "lr": 1e-4, "batch_size": batch})
     model = to_device(build_model(name, width), device)
     train = Batches(data, batch, shuffle_seed=0, workers=workers)
     training, warm, shown = Training(model, train, Batches(val, 1), settings, runner, StopRequest()), [], []

@@ -23,6 +23,7 @@ TINY = {
     "image.size": 32,
     "model.width": 2,
     "train.epochs": 2,
+    "train.min_steps": 0,
     "evaluate.bootstrap": 100,
 }
 

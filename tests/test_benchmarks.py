@@ -39,7 +39,7 @@ def test_time_to_dice(project: Path) -> None:
         ["pets", "engine", "0", "yes"],
         ["lab_report", "plain", "0", "yes"],
     ]
-    set_params(project / "presets/pets.yaml", train__epochs=1)
+    set_params(project / "presets/pets.yaml", train__epochs=1, train__min_steps=0)
     run("benchmarks.time_to_dice", "--target=0.99", "--seeds=1", *options, folder=project)
     rows = list(csv.DictReader((project / "docs/records.csv").open()))
     assert [(row["way"], row["reached"], row["seed"]) for row in rows] == [

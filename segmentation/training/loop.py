@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from fractions import Fraction
-from math import isfinite
+from math import ceil, isfinite
 from typing import Any, NamedTuple, TypedDict
 
 import torch
@@ -67,10 +67,11 @@ class Throughput(NamedTuple):
 class Training:
     """The training of `model`, in place: for each epoch, `train_epoch` and then `validate`.
 
-    `epoch` and `step` say where it stands: in which epoch, from 1, and after how many of its steps. `history`
-    holds the finished epochs, `scored` the scores of each image after the latest one, `predictor` the network
-    that is scored: the average of the weights, if there is one. If several processes train together, all must
-    call each method together. `announce` gets the seconds that the rest takes, once they can be told.
+    `epoch` and `step` say where it stands: in which of `epochs`, from 1, and after how many of its steps.
+    `history` holds the finished epochs, `scored` the scores of each image after the latest one, `predictor`
+    the network that is scored: the average of the weights, if there is one. If several processes train
+    together, all must call each method together. `announce` gets the seconds that the rest takes, once they
+    can be told.
     """
 
     def __init__(
@@ -86,10 +87,11 @@ class Training:
         self.model, self.train, self.val = model, train, val
         self.settings, self.runner, self.stop = settings, runner, stop
         self.loss = LOSSES[settings.loss]
-        self.optimization = Optimization(model, settings, len(train) * settings.epochs)
+        self.epochs = max(settings.epochs, ceil(settings.min_steps / len(train)))
+        self.optimization = Optimization(model, settings, len(train) * self.epochs)
         self.predictor = Predictor(self.optimization.scored, runner, train.dataset.size, DEFAULT_THRESHOLD)
         # Exact: 0.29 * 100 is less than 29 in floating point.
-        self.small_epochs = int(Fraction(str(settings.small_first)) * settings.epochs)
+        self.small_epochs = int(Fraction(str(settings.small_first)) * self.epochs)
         self.history: list[EpochMetrics] = []
         self.scored: ImageScores | None = None
         self.epoch, self.step, self.lr = 1, 0, self.optimization.lr  # lr: at the start of the epoch
@@ -97,13 +99,13 @@ class Training:
         self.sums = torch.zeros(3, device=runner.device)
         self.throughput = Throughput(0.0, 0.0)  # of the latest epoch
         images, val_images = len(train.dataset), len(val.dataset)
-        self.pace = Pace(Work(settings.epochs, self.small_epochs, images, val_images))
+        self.pace = Pace(Work(self.epochs, self.small_epochs, images, val_images))
         self.announce = announce
 
     @property
     def progress(self) -> str:
         """The progress so far, as text."""
-        epochs = f"{self.epoch - 1} of {self.settings.epochs}"
+        epochs = f"{self.epoch - 1} of {self.epochs}"
         return f"after epoch {epochs} and {self.step} of {len(self.train)} steps"
 
     def state_dict(self) -> dict[str, Any]:
@@ -209,7 +211,7 @@ class Training:
     def try_step(self, batch_size: int, size: int) -> None:
         """Take a step on blank images, to see whether they fit into memory; the weights are lost."""
         self.optimization.zero_grad()
-        self.epoch, self.step = self.settings.epochs, 0
+        self.epoch, self.step = self.epochs, 0
         images, masks = (
             torch.zeros(batch_size, channels, size, size, dtype=torch.uint8) for channels in (3, 1)
         )

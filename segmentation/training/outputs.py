@@ -54,7 +54,7 @@ class Outputs:
             log_epoch(self._board, metrics, training.throughput)
             title, epoch = "validation: image, target, prediction", metrics["epoch"]
             log_images(self._board, title, epoch, self._images, self._targets, predictions)
-        line = epoch_line(metrics, self.params.train.epochs, training.throughput)
+        line = epoch_line(metrics, training.epochs, training.throughput)
         print(f"{self.name}: {line}", flush=True)
 
     def write(self, history: Sequence[EpochMetrics]) -> None:

@@ -112,12 +112,12 @@ def _train(name: str, params: Params, device: torch.device) -> None:
 
 def _take_epochs(training: Training, outputs: Outputs | None, saver: "Saver") -> None:
     try:
-        while training.epoch <= training.settings.epochs:
+        while training.epoch <= training.epochs:
             training.train_epoch()
             metrics = training.validate()
             if outputs:
                 outputs.add(metrics, training)
-                if training.epoch > training.settings.epochs or saver.is_due():
+                if training.epoch > training.epochs or saver.is_due():
                     saver.save()
     except Interrupted as stopped:
         saver.save()

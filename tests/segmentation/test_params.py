@@ -74,6 +74,7 @@ def test_the_lab_report_preset_is_the_lab_report() -> None:
     assert params.train.model_dump(exclude={"seed"}) == {
         "lr": 1e-4,
         "epochs": 20,
+        "min_steps": 0,
         "batch_size": 8,
         "weight_decay": 2e-4,
         "optimizer": "adam",

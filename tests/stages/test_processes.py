@@ -92,6 +92,23 @@ def test_two_machines(project: Path, tmp_path: Path) -> None:
         assert one == pytest.approx(two, abs=1e-4)
 
 
+def test_two_machines_end_with_the_bytes_of_one(project: Path, tmp_path: Path) -> None:
+    """Two launchers with a process each, and one launcher with two, of as many threads: the same weights."""
+    prepare(project)
+    set_params(project, train__processes=2, train__lr=2e-3, model__dropout=0.1)
+    other = Path(shutil.copytree(project, tmp_path / "other", symlinks=True))
+    one = Path(shutil.copytree(project, tmp_path / "one", symlinks=True))
+    assert [status for status, _, _ in on_two_machines(project, other)] == [0, 0]
+    finished = subprocess.run(
+        [*TORCHRUN, "--standalone", "--nproc-per-node=2", "-m", "stages.train_unet"],
+        cwd=one, capture_output=True, text=True, timeout=300, env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    paths = ["checkpoints/unet.pt", "metrics/plots/train_unet.csv"]
+    for path in paths:
+        assert (project / path).read_bytes() == (one / path).read_bytes()
+
+
 def test_two_machines_with_different_settings(project: Path, tmp_path: Path) -> None:
     prepare(project)
     set_params(project, train__processes=2)

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,18 +24,24 @@ RUNNER = Runner(torch.device("cpu"), "float32", Normalization([0.5] * 3, [0.25] 
 
 
 def settings(**changes: object) -> Train:
-    return DEFAULTS.train.model_copy(update={"epochs": 3, "batch_size": 4, **changes})
+    return DEFAULTS.train.model_copy(update={"epochs": 3, "min_steps": 0, "batch_size": 4, **changes})
 
 
 def dataset(sample: Path, images: int = 9) -> SegmentationDataset:
     return SegmentationDataset(sample, read_list(sample / TRAINVAL)[:images], 64, FOREGROUND)
 
 
-def training(sample: Path, name: str, train: Train, images: int = 9) -> Training:
+def training(
+    sample: Path,
+    name: str,
+    train: Train,
+    images: int = 9,
+    announce: Callable[[float], None] | None = None,
+) -> Training:
     data = dataset(sample, images)
     torch.manual_seed(0)
     model = build_model(name, width=4)
-    return Training(model, Batches(data, 4, 0), Batches(data, 8), train, RUNNER, StopRequest())
+    return Training(model, Batches(data, 4, 0), Batches(data, 8), train, RUNNER, StopRequest(), announce)
 
 
 def history(sample: Path, name: str, train: Train, images: int = 9) -> list[EpochMetrics]:
@@ -110,6 +117,28 @@ def test_the_number_of_epochs_with_small_images_is_exact(
     sample: Path, share: float, epochs: int, small: int
 ) -> None:
     assert training(sample, "unet", settings(small_first=share, epochs=epochs)).small_epochs == small
+
+
+@pytest.mark.parametrize(("min_steps", "epochs"), [(0, 2), (6, 2), (7, 3), (10, 4)])
+def test_few_images_are_passed_over_more_often(sample: Path, min_steps: int, epochs: int) -> None:
+    """9 images are 3 steps: the rate falls to 0 at the end of the last epoch, wherever that is."""
+    trained = training(sample, "unet", settings(epochs=2, min_steps=min_steps, schedule="cosine"))
+    while trained.epoch <= trained.epochs:
+        trained.train_epoch()
+        trained.validate()
+    assert len(trained.history) == trained.epochs == epochs
+    assert trained.lr == pytest.approx(0, abs=1e-9)
+
+
+def test_it_says_once_how_long_the_rest_takes(sample: Path) -> None:
+    said: list[float] = []
+    trained = training(sample, "unet", settings(epochs=3), announce=said.append)
+    while trained.epoch <= trained.epochs:
+        trained.train_epoch()
+        if trained.epoch == 1:
+            assert len(said) == 1 and 0 < said[0] < 60
+        trained.validate()
+    assert len(said) == 1
 
 
 def test_the_throughput_is_measured(sample: Path) -> None:
