@@ -44,6 +44,15 @@ def test_scaling(project: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_step_profile() -> None:
+    head, _, *rows = run("benchmarks.step_profile", "--width=4", "--batch=2", "--size=64", "--steps=2")
+    assert head.startswith("resnet, width 4, batch 2, 64x64") and "TFLOP/s" in head
+    shares = {row[:26].strip(): row.split() for row in rows if not row.startswith("USDT")}
+    assert {"convolution, forward", "convolution, backward", "optimizer"} <= set(shares)
+    assert shares["convolution, forward"][-2].endswith("%")  # of the matrix product's rate
+
+
+@pytest.mark.slow
 def test_time_to_dice(project: Path) -> None:
     """Both ways reach an easy target, and each run is a row; a target out of reach is said."""
     set_params(project, data__limit=40)
