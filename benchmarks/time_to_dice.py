@@ -14,7 +14,6 @@ engine. Each run is a process of its own, and a row of docs/records.csv.
 import argparse
 import csv
 import json
-import platform
 import subprocess
 import sys
 import time
@@ -38,7 +37,7 @@ from segmentation.inference.runner import Runner
 from segmentation.loading.transforms import choose_normalization
 from segmentation.models.build import build_model, network_names
 from segmentation.params import Params, load_params
-from segmentation.runtime.devices import choose_device, choose_precision, prepare, to_device
+from segmentation.runtime.devices import choose_device, choose_precision, describe, prepare, to_device
 from segmentation.scoring.scores import dice
 from segmentation.scoring.threshold import (
     BINS,
@@ -132,7 +131,7 @@ def run(way: str, preset: str, seed: int, arguments: argparse.Namespace) -> dict
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "commit": commit(),
-        "hardware": hardware(device),
+        "hardware": describe(device),
         "network": arguments.network,
         "width": arguments.width,
         "size": arguments.size,
@@ -153,20 +152,6 @@ def commit() -> str:
     command = ["git", "describe", "--always", "--exclude=*", "--abbrev=7", "--dirty=+"]
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     return found.stdout.strip() or "?"
-
-
-def hardware(device: torch.device) -> str:
-    """Name the processor that trained."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    names = [line for line in _cpuinfo().splitlines() if line.startswith("model name")]
-    name = names[0].split(":")[1].strip() if names else platform.processor() or platform.machine()
-    return f"{torch.get_num_threads()} cores, {name}, {torch.backends.cpu.get_cpu_capability()}"
-
-
-def _cpuinfo() -> str:
-    path = Path("/proc/cpuinfo")
-    return path.read_text() if path.exists() else ""
 
 
 def record(row: dict[str, str | int | float]) -> None:

@@ -1,6 +1,9 @@
 """The device and number format in which a network runs."""
 
 import contextlib
+import platform
+import re
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -23,6 +26,16 @@ def choose_device() -> torch.device:
     kind = torch.accelerator.current_accelerator()
     assert kind is not None
     return torch.device(kind.type, torch.accelerator.current_device_index())
+
+
+def describe(device: torch.device) -> str:
+    """Name what computes, for records of measurements."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    path = Path("/proc/cpuinfo")  # of Linux; elsewhere Python knows a name
+    found = re.search(r"^model name\s*: (.*)$", path.read_text(), re.M) if path.exists() else None
+    name = found[1].strip() if found else platform.processor() or platform.machine()
+    return f"{name}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
 
 
 def prepare(device: torch.device) -> None:

@@ -1,0 +1,86 @@
+"""Differences between two ways to train, over several seeds and many test images, and what follows."""
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+CONFIDENCE = 0.95
+NARROW = 0.015  # half the width of an interval that is narrow enough to say that nothing shows
+
+Verdict = Literal["better", "worse", "no difference shown", "too few runs to say"]
+
+
+class Difference(NamedTuple):
+    """A mean difference in Dice with its 95 % interval, and the number of seeds behind it."""
+
+    mean: float
+    low: float
+    high: float
+    seeds: int
+
+    def __str__(self) -> str:
+        return f"{self.mean:+.4f} ({self.low:+.4f} to {self.high:+.4f})"
+
+    @property
+    def verdict(self) -> Verdict:
+        """Say what follows: the interval leaves out 0; or it is narrow; or neither."""
+        if self.low > 0:
+            return "better"
+        if self.high < 0:
+            return "worse"
+        narrow = self.high - self.low <= 2 * NARROW
+        return "no difference shown" if narrow else "too few runs to say"
+
+
+def paired_difference(differences: NDArray[np.floating]) -> Difference:
+    """Return the mean of `(S, I)` differences, of each seed and test image, with an interval for both.
+
+    It covers what other seeds and other images would give: a two-way analysis of variance with seeds and
+    images crossed, both random, one value each. The variance of the mean is
+    (MS_seed + MS_image - MS_residual) / (S I), at least the larger of MS_seed and MS_image over S I;
+    degrees of freedom by Satterthwaite 1946, doi:10.2307/3002019; for the model, Searle, Casella and
+    McCulloch 1992, chapter 4. Raises `ValueError` for fewer than two seeds or images.
+    """
+    seeds, images = differences.shape
+    if min(seeds, images) < 2:
+        raise ValueError(f"{seeds} seeds and {images} images: at least two of each are needed")
+    mean = float(differences.mean())
+    by_seed, by_image = differences.mean(axis=1) - mean, differences.mean(axis=0) - mean
+    residual = differences - mean - by_seed[:, None] - by_image
+    free = np.array([seeds - 1, images - 1, (seeds - 1) * (images - 1)])
+    squares = np.array([images * (by_seed**2).sum(), seeds * (by_image**2).sum(), (residual**2).sum()])
+    ms = squares / free
+    signs = np.array([1, 1, -1])
+    if signs @ ms < ms[:2].max():  # at least the larger of the two alone
+        signs = np.eye(3)[ms[:2].argmax()]
+    variance = float(signs @ ms)
+    if variance == 0:
+        return Difference(mean, mean, mean, seeds)
+    degrees = variance**2 / ((np.abs(signs) * ms) ** 2 / free).sum()
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees)) * (variance / (seeds * images)) ** 0.5
+    return Difference(mean, mean - half, mean + half, seeds)
+
+
+def seed_difference(differences: NDArray[np.floating]) -> Difference:
+    """Return the mean of `(S,)` differences, one a seed, with an interval for the seeds alone: Student's t.
+
+    For scores that single images do not have. Raises `ValueError` for fewer than two seeds.
+    """
+    seeds, mean = len(differences), float(differences.mean())
+    if seeds < 2:
+        raise ValueError(f"{seeds} seeds: at least two are needed")
+    error = float(differences.std(ddof=1)) / seeds**0.5
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, seeds - 1)) * error
+    return Difference(mean, mean - half, mean + half, seeds)
+
+
+Answer = Literal["agrees", "contradicts", "undecided"]
+
+
+def answer(verdict: Verdict, claimed: Literal["better", "worse"]) -> Answer:
+    """Say whether a verdict agrees with a claimed difference; no difference contradicts one, too."""
+    if verdict == "too few runs to say":
+        return "undecided"
+    return "agrees" if verdict == claimed else "contradicts"

@@ -1,0 +1,195 @@
+"""What the kept results of a file of questions show: a table with verdicts, and a picture."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import vl_convert
+from jinja2 import Environment, StrictUndefined
+from numpy.typing import NDArray
+
+from segmentation.experiments.analysis import (
+    NARROW,
+    Difference,
+    answer,
+    paired_difference,
+    seed_difference,
+)
+from segmentation.experiments.plan import Plan, Question, run_of
+from segmentation.experiments.results import Results, Row
+from segmentation.models.build import network_names, network_title
+
+TEMPLATE = Path(__file__).with_name("page.md")
+
+
+class Arm(NamedTuple):
+    """The runs of one network in one arm: each image's Dice `(S, I)`, and each seed's soft Dice `(S,)`."""
+
+    name: str
+    seeds: list[str]
+    dice: NDArray[np.float64]
+    soft: NDArray[np.float64]
+
+    @property
+    def spread(self) -> str:
+        """Return the mean Dice of all seeds, and the range of theirs."""
+        means = self.dice.mean(axis=1)
+        return f"{means.mean():.4f} ({means.min():.4f} to {means.max():.4f})"
+
+
+class Comparison(NamedTuple):
+    """An arm against the reference of its question, with one network."""
+
+    question: Question
+    network: str
+    reference: Arm
+    arm: Arm
+    difference: Difference
+    soft: Difference
+
+    @property
+    def label(self) -> str:
+        """Name the comparison: what against what, in which network."""
+        within = "" if self.question.networks else f", {network_title(self.network)}"
+        return f"{self.arm.name} minus {self.reference.name}{within}"
+
+    @property
+    def about_the_claim(self) -> str:
+        """Say how the verdict relates to what the lab report found, if it did of these two."""
+        claim = self.question.claim
+        if claim not in (self.arm.name, self.reference.name):
+            return "-"
+        return answer(self.difference.verdict, "better" if claim == self.arm.name else "worse")
+
+    @property
+    def other_verdict(self) -> str:
+        """Return the verdict by the lab report's score, if it is another one."""
+        return "-" if self.soft.verdict == self.difference.verdict else self.soft.verdict
+
+
+def comparisons(plan: Plan, results: Results) -> list[Comparison]:
+    """Return all comparisons for which both arms have at least two seeds in common."""
+    found = []
+    rows = {(row["run"], row["network"]): row for row in results.of_code(latest_code(results))}
+    for question in plan.questions:
+        for network, reference, arm in _pairs(plan, question, rows, results):
+            common = [seed for seed in reference.seeds if seed in arm.seeds]
+            if len(common) < 2:
+                continue
+            one, other = (_only(each, common) for each in (reference, arm))
+            difference = paired_difference(other.dice - one.dice)
+            soft = seed_difference(other.soft - one.soft)
+            found.append(Comparison(question, network, one, other, difference, soft))
+    return found
+
+
+def latest_code(results: Results) -> str:
+    """Return the version of the code that the latest row is of."""
+    return results.rows[-1]["code"]
+
+
+def _pairs(
+    plan: Plan, question: Question, rows: Mapping[tuple[str, str], Row], results: Results
+) -> Iterator[tuple[str, Arm, Arm]]:
+    if question.networks:
+        (changes,) = question.arms.values()
+        first, *others = (_arm(plan, name, changes, name, rows, results) for name in question.networks)
+        yield from ((other.name, first, other) for other in others)
+        return
+    for network in network_names():
+        arms = [_arm(plan, name, each, network, rows, results) for name, each in question.arms.items()]
+        yield from ((network, arms[0], other) for other in arms[1:])
+
+
+def _arm(
+    plan: Plan,
+    name: str,
+    changes: Mapping[str, Any],
+    network: str,
+    rows: Mapping[tuple[str, str], Row],
+    results: Results,
+) -> Arm:
+    keys = [(run_of(plan, changes, seed, {}).key, network) for seed in plan.seeds]
+    mine = [rows[key] for key in keys if key in rows]
+    dice = [results.dice[row["run"], row["code"], network] for row in mine]
+    soft = np.array([float(row["dice_soft"]) for row in mine])
+    return Arm(name, [row["seed"] for row in mine], np.array(dice), soft)
+
+
+def _only(arm: Arm, seeds: list[str]) -> Arm:
+    places = [arm.seeds.index(seed) for seed in seeds]
+    return Arm(arm.name, seeds, arm.dice[places], arm.soft[places])
+
+
+def markdown(path: Path, plan: Plan, results: Results) -> str:
+    """Return the page about the file of questions at `path`; `forest` draws its picture."""
+    environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    found, code = comparisons(plan, results), latest_code(results)
+    mine = results.of_code(code)
+    asked = {each.question.question for each in found}
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        title=path.stem.replace("_", " ").capitalize(),
+        name=path.stem,
+        file=path.name,
+        plan=plan,
+        runs=len({row["run"] for row in mine}),
+        budget=", ".join(f"`{key}={value}`" for key, value in plan.budget.items() if "md5" not in key),
+        images=len(results.images),
+        hardware=", ".join(dict.fromkeys(row["hardware"] for row in mine)),
+        code=code,
+        others=len(results.rows) - len(mine),
+        found=found,
+        narrow=NARROW,
+        unasked=[each.question for each in plan.questions if each.question not in asked],
+    )
+
+
+def forest(plan: Plan, results: Results) -> str:
+    """Return an SVG of all differences with their intervals, by question."""
+    values = [
+        {
+            "question": each.question.question,
+            "label": each.label,
+            "mean": each.difference.mean,
+            "low": each.difference.low,
+            "high": each.difference.high,
+            "verdict": each.difference.verdict,
+        }
+        for each in comparisons(plan, results)
+    ]
+    label = {"field": "label", "type": "nominal", "sort": None, "title": None}
+    color = {
+        "field": "verdict",
+        "type": "nominal",
+        "scale": {
+            "domain": ["better", "worse", "no difference shown", "too few runs to say"],
+            "range": ["#009e73", "#d55e00", "#555555", "#aaaaaa"],
+        },
+        "legend": {"orient": "top", "title": None},
+    }
+    layers = [
+        {"mark": "rule", "encoding": {"x": {"datum": 0}}},
+        {
+            "mark": {"type": "rule", "strokeWidth": 2},
+            "encoding": {
+                "x": {"field": "low", "type": "quantitative", "title": "difference in mean Dice"},
+                "x2": {"field": "high"},
+                "y": label,
+                "color": color,
+            },
+        },
+        {
+            "mark": {"type": "point", "filled": True, "size": 60},
+            "encoding": {"x": {"field": "mean", "type": "quantitative"}, "y": label, "color": color},
+        },
+    ]
+    chart = {
+        "background": "white",
+        "data": {"values": values},
+        "width": 360,
+        "layer": layers,
+        "config": {"axis": {"labelLimit": 320}},
+    }
+    return str(vl_convert.vegalite_to_svg(json.dumps(chart)))

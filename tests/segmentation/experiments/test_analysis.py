@@ -1,0 +1,106 @@
+"""Simulated runs: an interval covers what it should, and verdicts are as often wrong as they may be."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from segmentation.experiments.analysis import (
+    NARROW,
+    Difference,
+    answer,
+    paired_difference,
+    seed_difference,
+)
+
+TRIALS = 2000
+
+
+def simulated(
+    effect: float, seeds: int, images: int, rng: np.random.Generator, seed: float = 0.006, image: float = 0.05
+) -> NDArray[np.floating]:
+    """Differences of seeds and images: an effect, deviations of each seed and image, and noise."""
+    by_seed = rng.normal(0, seed, (seeds, 1))
+    return effect + by_seed + rng.normal(0, image, (1, images)) + rng.normal(0, 0.08, (seeds, images))
+
+
+@pytest.mark.parametrize(
+    ("seeds", "images", "seed", "image"),
+    [
+        (3, 400, 0.006, 0.05),
+        (5, 400, 0.006, 0.05),
+        (5, 100, 0.006, 0.05),
+        (5, 400, 0.0, 0.05),
+        (5, 400, 0.02, 0.0),
+    ],
+)
+def test_the_interval_covers_other_seeds_and_other_images(
+    seeds: int, images: int, seed: float, image: float
+) -> None:
+    rng, effect = np.random.default_rng(0), 0.01
+    found = [paired_difference(simulated(effect, seeds, images, rng, seed, image)) for _ in range(TRIALS)]
+    coverage = np.mean([each.low <= effect <= each.high for each in found])
+    assert 0.93 <= coverage <= 0.985, coverage
+
+
+def test_an_effect_is_rarely_seen_where_there_is_none_and_mostly_where_there_is() -> None:
+    rng = np.random.default_rng(1)
+    none = [paired_difference(simulated(0, 5, 400, rng)).verdict for _ in range(TRIALS)]
+    wrong = np.mean([verdict in ("better", "worse") for verdict in none])
+    assert wrong <= 0.07, wrong
+    clear = [paired_difference(simulated(0.03, 5, 400, rng)).verdict for _ in range(200)]
+    assert np.mean([verdict == "better" for verdict in clear]) >= 0.95
+    assert "worse" not in clear
+
+
+def test_fewer_seeds_say_less() -> None:
+    rng = np.random.default_rng(2)
+    three, five = (
+        np.median(
+            [(d := paired_difference(simulated(0, seeds, 3669, rng))).high - d.mean for _ in range(300)]
+        )
+        for seeds in (3, 5)
+    )
+    assert five < three < 3 * five
+
+
+def test_by_hand() -> None:
+    """Two seeds, two images: the sums of squares on paper; the variance is at least the larger part."""
+    found = paired_difference(np.array([[0.0, 0.2], [0.2, 0.4]]))
+    # MS_seed = MS_image = 2 * 2 * 0.1**2 = 0.04, MS_residual = 0; t(0.975) at (0.08**2) / (2 * 0.04**2) = 2.
+    assert found.mean == pytest.approx(0.2)
+    assert found.high - found.mean == pytest.approx(4.302653 * (0.08 / 4) ** 0.5)
+    by_seed = seed_difference(np.array([0.1, 0.3]))
+    assert by_seed.high - by_seed.mean == pytest.approx(12.7062 * 0.1, rel=1e-4)
+
+
+def test_swapping_the_arms_swaps_the_signs() -> None:
+    differences = simulated(0.02, 5, 50, np.random.default_rng(3))
+    one, other = paired_difference(differences), paired_difference(-differences)
+    assert (one.mean, one.low, one.high) == pytest.approx((-other.mean, -other.high, -other.low))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        (0.001, 0.2, "better"),
+        (-0.2, -0.001, "worse"),
+        (-NARROW, NARROW, "no difference shown"),
+        (0.0, 2 * NARROW, "no difference shown"),
+        (-NARROW, NARROW + 0.001, "too few runs to say"),
+    ],
+)
+def test_the_verdict_follows_from_the_interval(low: float, high: float, verdict: str) -> None:
+    assert Difference((low + high) / 2, low, high, 5).verdict == verdict
+
+
+def test_what_it_says_about_a_claim() -> None:
+    assert answer("better", "better") == answer("worse", "worse") == "agrees"
+    assert answer("better", "worse") == answer("no difference shown", "better") == "contradicts"
+    assert answer("too few runs to say", "better") == "undecided"
+
+
+def test_a_single_seed_says_nothing() -> None:
+    with pytest.raises(ValueError, match="1 seeds and 9 images"):
+        paired_difference(np.zeros((1, 9)))
+    with pytest.raises(ValueError, match="1 seeds"):
+        seed_difference(np.zeros(1))
