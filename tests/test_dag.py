@@ -39,6 +39,7 @@ LEVELS = [
     {"prediction"},
     {"export", "serving"},
     {"report"},
+    {"experiments"},
 ]
 
 

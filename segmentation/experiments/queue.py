@@ -134,8 +134,7 @@ def settings(given: Sequence[str]) -> Leaves:
     for each in given:
         key, equals, value = each.partition("=")
         if not equals or not (key in ADDRESSES or key.startswith("machine.")):
-            raise InputError(
-                f"{each}: only {', '.join(ADDRESSES)} and machine.* are set here; all else in the file"
-            )
+            allowed = f"{', '.join(ADDRESSES)} and machine.*"
+            raise InputError(f"{each}: only {allowed} can be set here, as key=value; the rest in the file")
         found[key] = yaml.safe_load(value)
     return found

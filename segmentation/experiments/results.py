@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +63,7 @@ def read_results(plan: Path) -> Results:
                 (row["run"], row["code"], row["network"]): stored["/".join(key_of(row))] / SCALE
                 for row in rows
             }
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, BadZipFile) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{archive}: damaged, or of other rows than {table}: {reason[:100]}") from None
     return Results(rows, images, dice)

@@ -1,0 +1,138 @@
+"""The page about simulated runs: what it says follows from the numbers."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from projects import ROOT
+
+from segmentation.common.errors import InputError
+from segmentation.experiments.page import comparisons, forest, markdown
+from segmentation.experiments.plan import read_plan, run_of
+from segmentation.experiments.results import COLUMNS, add, paths, read_results
+
+PLAN = {
+    "base": "lab_report",
+    "budget": {"train.epochs": 3},
+    "seeds": [0, 1, 2, 3, 4],
+    "questions": [
+        {"question": "Low?", "claim": "low", "arms": {"high": {"train.lr": 0.01}, "low": {}}},
+        {
+            "question": "Which network?",
+            "claim": "resnet",
+            "networks": ["unet", "resnet"],
+            "arms": {"all": {}},
+        },
+        {"question": "Pets?", "arms": {"lab": {}, "pets": {"preset": "pets"}}},
+    ],
+}
+ARMS: dict[str, dict[str, object]] = {"high": {"train.lr": 0.01}, "low": {}, "pets": {"preset": "pets"}}
+IMAGES = [f"image_{i}" for i in range(300)]
+
+
+@pytest.fixture
+def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(ROOT)
+    path = tmp_path / "simulated.yaml"
+    path.write_text(yaml.safe_dump(PLAN))
+    return path
+
+
+def train(plan: Path, effects: Mapping[str, float], seeds: int = 5, code: str = "c0de") -> None:
+    """Keep the results of simulated runs: every arm has its effect on U-Net; ResNet34-UNet has none."""
+    rng = np.random.default_rng(1)
+    image, kept = rng.uniform(0.7, 0.9, len(IMAGES)), read_results(plan)
+    for seed in range(seeds):
+        for arm, effect in effects.items():
+            key = run_of(read_plan(plan), ARMS[arm], seed, {}).key
+            rows, per_image = [], []
+            for network in ("unet", "resnet"):
+                shift = effect + rng.normal(0, 0.002) if network == "unet" else 0.0
+                dice = np.clip(image + shift + rng.normal(0, 0.02, len(IMAGES)), 0, 1)
+                row = dict.fromkeys(COLUMNS, "") | {"run": key, "code": code, "seed": str(seed)}
+                score = f"{dice.mean():.6f}"
+                rows.append(
+                    row | {"network": network, "dice": score, "dice_soft": score, "hardware": "a CPU"}
+                )
+                per_image += [
+                    {"id": name, "model": network, "dice": str(value)}
+                    for name, value in zip(IMAGES, dice, strict=True)
+                ]
+            kept = add(plan, kept, rows, per_image)
+
+
+def test_verdicts_follow_from_the_runs(plan: Path) -> None:
+    train(plan, {"high": 0.0, "low": 0.03, "pets": 0.03})
+    found = {
+        (each.question.question, each.network): each
+        for each in comparisons(read_plan(plan), read_results(plan))
+    }
+    low = found["Low?", "unet"]
+    assert low.difference.mean == pytest.approx(0.03, abs=0.004) and low.difference.verdict == "better"
+    assert low.about_the_claim == "agrees" and low.label == "low minus high, U-Net"
+    assert found["Low?", "resnet"].difference.verdict == "no difference shown"
+    assert found["Low?", "resnet"].about_the_claim == "contradicts"
+    network = found["Network?", "resnet"]
+    assert network.difference.verdict == "worse" and network.about_the_claim == "contradicts"
+    assert found["Pets?", "unet"].about_the_claim == "-"  # the lab report says nothing about it
+
+
+def test_the_page_and_the_picture(plan: Path) -> None:
+    train(plan, {"high": 0.0, "low": 0.03})
+    text = markdown(plan, read_plan(plan), read_results(plan))
+    assert "10 runs of all networks" in text and "3 questions make 3 comparisons" in text
+    row = next(line for line in text.splitlines() if "low minus high, U-Net" in line)
+    assert "**better**" in row and "| agrees |" in row
+    assert "Without two finished seeds of both arms yet: Pets?" in text
+    assert forest(read_plan(plan), read_results(plan)).startswith("<svg")
+
+
+def test_what_is_kept_is_what_was_measured_to_a_thousandth(plan: Path) -> None:
+    train(plan, {"low": 0.0}, seeds=2)
+    kept = read_results(plan)
+    for row in kept.rows:
+        values = kept.dice[row["run"], row["code"], row["network"]]
+        assert values.mean() == pytest.approx(float(row["dice"]), abs=1e-4)
+    assert kept.images == IMAGES
+
+
+def test_rows_of_other_code_are_told_apart(plan: Path) -> None:
+    train(plan, {"high": 0.0, "low": 0.1}, code="old")
+    train(plan, {"high": 0.0, "low": 0.0}, code="new")
+    found = comparisons(read_plan(plan), read_results(plan))
+    assert abs(found[0].difference.mean) < 0.01
+    assert "20 rows of other code are left out" in markdown(plan, read_plan(plan), read_results(plan))
+
+
+def test_one_seed_compares_nothing(plan: Path) -> None:
+    train(plan, {"high": 0.0, "low": 0.1}, seeds=1)
+    assert comparisons(read_plan(plan), read_results(plan)) == []
+
+
+def test_forty_runs_of_the_official_test_set_stay_small(plan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{__name__}.IMAGES", [f"Abyssinian_{i}" for i in range(3669)])
+    monkeypatch.setattr(f"{__name__}.PLAN", PLAN)
+    train(plan, dict.fromkeys(ARMS, 0.0), seeds=2)
+    six_runs = paths(plan)[1].stat().st_size
+    assert six_runs / 6 * 40 < 500_000, six_runs
+
+
+def test_damaged_results_are_one_line(plan: Path) -> None:
+    train(plan, {"low": 0.0}, seeds=1)
+    table, archive = paths(plan)
+    archive.write_bytes(archive.read_bytes()[:100])
+    with pytest.raises(InputError, match="damaged, or of other rows"):
+        read_results(plan)
+    table.unlink()
+    assert read_results(plan).rows == []
+
+
+def test_other_test_images_are_refused(plan: Path) -> None:
+    train(plan, {"low": 0.0}, seeds=1)
+    kept = read_results(plan)
+    with pytest.raises(InputError, match="other test images"):
+        add(plan, kept, [], [{"id": "a", "model": "unet", "dice": "1"}])
+    assert len(list(csv.DictReader(paths(plan)[0].open()))) == 2

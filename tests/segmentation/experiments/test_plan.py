@@ -1,0 +1,98 @@
+from pathlib import Path
+
+import pytest
+import yaml
+from projects import ROOT
+
+from segmentation.common.errors import InputError
+from segmentation.experiments.plan import changes, code_hash, flat, nested, read_plan, run_of, runs
+from segmentation.experiments.queue import settings
+
+LAB_REPORT = ROOT / "experiments/lab_report.yaml"
+PLAN = {
+    "base": "lab_report",
+    "budget": {"train.epochs": 3},
+    "seeds": [0, 1],
+    "questions": [
+        {"question": "Which rate?", "claim": "low", "arms": {"high": {"train.lr": 0.01}, "low": {}}}
+    ],
+}
+
+
+@pytest.fixture(autouse=True)
+def at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+def written(folder: Path, **changed: object) -> Path:
+    path = folder / "plan.yaml"
+    path.write_text(yaml.safe_dump(PLAN | changed))
+    return path
+
+
+def test_the_lab_reports_questions_share_the_runs_of_its_own_recipe() -> None:
+    plan = read_plan(LAB_REPORT)
+    found = runs(plan, {})
+    changed = {changes(plan, run) for run in found}
+    # The recipe itself, and seven arms that change it; five seeds each.
+    assert len(found) == 8 * 5 and len(changed) == 8 and "" in changed
+    assert {run.params["train.seed"] for run in found[:8]} == {0}  # whole seeds first
+
+
+def test_a_key_is_of_all_that_decides_a_result_and_of_nothing_else(tmp_path: Path) -> None:
+    plan = read_plan(written(tmp_path))
+    key = run_of(plan, {}, 0, {}).key
+    for same in ({"data.pets.images_url": "file:///elsewhere.tar.gz"}, {"machine.cache_bytes": 1}):
+        assert run_of(plan, {}, 0, same).key == key
+    others = [
+        run_of(plan, {"train.lr": 0.01}, 0, {}),
+        run_of(plan, {}, 1, {}),
+        run_of(plan, {"preset": "pets"}, 0, {}),
+        run_of(plan, {}, 0, {"data.pets.images_md5": "0" * 32}),
+    ]
+    assert len({key, *(run.key for run in others)}) == 5
+
+
+def test_the_code_hash_follows_the_code_of_the_stages(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project)
+    before = code_hash()
+    (project / "docs/log.md").write_text("nothing")
+    (project / "segmentation/experiments/plan.py").write_text("")
+    assert code_hash() == before
+    with (project / "segmentation/training/loop.py").open("a") as file:
+        file.write("# changed\n")
+    assert code_hash() != before
+
+
+def test_flat_and_nested_are_opposites() -> None:
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    assert nested(flat(params)) == params and flat(params)["train.lr"] == params["train"]["lr"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"seeds": []}, "seeds"),
+        ({"sedes": [1]}, "sedes"),
+        ({"questions": [{"question": "?", "arms": {"only": {}}}]}, "needs two arms"),
+        (
+            {"questions": [{"question": "?", "claim": "c", "arms": {"a": {}, "b": {}}}]},
+            "claim must be one of a, b",
+        ),
+        ({"base": "nothing"}, "no such preset"),
+        ({"budget": {"train.epoch": 3}}, "train.epoch is not a known param"),
+        ({"budget": {"train.epochs": -3}}, "train.epochs"),
+    ],
+)
+def test_a_bad_file_is_one_line(tmp_path: Path, changed: dict[str, object], said: str) -> None:
+    with pytest.raises(InputError, match=said) as error:
+        runs(read_plan(written(tmp_path, **changed)), {})
+    assert "\n" not in str(error.value)
+
+
+def test_only_addresses_come_from_the_command_line() -> None:
+    given = settings(["data.pets.images_url=file:///a=b.tar.gz", "machine.cache_bytes=5"])
+    assert given == {"data.pets.images_url": "file:///a=b.tar.gz", "machine.cache_bytes": 5}
+    for bad in ("train.lr=0.1", "data.pets.images_url"):
+        with pytest.raises(InputError, match="can be set here"):
+            settings([bad])
