@@ -7,7 +7,7 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 
 PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help setup run report test test-all reliability lint clean
+.PHONY: help setup run experiments report test test-all reliability lint clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*##/ { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,9 @@ run: setup  ## run the whole pipeline and print its results
 	@git diff --quiet -- dvc.lock metrics || printf '%s\n' "" \
 		"Not all results are the committed ones: another processor gives other last digits (git diff metrics)." \
 		"To compare later experiments with yours: git add dvc.lock metrics && git commit -m 'Results of this machine'"
+
+experiments: setup  ## run what the questions in experiments/ still need, and say what the results show
+	for file in experiments/*.yaml; do python -m tools.experiments run $$file || exit; done
 
 report: setup  ## write the page about the latest run: report/index.html
 	@python -m tools.report

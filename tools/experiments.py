@@ -4,13 +4,16 @@ Without a command the kept results are read, and experiments/results/*.md writte
 what a file of questions needs and is not there yet, in DVC's queue; a run that was stopped resumes.
 """
 
+import json
 from pathlib import Path
+
+import vl_convert
 
 from segmentation.common.command_line import make_parser, run
 from segmentation.common.errors import Fault
 from segmentation.common.files import write_bytes
 from segmentation.experiments import queue, results
-from segmentation.experiments.page import forest, markdown
+from segmentation.experiments.page import comparisons, forest, markdown
 from segmentation.experiments.plan import changes, code_hash, read_plan, runs
 from segmentation.runtime.devices import choose_device, describe
 
@@ -25,7 +28,8 @@ def main(command: str | None, file: Path | None = None, set_param: list[str] | N
         if kept.rows:
             page, plan = results.paths(path)[0].with_suffix(".md"), read_plan(path)
             write_bytes(page, markdown(path, plan, kept).encode())
-            write_bytes(page.with_suffix(".svg"), forest(plan, kept).encode())
+            chart = json.dumps(forest(comparisons(plan, kept)) | {"background": "white"})
+            write_bytes(page.with_suffix(".svg"), vl_convert.vegalite_to_svg(chart).encode())
             print(f"experiments: {page}")
     if failed:
         raise Fault(f"{len(failed)} runs failed; the log of the first: `dvc queue logs {failed[0]}`")

@@ -1,18 +1,17 @@
 """What the kept results of a file of questions show: a table with verdicts, and a picture."""
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import vl_convert
 from jinja2 import Environment, StrictUndefined
 from numpy.typing import NDArray
 
 from segmentation.experiments.analysis import (
     NARROW,
     Difference,
+    Verdict,
     answer,
     paired_difference,
     seed_difference,
@@ -21,6 +20,12 @@ from segmentation.experiments.plan import Plan, Question, run_of
 from segmentation.experiments.results import Results, Row
 from segmentation.models.build import network_names, network_title
 
+VERDICT_COLORS: dict[Verdict, str] = {
+    "better": "#009e73",
+    "worse": "#d55e00",
+    "no difference shown": "#0083c9",
+    "too few runs to say": "#888888",
+}
 TEMPLATE = Path(__file__).with_name("page.md")
 
 
@@ -146,50 +151,39 @@ def markdown(path: Path, plan: Plan, results: Results) -> str:
     )
 
 
-def forest(plan: Plan, results: Results) -> str:
-    """Return an SVG of all differences with their intervals, by question."""
+def forest(found: Sequence[Comparison]) -> dict[str, Any]:
+    """Return a Vega-Lite chart of all differences with their intervals."""
     values = [
-        {
-            "question": each.question.question,
-            "label": each.label,
-            "mean": each.difference.mean,
-            "low": each.difference.low,
-            "high": each.difference.high,
-            "verdict": each.difference.verdict,
-        }
-        for each in comparisons(plan, results)
+        {"label": f"{each.question.question} {each.label}", "verdict": each.difference.verdict}
+        | {key: getattr(each.difference, key) for key in ("mean", "low", "high")}
+        for each in found
     ]
-    label = {"field": "label", "type": "nominal", "sort": None, "title": None}
+    label = {"field": "label", "type": "nominal", "sort": None, "title": None, "axis": {"labelLimit": 600}}
     color = {
         "field": "verdict",
         "type": "nominal",
-        "scale": {
-            "domain": ["better", "worse", "no difference shown", "too few runs to say"],
-            "range": ["#009e73", "#d55e00", "#555555", "#aaaaaa"],
-        },
+        "scale": {"domain": list(VERDICT_COLORS), "range": list(VERDICT_COLORS.values())},
         "legend": {"orient": "top", "title": None},
     }
-    layers = [
-        {"mark": "rule", "encoding": {"x": {"datum": 0}}},
-        {
-            "mark": {"type": "rule", "strokeWidth": 2},
-            "encoding": {
-                "x": {"field": "low", "type": "quantitative", "title": "difference in mean Dice"},
-                "x2": {"field": "high"},
-                "y": label,
-                "color": color,
-            },
-        },
-        {
-            "mark": {"type": "point", "filled": True, "size": 60},
-            "encoding": {"x": {"field": "mean", "type": "quantitative"}, "y": label, "color": color},
-        },
-    ]
-    chart = {
-        "background": "white",
+    x = {"field": "mean", "type": "quantitative", "title": "difference in mean Dice"}
+    return {
         "data": {"values": values},
         "width": 360,
-        "layer": layers,
-        "config": {"axis": {"labelLimit": 320}},
+        "height": {"step": 20},
+        "layer": [
+            {"mark": {"type": "rule", "strokeDash": [4, 4]}, "encoding": {"x": {"datum": 0}}},
+            {
+                "mark": {"type": "rule", "strokeWidth": 2},
+                "encoding": {
+                    "x": x | {"field": "low"},
+                    "x2": {"field": "high"},
+                    "y": label,
+                    "color": color,
+                },
+            },
+            {
+                "mark": {"type": "point", "filled": True, "size": 60, "opacity": 1},
+                "encoding": {"x": x, "y": label, "color": color},
+            },
+        ],
     }
-    return str(vl_convert.vegalite_to_svg(json.dumps(chart)))

@@ -11,6 +11,9 @@ from markupsafe import Markup
 from segmentation.evaluation.failures import KINDS, WRONG_MASK
 from segmentation.evaluation.overlays import LEGEND
 from segmentation.evaluation.tables import BASELINES, badly_calibrated
+from segmentation.experiments.page import Comparison, comparisons, forest
+from segmentation.experiments.plan import read_plan
+from segmentation.experiments.results import read_results as read_kept
 from segmentation.models.build import network_title
 from segmentation.report import charts
 from segmentation.report.checks import ENOUGH, checks
@@ -19,6 +22,7 @@ from segmentation.report.results import Results
 from segmentation.training.fingerprint import installed
 
 TEMPLATE = Path(__file__).with_name("page.html")
+EXPERIMENTS = Path("experiments")
 WORST = 5  # images on the first screen
 GROUPS = {
     "group": "group",
@@ -67,6 +71,7 @@ def page(results: Results, params: str) -> str:
             for name, title in GROUPS.items()
             if name in details["groups"]
         },
+        experiments=experiments(),
         params=params,
         versions={"Python": platform.python_version()} | dict(installed()),
         commit="" if committed is None else commit(),
@@ -120,6 +125,17 @@ def gallery(results: Results) -> list[dict[str, Any]]:
             }
         )
     return sorted(images, key=lambda image: min(image["dice"].values()))
+
+
+def experiments() -> dict[str, tuple[list[Comparison], Markup]]:
+    """Return what each file of questions has found, and its picture."""
+    found = {}
+    for path in sorted(EXPERIMENTS.glob("*.yaml")):
+        plan, kept = read_plan(path), read_kept(path)
+        if kept.rows and (compared := comparisons(plan, kept)):
+            svg = charts.draw(forest(compared), f"differences of {path.stem}")
+            found[path.stem] = compared, Markup(svg)
+    return found
 
 
 def _table(results: Results) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from segmentation.common.errors import InputError
 from segmentation.experiments.page import comparisons, forest, markdown
 from segmentation.experiments.plan import read_plan, run_of
 from segmentation.experiments.results import COLUMNS, add, paths, read_results
+from segmentation.report import page as report
 
 PLAN = {
     "base": "lab_report",
@@ -87,7 +88,16 @@ def test_the_page_and_the_picture(plan: Path) -> None:
     row = next(line for line in text.splitlines() if "low minus high, U-Net" in line)
     assert "**better**" in row and "| agrees |" in row
     assert "Without two finished seeds of both arms yet: Pets?" in text
-    assert forest(read_plan(plan), read_results(plan)).startswith("<svg")
+    drawn = forest(comparisons(read_plan(plan), read_results(plan)))["data"]["values"]
+    assert len(drawn) == 3 and all(each["low"] <= each["mean"] <= each["high"] for each in drawn)
+
+
+def test_the_report_shows_it_too(plan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "EXPERIMENTS", plan.parent)
+    assert report.experiments() == {}
+    train(plan, {"high": 0.0, "low": 0.03})
+    found, picture = report.experiments()["simulated"]
+    assert len(found) == 3 and picture.startswith("<svg")
 
 
 def test_what_is_kept_is_what_was_measured_to_a_thousandth(plan: Path) -> None:
