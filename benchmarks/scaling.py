@@ -7,20 +7,22 @@ One factor at a time, the others at the middle one of their values. Run `dvc rep
 are the training images of data/split.json, repeated if they are too few. Each point is a process of its own,
 with batches of 16 and the settings of presets/pets.yaml. It decodes all images into the cache, takes the
 given number of steps twice, and times the second time; an epoch is as many steps as its images need, without
-the validation. Writes the table to OUTPUT.csv and the picture to OUTPUT.svg.
+the validation: by the number of images, time is proportional by construction, and only memory is measured.
+Each point is measured once. Writes the table to OUTPUT.csv and the picture to OUTPUT.svg.
 """
 
 import argparse
+import contextlib
 import json
 import subprocess
 import sys
 import time
+from contextlib import closing
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import vl_convert
 
 from segmentation.common.artifacts import RAW, SPLIT, Split
@@ -34,7 +36,7 @@ from segmentation.loading.transforms import IMAGENET
 from segmentation.models.build import build_model, network_names, network_title
 from segmentation.params import load_params
 from segmentation.report.charts import COLORS
-from segmentation.runtime.devices import choose_device, choose_precision, prepare, to_device
+from segmentation.runtime.devices import choose_device, choose_precision, describe, prepare, to_device
 from segmentation.runtime.memory import peak_memory
 from segmentation.training.augmentation import Augmentation
 from segmentation.training.loader import Batches, loader_workers
@@ -67,10 +69,10 @@ def measure(name: str, images: int, size: int, width: int, steps: int) -> dict[s
     batches = Batches(train, BATCH, shuffle_seed=0, workers=workers)
     model = to_device(build_model(name, width), device)
     training = Training(model, batches, Batches(val, 1), settings, runner, StopRequest())
-    for _ in range(settings.epochs):
-        training.train_epoch()
-        training.validate()
-    batches.close()
+    with closing(batches):
+        for _ in range(settings.epochs):
+            training.train_epoch()
+            training.validate()
     seconds = images / training.throughput.images_per_second
     return {"seconds": seconds, "decoding": decoding, "gigabytes": peak_memory(device) / 1e9}
 
@@ -130,8 +132,8 @@ def picture(rows: list[Row]) -> str:
     return str(vl_convert.vegalite_to_svg(json.dumps(chart)))
 
 
-def measure_all(names: list[str], factors: dict[str, list[int]], steps: int) -> list[Row]:
-    """Measure all points, each in a process of its own; print a line for each."""
+def measure_all(names: list[str], factors: dict[str, list[int]], steps: int, table: Path) -> list[Row]:
+    """Measure all points, each in a process of its own; print a line for each, and keep it in `table`."""
     rows: list[Row] = []
     known: dict[tuple[str, ...], dict[str, float]] = {}
     for name in names:
@@ -154,6 +156,7 @@ def measure_all(names: list[str], factors: dict[str, list[int]], steps: int) -> 
                     flush=True,
                 )
             rows.append({"network": name, "factor": factor} | where | known[place])
+            table.write_bytes(csv_bytes(list(rows[0]), rows))
     return rows
 
 
@@ -171,19 +174,22 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.measure:
         name, images, size, width = arguments.measure
-        print(json.dumps(measure(name, int(images), int(size), int(width), arguments.steps)))
+        with contextlib.redirect_stdout(sys.stderr):  # what else is printed is not the result
+            found = measure(name, int(images), int(size), int(width), arguments.steps)
+        print(json.dumps(found))
         return
     device = choose_device()
+    prepare(device)
     precision = choose_precision("auto", device)
-    print(f"{device.type}, {torch.get_num_threads()} threads, {precision}, batches of {BATCH}")
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    print(f"{describe(device)}, {precision}, batches of {BATCH}")
     print("network  images  size  width  s an epoch  s decoding  peak GB")
     factors = {factor: getattr(arguments, factor) for factor in FACTORS}
-    rows = measure_all(arguments.networks, factors, arguments.steps)
+    rows = measure_all(arguments.networks, factors, arguments.steps, arguments.output.with_suffix(".csv"))
     for name in arguments.networks:
         for factor in FACTORS:
             slopes = (f"{what} {slope(varied(rows, name, factor), factor, what):.2f}" for what in MEASURED)
             print(f"{name:<8} slope by {factor}: {', '.join(slopes)}")
-    arguments.output.with_suffix(".csv").write_bytes(csv_bytes(list(rows[0]), rows))
     arguments.output.with_suffix(".svg").write_text(picture(rows), encoding="utf-8")
 
 

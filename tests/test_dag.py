@@ -38,8 +38,8 @@ LEVELS = [
     {"training", "evaluation"},
     {"prediction"},
     {"export", "serving"},
-    {"report"},
     {"experiments"},
+    {"report"},
 ]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import vl_convert
 
 from segmentation.common.command_line import make_parser, run
-from segmentation.common.errors import Fault
+from segmentation.common.errors import Fault, InputError
 from segmentation.common.files import write_bytes
 from segmentation.experiments import queue, results
 from segmentation.experiments.page import comparisons, forest, markdown
@@ -23,6 +23,7 @@ FOLDER = Path("experiments")
 def main(command: str | None, file: Path | None = None, set_param: list[str] | None = None) -> None:
     """Run what is missing of FILE, or nothing; then write what all results show."""
     failed = take_missing(file, set_param or []) if command == "run" and file else []
+    written = False
     for path in sorted(FOLDER.glob("*.yaml")):
         kept = results.read_results(path)
         if kept.rows:
@@ -31,6 +32,11 @@ def main(command: str | None, file: Path | None = None, set_param: list[str] | N
             chart = json.dumps(forest(comparisons(plan, kept)) | {"background": "white"})
             write_bytes(page.with_suffix(".svg"), vl_convert.vegalite_to_svg(chart).encode())
             print(f"experiments: {page}")
+            written = True
+    if not written and not failed:
+        raise InputError(
+            f"{FOLDER}/results: no such results yet; `python -m tools.experiments run FILE` first"
+        )
     if failed:
         raise Fault(f"{len(failed)} runs failed; the log of the first: `dvc queue logs {failed[0]}`")
 

@@ -3,7 +3,6 @@
 import contextlib
 import ctypes
 import re
-import resource
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -12,8 +11,12 @@ import torch
 
 from segmentation.common.errors import Fault
 
-# As torch's allocator, oneDNN and OpenCV put it.
-_NO_MEMORY = re.compile("can't allocate|not enough memory|insufficient memory|out of memory|bad_alloc", re.I)
+# As torch's allocator, oneDNN and OpenCV put it; the last one is oneDNN that finds no room for its code.
+_NO_MEMORY = re.compile(
+    "can't allocate|not enough memory|insufficient memory|out of memory|bad_alloc"
+    "|could not create a primitive(?! descriptor)",
+    re.I,
+)
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc, malloc.h
 
@@ -24,7 +27,7 @@ def keep_freed_memory() -> None:
     By default it returns large blocks to the system, and every step pays for getting all of its memory
     again, page by page.
     """
-    with contextlib.suppress(OSError, AttributeError):  # another C library
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library, or Windows
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_MAX, 0)
         libc.mallopt(M_TRIM_THRESHOLD, -1)
@@ -48,13 +51,12 @@ def enough_memory(batch_size: int, size: int, remedy: str | Callable[[], str]) -
 
 
 def fits(work: Callable[[], None]) -> bool:
-    """Do the work; return whether it could be done.
-
-    Called where memory is short, which oneDNN reports in several ways: so any error counts.
-    """
+    """Do the work; return whether the memory sufficed."""
     try:
         work()
-    except (RuntimeError, MemoryError) as error:
+    except Exception as error:
+        if not _out_of_memory(error):
+            raise
         _free(error)
         return False
     return True
@@ -69,9 +71,9 @@ def _out_of_memory(error: Exception) -> bool:
 def _free(error: Exception) -> None:
     """Return to the system what the functions that failed still hold."""
     traceback.clear_frames(error.__traceback__)
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    with contextlib.suppress(OSError, AttributeError):  # another C library
+    if torch.accelerator.is_available():
+        torch.accelerator.empty_cache()
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library, or Windows
         ctypes.CDLL(None).malloc_trim(0)
 
 
@@ -79,5 +81,7 @@ def peak_memory(device: torch.device) -> int:
     """The most bytes that this process has held: on the GPU, or in memory where there is none."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated()
+    import resource  # not on Windows
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

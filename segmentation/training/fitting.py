@@ -11,15 +11,18 @@ SMALLEST = 32  # side of an image in pixels
 
 
 def what_fits(try_step: Callable[[int, int], None], batch_size: int, size: int) -> str:
-    """Return what to lower: the largest smaller batch that fits, or else the largest smaller image.
+    """Return what to lower: the largest power of two that fits as a batch, or else a half of `size`, or less.
 
     `try_step` takes a batch size and the side of an image, and runs out of memory or not. Of several
     processes none tries: alone it cannot take a step.
     """
+    if world_size() > 1:
+        return IN_GENERAL
+    print("out of memory; trying smaller steps, to say which one fits", flush=True)
     batches = [(2**k, size) for k in range(batch_size.bit_length()) if 2**k < batch_size]
     halves = [size // 2**k for k in range(1, size.bit_length()) if size // 2**k >= SMALLEST]
     images = [(1, side) for side in reversed(halves)]
-    for tries in [batches, images] if world_size() == 1 else []:
+    for tries in (batches, images):
         # The small ones first: a failed step leaves memory in pieces.
         if found := list(takewhile(lambda each: fits(lambda: try_step(*each)), tries)):
             batch, side = found[-1]

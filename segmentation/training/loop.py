@@ -28,7 +28,13 @@ from segmentation.runtime.distributed import (
     rank,
     world_size,
 )
-from segmentation.scoring.scores import confusion_counts, dice, mean_soft_dice, tensor_dice
+from segmentation.scoring.scores import (
+    SOFT_DICE_BATCH,
+    confusion_counts,
+    dice,
+    mean_soft_dice,
+    tensor_dice,
+)
 from segmentation.scoring.threshold import DEFAULT_THRESHOLD, choose_threshold, is_foreground
 from segmentation.training.dataset_pass import ImageScores, score
 from segmentation.training.loader import Batches
@@ -36,7 +42,7 @@ from segmentation.training.losses import LOSSES
 from segmentation.training.optimizer import Optimization
 from segmentation.training.pace import Pace, Work
 
-TOLD_AFTER = 5.0  # seconds of steps behind the estimate of a training's duration
+ANNOUNCE_AFTER_S = 5.0  # of steps, behind the estimate of a training's duration
 
 
 class EpochMetrics(TypedDict):
@@ -70,8 +76,7 @@ class Training:
     `epoch` and `step` say where it stands: in which of `epochs`, from 1, and after how many of its steps.
     `history` holds the finished epochs, `scored` the scores of each image after the latest one, `predictor`
     the network that is scored: the average of the weights, if there is one. If several processes train
-    together, all must call each method together. `announce` gets the seconds that the rest takes, once they
-    can be told.
+    together, all must call each method together. `announce` gets the estimated seconds of the rest, once.
     """
 
     def __init__(
@@ -209,13 +214,20 @@ class Training:
         self.step += 1
 
     def try_step(self, batch_size: int, size: int) -> None:
-        """Take a step on blank images, to see whether they fit into memory; the weights are lost."""
+        """Take a step on blank images and score some, to see whether that fits; the weights are lost.
+
+        Raises `Interrupted` if a signal has asked to stop.
+        """
+        if self.stop.signum:
+            raise Interrupted(self.stop.signum)
         self.optimization.zero_grad()
         self.epoch, self.step = self.epochs, 0
         images, masks = (
             torch.zeros(batch_size, channels, size, size, dtype=torch.uint8) for channels in (3, 1)
         )
         self._train_step((images, masks, torch.arange(batch_size)))
+        with torch.inference_mode():
+            self.predictor.logits(images[:1].expand(SOFT_DICE_BATCH, -1, -1, -1))
 
     def _look(self, bar: "tqdm[Any]") -> None:
         loss_sum, dice_sum, count = self.sums.tolist()
@@ -225,7 +237,8 @@ class Training:
         left = self.pace.left(self.epoch, self.step / len(self.train))
         if left is not None:
             shown["training left"] = str(timedelta(seconds=round(left)))
-            if self.announce and (self.pace.seconds >= TOLD_AFTER or self.step == len(self.train)):
+            enough = self.pace.seconds >= ANNOUNCE_AFTER_S or self.step == len(self.train)
+            if self.announce and enough and left > 0:
                 self.announce(left)
                 self.announce = None
         bar.set_postfix(shown, refresh=False)

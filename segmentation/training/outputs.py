@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from segmentation.common.artifacts import checkpoint_path, curve_path, training_summary_path
@@ -47,13 +48,15 @@ class Outputs:
 
     def add(self, metrics: EpochMetrics, training: Training) -> None:
         """Show the latest epoch, and keep its weights if they are the best."""
-        if self._best(training.history) is metrics:
+        best = self._best(training.history) is metrics
+        if best:
             self.best = fresh(training.predictor.model.state_dict()), self._metadata(metrics, training)
-        predictions = training.predictor.masks(self._images, own_size=False)
         with fault(self._runs):
             log_epoch(self._board, metrics, training.throughput)
-            title, epoch = "validation: image, target, prediction", metrics["epoch"]
-            log_images(self._board, title, epoch, self._images, self._targets, predictions)
+            if best:  # not of every epoch: few images have hundreds
+                predictions = training.predictor.masks(self._images, own_size=False)
+                title, epoch = "validation: image, target, prediction", metrics["epoch"]
+                log_images(self._board, title, epoch, self._images, self._targets, predictions)
         line = epoch_line(metrics, training.epochs, training.throughput)
         print(f"{self.name}: {line}", flush=True)
 
@@ -77,7 +80,7 @@ class Outputs:
             for metrics in history:
                 log_epoch(self._board, metrics)
 
-    def finish(self, history: Sequence[EpochMetrics]) -> None:
+    def finish(self, history: Sequence[EpochMetrics], device: torch.device) -> None:
         """Write the summary of the whole training."""
         best = self._best(history)
         summary = {
@@ -90,7 +93,8 @@ class Outputs:
         } | ({"started_from": self.start.sha256} if self.start else {})
         write_json(training_summary_path(self.name), summary)
         self._board.close()
-        print(f"{self.name}: {best_line(self.name, best, len(history))}", flush=True)
+        monitor = self.params.train.monitor
+        print(f"{self.name}: {best_line(self.name, best, len(history), monitor, device)}", flush=True)
 
     def _best(self, history: Sequence[EpochMetrics]) -> EpochMetrics:
         """Return the first epoch with the best validation score, by `train.monitor`."""

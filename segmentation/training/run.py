@@ -1,6 +1,5 @@
 """One training run, from params and data to its outputs: the work of every train stage."""
 
-import sys
 import time
 from contextlib import closing, nullcontext
 
@@ -80,19 +79,19 @@ def _train(name: str, params: Params, device: torch.device) -> None:
     ):
 
         def announce(seconds: float) -> None:
-            if first:
-                tqdm.write(f"{name}: {estimate_line(seconds, device)}")  # beside a progress bar
-                sys.stdout.flush()
+            with tqdm.external_write_mode():  # beside a progress bar
+                print(f"{name}: {estimate_line(seconds, device)}", flush=True)
 
         torch.manual_seed(torch_seed(Purpose.WEIGHTS, settings.seed))
         model = build_model(name, params.model.width, params.model.dropout, params.model.init)
         load_pretrained(name, model)
         if start:
             model.load_state_dict(start.weights)
-        training = Training(to_device(model, device), train, val, settings, runner, stop, announce)
+        model = to_device(model, device)
+        training = Training(model, train, val, settings, runner, stop, announce if first else None)
         outputs = Outputs(name, params, train, val.dataset, start) if first else None
         if outputs:
-            print(f"{name}: {start_line(train, val, runner)}", flush=True)
+            print(f"{name}: {start_line(training, runner)}", flush=True)
             if start:
                 print(f"{name}: starting from the weights in {settings.start_from}", flush=True)
         saved = broadcast(state.load() if first else None)
@@ -106,7 +105,7 @@ def _train(name: str, params: Params, device: torch.device) -> None:
         with enough_memory(batch_size, size, lambda: what_fits(training.try_step, batch_size, size)):
             _take_epochs(training, outputs, saver)
         if outputs:
-            outputs.finish(training.history)
+            outputs.finish(training.history, device)
             state.discard()
 
 

@@ -1,5 +1,6 @@
 """What a person can follow while a network trains: the console, a CSV of the epochs, and TensorBoard."""
 
+import tempfile
 import threading
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -17,15 +18,17 @@ from segmentation.loading.transforms import Image, Mask
 from segmentation.params import Params
 from segmentation.runtime.distributed import world_size
 from segmentation.runtime.memory import peak_memory
-from segmentation.training.loader import Batches
-from segmentation.training.loop import EpochMetrics, Throughput
+from segmentation.training.loop import EpochMetrics, Throughput, Training
 
 
-def start_line(train: Batches, val: Batches, runner: Runner) -> str:
+def start_line(training: Training, runner: Runner) -> str:
     """Describe a run before its first epoch."""
-    count, val_count, size = len(train.dataset), len(val.dataset), train.dataset.size
+    train, epochs, asked = training.train, training.epochs, training.settings.epochs
+    count, val_count, size = len(train.dataset), len(training.val.dataset), train.dataset.size
     where = runner.device.type + (f", {world_size()} processes" if world_size() > 1 else "")
     line = f"{count} training images, {val_count} validation images; on {where} in {runner.precision}"
+    if epochs > asked:
+        line += f"; {epochs} epochs instead of {asked}, for train.min_steps"
     if train.dataset.cache:
         return line
     needed = decoded_bytes(count + val_count, size)
@@ -33,17 +36,19 @@ def start_line(train: Batches, val: Batches, runner: Runner) -> str:
 
 
 def estimate_line(seconds: float, device: torch.device) -> str:
-    """Say how long the rest of a training takes, and the memory that it has needed so far."""
+    """Say how long the rest of a training takes, and how much memory this process has needed so far."""
     return (
         f"about {timedelta(seconds=round(seconds))} left; {peak_memory(device) / 1e9:.1f} GB of memory so far"
     )
 
 
-def best_line(name: str, best: EpochMetrics, epochs: int) -> str:
-    """Say which epoch of a whole training was the best, with which score, and where its weights are."""
+def best_line(name: str, best: EpochMetrics, epochs: int, monitor: str, device: torch.device) -> str:
+    """Say which epoch of a whole training was the best, by `monitor`, and where its weights are."""
+    score = best[f"val_{monitor}"]  # type: ignore[literal-required]
     return (
-        f"best epoch {best['epoch']} of {epochs}: validation Dice {best['val_dice']:.4f},"
-        f" {best['val_dice_threshold']:.4f} at threshold {best['threshold']}; {checkpoint_path(name)}"
+        f"best epoch {best['epoch']} of {epochs}, validation {monitor} {score:.4f}; Dice"
+        f" {best['val_dice_threshold']:.4f} at threshold {best['threshold']}; {checkpoint_path(name)};"
+        f" {peak_memory(device) / 1e9:.1f} GB of memory at most"
     )
 
 
@@ -67,11 +72,17 @@ def runs_folder(name: str, here: Path) -> Path:
 
 
 def open_board(folder: Path, params: Params) -> SummaryWriter:
-    """Start a TensorBoard run in a new folder under `folder`, named by the time and what tells runs apart."""
+    """Start a TensorBoard run in a new folder under `folder`, named by the time and the commonest settings.
+
+    All settings are in its text.
+    """
     threading.excepthook = _leave_to_the_main_thread
     now, train = datetime.now().strftime("%Y-%m-%d_%H-%M-%S"), params.train
     what = f"{params.image.size}px_width{params.model.width}_lr{train.lr:g}_seed{train.seed}"
-    board = SummaryWriter(folder / f"{now}_{what}")
+    folder.mkdir(parents=True, exist_ok=True)
+    run = Path(tempfile.mkdtemp(dir=folder, prefix=f"{now}_{what}_"))  # two may start in the same second
+    run.chmod(0o755)
+    board = SummaryWriter(run)
     text = yaml.safe_dump(params.model_dump(), sort_keys=False)
     board.add_text("params", "\n".join(f"    {line}" for line in text.splitlines()))  # indented: code
     return board

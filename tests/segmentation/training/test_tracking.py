@@ -1,13 +1,16 @@
+import re
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from projects import DEFAULTS
 from tensorboard.backend.event_processing.event_accumulator import (  # type: ignore[import-untyped]
     EventAccumulator,
 )
 
-from segmentation.training.tracking import open_board, runs_folder
+from segmentation.training.loop import EpochMetrics
+from segmentation.training.tracking import best_line, estimate_line, open_board, runs_folder
 
 
 def test_a_run_on_tensorboard_says_what_it_was(tmp_path: Path) -> None:
@@ -16,10 +19,25 @@ def test_a_run_on_tensorboard_says_what_it_was(tmp_path: Path) -> None:
     open_board(tmp_path / "unet", params).close()
     (folder,) = (tmp_path / "unet").iterdir()
     size, width = params.image.size, params.model.width
-    assert folder.name.split("_", 2)[2] == f"{size}px_width{width}_lr0.0001_seed7"
+    assert f"_{size}px_width{width}_lr0.0001_seed7_" in folder.name
     events = EventAccumulator(str(folder)).Reload()
     (text,) = events.Tensors("params/text_summary")
     assert yaml.safe_load(text.tensor_proto.string_val[0].decode()) == params.model_dump()
+
+
+def test_two_runs_that_start_together_do_not_share_a_folder(tmp_path: Path) -> None:
+    for _ in range(3):
+        open_board(tmp_path, DEFAULTS).close()
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_the_lines_about_time_memory_and_the_best_epoch() -> None:
+    cpu = torch.device("cpu")
+    assert re.fullmatch(r"about 1:02:05 left; \d+\.\d GB of memory so far", estimate_line(3725.2, cpu))
+    best = dict.fromkeys(EpochMetrics.__annotations__, 0.5) | {"epoch": 3, "val_dice_soft": 0.81}
+    line = best_line("unet", best, 9, "dice_soft", cpu)  # type: ignore[arg-type]
+    assert line.startswith("best epoch 3 of 9, validation dice_soft 0.8100; Dice 0.5000 at threshold 0.5;")
+    assert "checkpoints/unet.pt" in line
 
 
 @pytest.mark.parametrize("copy", [".dvc/tmp/exps/tmpabc", ".dvc/tmp/exps/standalone/tmpabc"])
