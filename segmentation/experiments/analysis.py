@@ -38,7 +38,7 @@ def paired_difference(differences: NDArray[np.floating]) -> Difference:
     """Return the mean of `(S, I)` differences, of each seed and test image, with an interval for both.
 
     It covers what other seeds and other images would give: a two-way analysis of variance with seeds and
-    images crossed, both random, one value each. The variance of the mean is
+    images crossed, both random, one observation per cell. The variance of the mean is
     (MS_seed + MS_image - MS_residual) / (S I), at least the larger of MS_seed and MS_image over S I;
     degrees of freedom by Satterthwaite 1946, doi:10.2307/3002019; for the model, Searle, Casella and
     McCulloch 1992, chapter 4. Raises `ValueError` for fewer than two seeds or images.
@@ -79,8 +79,12 @@ def seed_difference(differences: NDArray[np.floating]) -> Difference:
 Answer = Literal["agrees", "contradicts", "undecided"]
 
 
-def answer(verdict: Verdict, claimed: Literal["better", "worse"]) -> Answer:
-    """Say whether a verdict agrees with a claimed difference; no difference contradicts one, too."""
-    if verdict == "too few runs to say":
-        return "undecided"
-    return "agrees" if verdict == claimed else "contradicts"
+def answer(difference: Difference, claimed: Literal["better", "worse"]) -> Answer:
+    """Say whether a difference agrees with a claimed one.
+
+    It contradicts the claim if its interval leaves no room for a difference of `NARROW` that way.
+    """
+    if difference.verdict == claimed:
+        return "agrees"
+    room = difference.high if claimed == "better" else -difference.low
+    return "contradicts" if room < NARROW else "undecided"

@@ -16,7 +16,7 @@ from segmentation.experiments.analysis import (
     paired_difference,
     seed_difference,
 )
-from segmentation.experiments.plan import Plan, Question, run_of
+from segmentation.experiments.plan import Plan, Question, code_hash, run_of, runs
 from segmentation.experiments.results import Results, Row
 from segmentation.models.build import network_names, network_title
 
@@ -57,8 +57,9 @@ class Comparison(NamedTuple):
     @property
     def label(self) -> str:
         """Name the comparison: what against what, in which network."""
-        within = "" if self.question.networks else f", {network_title(self.network)}"
-        return f"{self.arm.name} minus {self.reference.name}{within}"
+        if self.question.networks:
+            return " minus ".join(network_title(each.name) for each in (self.arm, self.reference))
+        return f"{self.arm.name} minus {self.reference.name}, {network_title(self.network)}"
 
     @property
     def about_the_claim(self) -> str:
@@ -66,7 +67,7 @@ class Comparison(NamedTuple):
         claim = self.question.claim
         if claim not in (self.arm.name, self.reference.name):
             return "-"
-        return answer(self.difference.verdict, "better" if claim == self.arm.name else "worse")
+        return answer(self.difference, "better" if claim == self.arm.name else "worse")
 
     @property
     def other_verdict(self) -> str:
@@ -139,15 +140,16 @@ def markdown(path: Path, plan: Plan, results: Results) -> str:
         name=path.stem,
         file=path.name,
         plan=plan,
-        runs=len({row["run"] for row in mine}),
-        budget=", ".join(f"`{key}={value}`" for key, value in plan.budget.items() if "md5" not in key),
+        runs=len({each.key for each in runs(plan, {})} & {row["run"] for row in mine}),
+        current=code == code_hash(),
+        budget=", ".join(f"`{key}={value}`" for key, value in plan.budget.items()),
         images=len(results.images),
         hardware=", ".join(dict.fromkeys(row["hardware"] for row in mine)),
         code=code,
         others=len(results.rows) - len(mine),
         found=found,
         narrow=NARROW,
-        unasked=[each.question for each in plan.questions if each.question not in asked],
+        incomplete=[each.question for each in plan.questions if each.question not in asked],
     )
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -10,12 +10,15 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from segmentation.common.errors import InputError
+from segmentation.models.build import network_names
 from segmentation.params import Params
 
 PRESETS = Path("presets")
 PRESET = "preset"  # in an arm: the preset that it starts from instead of the file's
 PIPELINE = Path("dvc.yaml")
 CODE = ("segmentation", "stages", "requirements")  # how paths of code begin
+SEED = "train.seed"
+DATA_OF_ARMS = ("data.limit", "data.foreground")  # that leave the test images what they are
 ADDRESSES = ("data.pets.images_url", "data.pets.annotations_url")  # where the archives are decides nothing
 
 Leaves = dict[str, Any]  # params by their dotted names
@@ -63,37 +66,74 @@ def read_plan(path: Path) -> Plan:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
         raise InputError(f"{path}: {where}: {first['msg']}") from None
+    if len(set(plan.seeds)) < len(plan.seeds):
+        raise InputError(f"{path}: seeds: each must be another one")
     for question in plan.questions:
         names = question.networks or list(question.arms)
+        if unknown := set(question.networks or ()) - set(network_names()):
+            raise InputError(f"{path}: {question.question}: no network {min(unknown)}")
         if question.claim is not None and question.claim not in names:
             raise InputError(f"{path}: {question.question}: claim must be one of {', '.join(names)}")
         if len(names) < 2 or (question.networks and len(question.arms) > 1):
             raise InputError(f"{path}: {question.question}: needs two arms, or one arm and two networks")
+        keys = {run_of(plan, arm, plan.seeds[0], {}).key for arm in question.arms.values()}
+        if len(keys) < len(question.arms):
+            raise InputError(f"{path}: {question.question}: two arms have the same params")
     return plan
 
 
 def run_of(plan: Plan, arm: Mapping[str, Any], seed: int, given: Mapping[str, Any]) -> Run:
-    """Return the run of an arm with a seed; `given` are params from the command line."""
-    path = PRESETS / f"{arm.get(PRESET, plan.base)}.yaml"
-    try:
-        leaves = flat(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such preset") from None
-    changes = plan.budget | {key: value for key, value in arm.items() if key != PRESET} | dict(given)
+    """Return the run of an arm with a seed; `given` are params from the command line.
+
+    Raises `InputError` for params that are unknown, have a bad value, or would ask for other test images.
+    """
+    leaves = flat(read_params(PRESETS / f"{arm.get(PRESET, plan.base)}.yaml"))
+    changed = {key: value for key, value in arm.items() if key != PRESET}
+    if fixed := [
+        key for key in changed if key == SEED or (key.startswith("data.") and key not in DATA_OF_ARMS)
+    ]:
+        raise InputError(f"{fixed[0]}: the same for all arms; set it in the budget, or seeds")
+    changes = plan.budget | changed | dict(given)
     if unknown := changes.keys() - leaves.keys():
         raise InputError(f"{min(unknown)} is not a known param")
-    leaves |= changes | {"train.seed": seed}
     try:
-        Params.model_validate(nested(leaves))
+        params = Params.model_validate(nested(leaves | changes | {SEED: seed}))
     except ValidationError as error:
         first = error.errors()[0]
         raise InputError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    leaves = flat(params.model_dump())  # 1e-4 and 0.0001 are one value
     deciding = {
         name: value
         for name, value in leaves.items()
         if name not in ADDRESSES and not name.startswith("machine.")
     }
     return Run(hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:12], leaves)
+
+
+def read_params(path: Path) -> dict[str, Any]:
+    """Read a params file as it is; raises `InputError` if it is not one."""
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such preset or params file") from None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        found = None
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: not readable as YAML")
+    return found
+
+
+def settings(given: Sequence[str]) -> Leaves:
+    """Read addresses and `machine.*` from `key=value`s; raises `InputError` for anything else."""
+    found: Leaves = {}
+    for each in given:
+        key, equals, value = each.partition("=")
+        machine = key.startswith("machine.") and value.isdecimal()
+        if not equals or not (key in ADDRESSES or machine):
+            allowed = f"{', '.join(ADDRESSES)} and machine.*"
+            raise InputError(f"{each}: only {allowed} can be set here, as key=value; the rest in the file")
+        found[key] = int(value) if machine else value
+    return found
 
 
 def runs(plan: Plan, given: Mapping[str, Any]) -> list[Run]:
@@ -109,10 +149,10 @@ def runs(plan: Plan, given: Mapping[str, Any]) -> list[Run]:
 
 
 def changes(plan: Plan, run: Run) -> str:
-    """Name what a run has changed, beyond the file's preset and budget."""
+    """Name what a run changes of the file's preset and budget."""
     usual = run_of(plan, {}, run.params["train.seed"], {}).params
     differing = (f"{key}={value}" for key, value in run.params.items() if usual[key] != value)
-    return ", ".join(each for each in differing if not each.startswith(ADDRESSES))
+    return ", ".join(each for each in differing if not each.startswith((*ADDRESSES, "machine.")))
 
 
 def code_hash() -> str:
@@ -121,7 +161,7 @@ def code_hash() -> str:
     digest = hashlib.sha256()
     for dep in sorted({dep for stage in stages for dep in stage["deps"] if dep.startswith(CODE)}):
         path = Path(dep)
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:  # as DVC (.dvcignore)
             digest.update(f"{file}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:12]
 

@@ -55,7 +55,7 @@ def read_results(plan: Path) -> Results:
     table, archive = paths(plan)
     if not table.exists():
         return Results([], [], {})
-    rows = read_csv(table, "", COLUMNS)
+    rows = _read(table)
     try:
         with np.load(archive) as stored:
             images = json.loads(stored["images"].tobytes())
@@ -67,6 +67,13 @@ def read_results(plan: Path) -> Results:
         reason = " ".join(str(error).split())
         raise InputError(f"{archive}: damaged, or of other rows than {table}: {reason[:100]}") from None
     return Results(rows, images, dice)
+
+
+def _read(table: Path) -> list[Row]:
+    try:
+        return read_csv(table, "", COLUMNS)
+    except InputError:
+        raise InputError(f"{table}: damaged; restore it: git checkout {table}") from None
 
 
 def key_of(row: Mapping[str, str]) -> tuple[str, str, str]:

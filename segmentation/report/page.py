@@ -2,12 +2,14 @@
 
 import base64
 import platform
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from segmentation.common.errors import InputError
 from segmentation.evaluation.failures import KINDS, WRONG_MASK
 from segmentation.evaluation.overlays import LEGEND
 from segmentation.evaluation.tables import BASELINES, badly_calibrated
@@ -131,8 +133,11 @@ def experiments() -> dict[str, tuple[list[Comparison], Markup]]:
     """Return what each file of questions has found, and its picture."""
     found = {}
     for path in sorted(EXPERIMENTS.glob("*.yaml")):
-        plan, kept = read_plan(path), read_kept(path)
-        if kept.rows and (compared := comparisons(plan, kept)):
+        with suppress(InputError):  # tools.experiments says what is wrong with it
+            plan, kept = read_plan(path), read_kept(path)
+            compared = comparisons(plan, kept) if kept.rows else []
+            if not compared:
+                continue
             svg = charts.draw(forest(compared), f"differences of {path.stem}")
             found[path.stem] = compared, Markup(svg)
     return found

@@ -1,4 +1,4 @@
-"""Questions asked of real runs in DVC's queue."""
+"""Questions asked of real runs under the real DVC."""
 
 import csv
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from commands import RunHere, dvc, dvc_environment
+from commands import RunHere, dvc_environment
 
 TINY = {
     "base": "lab_report",
@@ -42,23 +42,31 @@ def ask(project: Path) -> subprocess.Popen[str]:
 
 @pytest.mark.slow
 def test_a_grid_that_was_cut_short_goes_on_where_it_stopped(project: Path) -> None:
-    """Tool and worker are stopped after the first of two runs; the second one is queued again."""
+    """It is stopped in the second of two runs, with uncommitted work in the project, which stays as it is."""
     (project / "experiments/tiny.yaml").write_text(yaml.safe_dump(TINY))
+    (project / "docs/log.md").write_text("my work")
     asking = ask(project)
     deadline = time.monotonic() + 240
     while not rows(project):
         assert time.monotonic() < deadline and asking.poll() is None
         time.sleep(0.5)
+    time.sleep(1)  # the second one is being prepared: DVC moves uncommitted work aside
     os.kill(asking.pid, signal.SIGTERM)
     out, error = asking.communicate(timeout=60)
     assert asking.returncode == 143 and "2 runs, 2 missing" in out and "Traceback" not in error
-    dvc(project, "queue", "stop", "--kill")
+    assert (project / "docs/log.md").read_text() == "my work"
+    asked = {"stash": ["stash", "list"], "branch": ["branch", "--show-current"]}
+    said = {
+        key: subprocess.run(["git", *each], cwd=project, capture_output=True, text=True).stdout.strip()
+        for key, each in asked.items()
+    }
+    assert said["stash"] == "" and said["branch"] in ("main", "master")
     assert len(rows(project)) == 2  # both networks of the first run
 
     asking = ask(project)
     out, error = asking.communicate(timeout=300)
     assert asking.returncode == 0, error
-    assert "2 runs, 1 missing" in out and "1 of 1: " in out
+    assert "2 runs, 1 missing" in out and "1 of 1: tiny-" in out
     assert [(row["seed"], row["network"]) for row in rows(project)] == [
         ("0", "unet"),
         ("0", "resnet"),
@@ -66,7 +74,7 @@ def test_a_grid_that_was_cut_short_goes_on_where_it_stopped(project: Path) -> No
         ("1", "resnet"),
     ]
     page = (project / "experiments/results/tiny.md").read_text()
-    assert "2 runs of all networks" in page and "| Which one? | resnet minus unet |" in page
+    assert "2 runs of all networks" in page and "| Which one? | ResNet34-UNet minus U-Net | 2 |" in page
 
     before = {path: path.read_bytes() for path in (project / "experiments/results").iterdir()}
     asking = ask(project)

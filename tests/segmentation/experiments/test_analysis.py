@@ -1,5 +1,7 @@
 """Simulated runs: an interval covers what it should, and verdicts are as often wrong as they may be."""
 
+from typing import Literal
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -94,9 +96,15 @@ def test_the_verdict_follows_from_the_interval(low: float, high: float, verdict:
 
 
 def test_what_it_says_about_a_claim() -> None:
-    assert answer("better", "better") == answer("worse", "worse") == "agrees"
-    assert answer("better", "worse") == answer("no difference shown", "better") == "contradicts"
-    assert answer("too few runs to say", "better") == "undecided"
+    def about(low: float, high: float, claimed: Literal["better", "worse"]) -> str:
+        return answer(Difference((low + high) / 2, low, high, 5), claimed)
+
+    assert about(0.01, 0.03, "better") == about(-0.03, -0.01, "worse") == "agrees"
+    assert about(0.01, 0.03, "worse") == about(-0.03, -0.01, "better") == "contradicts"
+    assert about(-0.01, 0.01, "better") == about(-0.01, 0.01, "worse") == "contradicts"
+    # No difference shown, but room for one.
+    assert about(-0.001, 0.028, "better") == "undecided" and about(-0.001, 0.028, "worse") == "contradicts"
+    assert about(-0.1, 0.1, "better") == "undecided"
 
 
 def test_a_single_seed_says_nothing() -> None:

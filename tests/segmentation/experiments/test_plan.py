@@ -2,11 +2,21 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dvc.utils.hydra import apply_overrides
 from projects import ROOT
 
 from segmentation.common.errors import InputError
-from segmentation.experiments.plan import changes, code_hash, flat, nested, read_plan, run_of, runs
-from segmentation.experiments.queue import settings
+from segmentation.experiments.plan import (
+    changes,
+    code_hash,
+    flat,
+    nested,
+    read_plan,
+    run_of,
+    runs,
+    settings,
+)
+from segmentation.experiments.running import spelled
 
 LAB_REPORT = ROOT / "experiments/lab_report.yaml"
 PLAN = {
@@ -17,6 +27,10 @@ PLAN = {
         {"question": "Which rate?", "claim": "low", "arms": {"high": {"train.lr": 0.01}, "low": {}}}
     ],
 }
+
+
+def asking(arms: dict[str, dict[str, object]], **more: object) -> dict[str, object]:
+    return {"questions": [{"question": "?", "arms": arms, **more}]}
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +67,36 @@ def test_a_key_is_of_all_that_decides_a_result_and_of_nothing_else(tmp_path: Pat
     assert len({key, *(run.key for run in others)}) == 5
 
 
+def test_a_value_is_known_in_every_spelling(tmp_path: Path) -> None:
+    plan = read_plan(written(tmp_path))
+    keys = {run_of(plan, {"train.lr": value}, 0, {}).key for value in (0.001, "1e-3", 1e-3)}
+    assert len(keys) == 1
+    assert run_of(plan, {"train.weight_decay": 0}, 0, {}) == run_of(plan, {"train.weight_decay": 0.0}, 0, {})
+
+
+VALUES = [
+    None,
+    True,
+    3,
+    1e-05,
+    "x",
+    "null",
+    "file:///jörg/a b,c=d'e.gz",
+    'a"b',
+    ["pet", "border"],
+    [0.8, 1.2],
+]
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_dvc_reads_values_as_they_were_meant(tmp_path: Path, value: object) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("a: {b: 1}")
+    apply_overrides(path, [f"a.b={spelled(value)}"])
+    found = yaml.safe_load(path.read_text())["a"]["b"]
+    assert float(found) == value if isinstance(value, float) else found == value
+
+
 def test_the_code_hash_follows_the_code_of_the_stages(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project)
     before = code_hash()
@@ -80,6 +124,11 @@ def test_flat_and_nested_are_opposites() -> None:
             "claim must be one of a, b",
         ),
         ({"base": "nothing"}, "no such preset"),
+        ({"seeds": [1, 1]}, "each must be another one"),
+        (asking({"a": {}}, networks=["unet", "vnet"]), "no network vnet"),
+        (asking({"a": {"train.lr": 1e-4}, "b": {}}), "the same params"),
+        (asking({"a": {"train.seed": 3}, "b": {}}), "train.seed: the same"),
+        (asking({"a": {"data.seed": 3}, "b": {}}), "data.seed: the same"),
         ({"budget": {"train.epoch": 3}}, "train.epoch is not a known param"),
         ({"budget": {"train.epochs": -3}}, "train.epochs"),
     ],
