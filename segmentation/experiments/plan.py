@@ -67,7 +67,7 @@ def read_plan(path: Path) -> Plan:
         where = ".".join(map(str, first["loc"])) or "the file"
         raise InputError(f"{path}: {where}: {first['msg']}") from None
     if len(set(plan.seeds)) < len(plan.seeds):
-        raise InputError(f"{path}: seeds: each must be another one")
+        raise InputError(f"{path}: seeds: each may appear only once")
     for question in plan.questions:
         names = question.networks or list(question.arms)
         if unknown := set(question.networks or ()) - set(network_names()):

@@ -124,7 +124,7 @@ def test_flat_and_nested_are_opposites() -> None:
             "claim must be one of a, b",
         ),
         ({"base": "nothing"}, "no such preset"),
-        ({"seeds": [1, 1]}, "each must be another one"),
+        ({"seeds": [1, 1]}, "only once"),
         (asking({"a": {}}, networks=["unet", "vnet"]), "no network vnet"),
         (asking({"a": {"train.lr": 1e-4}, "b": {}}), "the same params"),
         (asking({"a": {"train.seed": 3}, "b": {}}), "train.seed: the same"),
