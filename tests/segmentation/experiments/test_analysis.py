@@ -14,7 +14,7 @@ from segmentation.experiments.analysis import (
     seed_difference,
 )
 
-TRIALS = 2000
+TRIALS = 1000
 
 
 def simulated(
