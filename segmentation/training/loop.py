@@ -2,10 +2,9 @@
 
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from fractions import Fraction
 from math import ceil, isfinite
-from typing import Any, NamedTuple, TypedDict
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -39,35 +38,10 @@ from segmentation.scoring.threshold import DEFAULT_THRESHOLD, choose_threshold, 
 from segmentation.training.dataset_pass import ImageScores, score
 from segmentation.training.loader import Batches
 from segmentation.training.losses import LOSSES
+from segmentation.training.metrics import EpochMetrics, Throughput
 from segmentation.training.optimizer import Optimization
 from segmentation.training.pace import Pace, Work
-
-ANNOUNCE_AFTER_S = 5.0  # of steps, behind the estimate of a training's duration
-
-
-class EpochMetrics(TypedDict):
-    """One epoch: `dice` is the mean over images at 0.5, `dice_soft` the lab report's soft score.
-
-    `threshold` is the one that suits the validation images best, `val_dice_threshold` their Dice at it.
-    Training scores are taken on the augmented images, with dropout, while the weights change.
-    """
-
-    epoch: int
-    lr: float
-    train_loss: float
-    train_dice: float
-    val_loss: float
-    val_dice: float
-    val_dice_soft: float
-    threshold: float
-    val_dice_threshold: float
-
-
-class Throughput(NamedTuple):
-    """The speed of an epoch, and the share of its time spent waiting for images."""
-
-    images_per_second: float
-    waiting: float
+from segmentation.training.progress import bar_of, timed
 
 
 class Training:
@@ -104,8 +78,7 @@ class Training:
         self.sums = torch.zeros(3, device=runner.device)
         self.throughput = Throughput(0.0, 0.0)  # of the latest epoch
         images, val_images = len(train.dataset), len(val.dataset)
-        self.pace = Pace(Work(self.epochs, self.small_epochs, images, val_images))
-        self.announce = announce
+        self.pace = Pace(Work(self.epochs, self.small_epochs, images, val_images), announce)
 
     @property
     def progress(self) -> str:
@@ -143,8 +116,8 @@ class Training:
         before, started, waited, seen = self.step, time.perf_counter(), 0.0, 0
         looked, next_look = before, before + 1
         looked_at = started
-        with _bar(f"epoch {self.epoch}", len(self.train), before) as bar:
-            for batch, seconds in _timed(self.train.epoch(self.epoch, skipped=before)):
+        with bar_of(f"epoch {self.epoch}", len(self.train), before) as bar:
+            for batch, seconds in timed(self.train.epoch(self.epoch, skipped=before)):
                 waited += seconds
                 self._train_step(batch)
                 seen += len(batch[0]) * world_size()
@@ -234,17 +207,11 @@ class Training:
         if not isfinite(loss_sum):
             raise self._not_finite("training", loss_sum)
         shown = {"loss": f"{loss_sum / count:.4f}", "dice": f"{dice_sum / count:.4f}"}
-        left = self.pace.left(self.epoch, self.step / len(self.train))
-        if left is not None:
-            shown["training left"] = str(timedelta(seconds=round(left)))
-            enough = self.pace.seconds >= ANNOUNCE_AFTER_S or self.step == len(self.train)
-            if self.announce and enough and left > 0:
-                self.announce(left)
-                self.announce = None
-        bar.set_postfix(shown, refresh=False)
+        left = self.pace.look(self.epoch, self.step / len(self.train))
+        bar.set_postfix(shown | left, refresh=False)
 
     def _until_stopped(self, batches: Iterator[Item]) -> Iterator[Item]:
-        with _bar("validation", self.val.turns) as bar:
+        with bar_of("validation", self.val.turns) as bar:
             for _ in range(self.val.turns):  # of some the last one is empty: all have to agree equally often
                 (signum,) = all_reduce_max(self.stop.signum)
                 if signum:
@@ -258,16 +225,3 @@ class Training:
             f"the {part} loss is {loss} in epoch {self.epoch}; lower train.lr (now {self.settings.lr:g}), or"
             " set train.precision to float32"
         )
-
-
-def _bar(title: str, total: int, initial: int = 0) -> "tqdm[Any]":
-    """Return a progress bar of batches: of the first process, and if there is a terminal."""
-    return tqdm(total=total, initial=initial, desc=title, leave=False, disable=True if rank() else None)
-
-
-def _timed(batches: Iterator[Item]) -> Iterator[tuple[Item, float]]:
-    """Yield each batch with the seconds spent waiting for it."""
-    requested = time.perf_counter()
-    for batch in batches:
-        yield batch, time.perf_counter() - requested
-        requested = time.perf_counter()

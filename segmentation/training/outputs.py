@@ -15,7 +15,8 @@ from segmentation.models.checkpoints import Metadata, checkpoint_bytes, fresh
 from segmentation.params import Params
 from segmentation.runtime.distributed import world_size
 from segmentation.training.loader import Batches
-from segmentation.training.loop import EpochMetrics, Training
+from segmentation.training.loop import Training
+from segmentation.training.metrics import EpochMetrics
 from segmentation.training.start import Start
 from segmentation.training.tracking import (
     best_line,

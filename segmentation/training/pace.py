@@ -1,8 +1,11 @@
 """How long a training takes, judged by the part that is done."""
 
 import time
+from collections.abc import Callable
+from datetime import timedelta
 from typing import NamedTuple
 
+ANNOUNCE_AFTER_S = 5.0  # of steps, behind the announced estimate
 SCORING = 1 / 3  # of the cost of training on an image: there is no backward pass
 SMALL = 1 / 4  # likewise, of an image of half the side
 
@@ -32,10 +35,13 @@ class Work(NamedTuple):
 
 
 class Pace:
-    """How long the rest of a training takes, by its pace since the first call of `left`."""
+    """How long the rest of a training takes, by its pace since the first look.
 
-    def __init__(self, work: Work) -> None:
-        self.work = work
+    `announce` gets the seconds that are left, once, when there is enough to judge by.
+    """
+
+    def __init__(self, work: Work, announce: Callable[[float], None] | None = None) -> None:
+        self.work, self.announce = work, announce
         self._first: tuple[float, float] | None = None
 
     @property
@@ -50,3 +56,13 @@ class Pace:
             self._first = time.monotonic(), done
         before = self._first[1]
         return self.seconds / (done - before) * (self.work.total - done) if done > before else None
+
+    def look(self, epoch: int, share: float) -> dict[str, str]:
+        """Return the time left, for a progress bar; announce it if it is time to."""
+        left = self.left(epoch, share)
+        if left is None:
+            return {}
+        if self.announce and left > 0 and (self.seconds >= ANNOUNCE_AFTER_S or share == 1):
+            self.announce(left)
+            self.announce = None
+        return {"training left": str(timedelta(seconds=round(left)))}

@@ -18,7 +18,8 @@ from segmentation.loading.transforms import Image, Mask
 from segmentation.params import Params
 from segmentation.runtime.distributed import world_size
 from segmentation.runtime.memory import peak_memory
-from segmentation.training.loop import EpochMetrics, Throughput, Training
+from segmentation.training.loop import Training
+from segmentation.training.metrics import EpochMetrics, Throughput
 
 
 def start_line(training: Training, runner: Runner) -> str:

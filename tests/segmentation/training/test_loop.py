@@ -16,8 +16,9 @@ from segmentation.models.build import build_model, network_names
 from segmentation.params import Train
 from segmentation.training.dataset_pass import score
 from segmentation.training.loader import Batches
-from segmentation.training.loop import EpochMetrics, Training
+from segmentation.training.loop import Training
 from segmentation.training.losses import LOSSES
+from segmentation.training.metrics import EpochMetrics
 
 FOREGROUND = ["pet", "border"]
 RUNNER = Runner(torch.device("cpu"), "float32", Normalization([0.5] * 3, [0.25] * 3))
