@@ -14,7 +14,6 @@ Each point is measured once. Writes the table to OUTPUT.csv and the picture to O
 import argparse
 import contextlib
 import json
-import subprocess
 import sys
 import time
 from contextlib import closing
@@ -25,6 +24,7 @@ from typing import Any
 import numpy as np
 import vl_convert
 
+from benchmarks.process import in_a_process
 from segmentation.common.artifacts import RAW, SPLIT, Split
 from segmentation.common.files import read_json
 from segmentation.common.signals import StopRequest
@@ -140,16 +140,8 @@ def measure_all(names: list[str], factors: dict[str, list[int]], steps: int, tab
         for factor, where in points(factors):
             place = (name, *map(str, where.values()))
             if place not in known:
-                command = [
-                    sys.executable,
-                    "-m",
-                    "benchmarks.scaling",
-                    f"--steps={steps}",
-                    "--measure",
-                    *place,
-                ]
-                known[place] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
-                found = known[place]
+                found = in_a_process("benchmarks.scaling", f"--steps={steps}", "--measure", *place)
+                known[place] = found
                 print(
                     f"{name:<8} {where['images']:>6} {where['size']:>5} {where['width']:>6}"
                     f" {found['seconds']:>11.1f} {found['decoding']:>11.1f} {found['gigabytes']:>8.2f}",

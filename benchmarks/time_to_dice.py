@@ -27,6 +27,7 @@ from typing import NamedTuple
 import torch
 from torch.utils.data import DataLoader
 
+from benchmarks.process import in_a_process
 from benchmarks.train_step import plain_step
 from segmentation.common.artifacts import STATS, Stats
 from segmentation.common.files import read_json
@@ -120,10 +121,8 @@ def run(loop: str, preset: str, seed: int, arguments: argparse.Namespace) -> dic
     normalization = choose_normalization(params.image.normalize, read_json(STATS, "compute_stats", Stats))
     torch.manual_seed(torch_seed(Purpose.WEIGHTS, seed))
     started, reached, minutes = time.perf_counter(), False, 0.0
-    points = []
     for point in LOOPS[loop](arguments.network, params, device, Runner(device, precision, normalization)):
         minutes = (time.perf_counter() - started) / 60
-        points.append(point)
         reached = point.dice_pooled >= arguments.target
         print(
             f"epoch {point.epoch}: {point.dice_pooled:.4f}, {minutes:.1f} minutes",
@@ -146,8 +145,8 @@ def run(loop: str, preset: str, seed: int, arguments: argparse.Namespace) -> dic
         "target": arguments.target,
         "reached": "yes" if reached else "no",
         "minutes": round(minutes, 2),
-        "epochs": points[-1].epoch,
-        "dice_pooled": round(points[-1].dice_pooled, 4),
+        "epochs": point.epoch,
+        "dice_pooled": round(point.dice_pooled, 4),
     }
 
 
@@ -195,6 +194,8 @@ def main() -> None:
             row = run(loop, preset, int(seed), arguments)
         print(json.dumps(row))
         return
+    keys = ("target", "network", "width", "size", "commit")
+    given = [f"--{key}={getattr(arguments, key)}" for key in keys]
     runs = [("engine", each) for each in arguments.presets] + [("plain", "lab_report")] * arguments.plain
     print(
         f"{arguments.network} of width {arguments.width}, {arguments.size}x{arguments.size}, target"
@@ -203,23 +204,10 @@ def main() -> None:
     print("recipe      loop    seed  reached  minutes  epochs  pooled Dice  hardware")
     for seed in arguments.seeds:
         for loop, preset in runs:
-            row = in_a_process(loop, preset, seed, arguments)
+            row = in_a_process("benchmarks.time_to_dice", *given, "--run", loop, preset, str(seed))
             record(row)
             took = f"{row['reached']:<7} {row['minutes']:>8} {row['epochs']:>7}  {row['dice_pooled']:<11}"
             print(f"{preset:<11} {loop:<7} {seed:>4}  {took}  {row['hardware']}", flush=True)
-
-
-def in_a_process(
-    loop: str, preset: str, seed: int, arguments: argparse.Namespace
-) -> dict[str, str | int | float]:
-    """Take one run in a process of its own."""
-    keys = ("target", "network", "width", "size", "commit")
-    given = [f"--{key}={getattr(arguments, key)}" for key in keys]
-    command = [sys.executable, "-m", "benchmarks.time_to_dice", *given, "--run", loop, preset, str(seed)]
-    ended = subprocess.run(command, stdout=subprocess.PIPE, text=True)
-    if ended.returncode:
-        sys.exit(f"{preset}, {loop}, seed {seed}: failed, see above")
-    return json.loads(ended.stdout)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ import argparse
 import contextlib
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -32,6 +31,7 @@ from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.device import matrix_rate, synchronize
+from benchmarks.process import in_a_process
 from segmentation.common.dataset_layout import LIST, TRAINVAL, has_lists, read_list
 from segmentation.common.signals import StopRequest
 from segmentation.inference.runner import Runner
@@ -154,11 +154,10 @@ def training_flop(name: str, width: int, size: int) -> int:
     return counter.get_total_flops() // batch
 
 
-def in_a_process(way: str, name: str, arguments: argparse.Namespace) -> dict[str, float]:
+def measured(way: str, name: str, arguments: argparse.Namespace) -> dict[str, float]:
     """Measure one way in a process of its own."""
     given = [f"--{key}={getattr(arguments, key)}" for key in ("raw", "size", "width", "batch", "images")]
-    command = [sys.executable, "-m", "benchmarks.train_step", *given, "--measure", way, name]
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    return in_a_process("benchmarks.train_step", *given, "--measure", way, name)
 
 
 def rows(way: str, name: str, results: list[dict[str, float]]) -> str:
@@ -191,7 +190,9 @@ def main() -> None:
         parser.error(f"{arguments.raw} holds no dataset; run `dvc repro download` first")
     if arguments.measure:
         way, name = arguments.measure
-        print(json.dumps(measure(way, name, arguments)))
+        with contextlib.redirect_stdout(sys.stderr):  # what else is printed is not the result
+            result = measure(way, name, arguments)
+        print(json.dumps(result))
         return
     device = choose_device().type
     print(
@@ -205,7 +206,7 @@ def main() -> None:
         results: dict[str, list[dict[str, float]]] = {"plain": [], "engine": []}
         for _ in range(arguments.rounds):
             for way, found in results.items():
-                found.append(in_a_process(way, name, arguments))
+                found.append(measured(way, name, arguments))
         for way, found in results.items():
             print(rows(way, name, found), flush=True)
         plain, here = (statistics.median(each["speed"] for each in found) for found in results.values())

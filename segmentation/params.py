@@ -202,8 +202,13 @@ def load_params(path: Path = PARAMS) -> Params:
 
     Raises `InputError` with one line that names each bad key, its value and what is allowed.
     """
+    return check_params(read_params(path), path)
+
+
+def read_params(path: Path) -> Any:
+    """Read a params file as it is; raises `InputError` if it is not YAML."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run from the folder that holds it") from None
     except OSError:
@@ -211,6 +216,10 @@ def load_params(path: Path = PARAMS) -> Params:
     except Exception as error:  # besides its own errors PyYAML lets through those of the values' constructors
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path}: not readable as YAML: {reason[:300]}") from None
+
+
+def check_params(values: Any, path: Path) -> Params:
+    """Check what `read_params` gave, or what was made of it; raises `InputError` as `load_params` does."""
     try:
         return Params.model_validate(values)
     except ValidationError as error:

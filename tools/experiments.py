@@ -34,8 +34,9 @@ def main(command: str | None, file: Path | None = None, set_param: list[str] | N
     for path, kept in plans.items():
         if kept.rows:
             page, plan = results.paths(path)[0].with_suffix(".md"), read_plan(path)
-            chart = json.dumps(forest(comparisons(plan, kept)) | {"background": "white"})
-            write_bytes(page, markdown(path, plan, kept).encode())
+            found = comparisons(plan, kept)
+            chart = json.dumps(forest(found) | {"background": "white"})
+            write_bytes(page, markdown(path, plan, kept, found).encode())
             write_bytes(page.with_suffix(".svg"), vl_convert.vegalite_to_svg(chart).encode())
             print(f"experiments: {page}")
 

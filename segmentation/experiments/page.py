@@ -99,26 +99,27 @@ def latest_code(results: Results) -> str:
 def _pairs(
     plan: Plan, question: Question, rows: Mapping[tuple[str, str], Row], results: Results
 ) -> Iterator[tuple[str, Arm, Arm]]:
+    keys = {
+        name: [run_of(plan, arm, seed, {}).key for seed in plan.seeds] for name, arm in question.arms.items()
+    }
     if question.networks:
-        (changes,) = question.arms.values()
-        first, *others = (_arm(plan, name, changes, name, rows, results) for name in question.networks)
+        (only,) = keys.values()
+        first, *others = (_arm(name, only, name, rows, results) for name in question.networks)
         yield from ((other.name, first, other) for other in others)
         return
     for network in network_names():
-        arms = [_arm(plan, name, each, network, rows, results) for name, each in question.arms.items()]
+        arms = [_arm(name, keys[name], network, rows, results) for name in question.arms]
         yield from ((network, arms[0], other) for other in arms[1:])
 
 
 def _arm(
-    plan: Plan,
     name: str,
-    changes: Mapping[str, Any],
+    keys: list[str],
     network: str,
     rows: Mapping[tuple[str, str], Row],
     results: Results,
 ) -> Arm:
-    keys = [(run_of(plan, changes, seed, {}).key, network) for seed in plan.seeds]
-    mine = [rows[key] for key in keys if key in rows]
+    mine = [rows[key, network] for key in keys if (key, network) in rows]
     dice = [results.dice[row["run"], row["code"], network] for row in mine]
     soft = np.array([float(row["dice_soft"]) for row in mine])
     return Arm(name, [row["seed"] for row in mine], np.array(dice), soft)
@@ -129,10 +130,10 @@ def _only(arm: Arm, seeds: list[str]) -> Arm:
     return Arm(arm.name, seeds, arm.dice[places], arm.soft[places])
 
 
-def markdown(path: Path, plan: Plan, results: Results) -> str:
+def markdown(path: Path, plan: Plan, results: Results, found: Sequence[Comparison]) -> str:
     """Return the page about the file of questions at `path`; `forest` draws its picture."""
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    found, code = comparisons(plan, results), latest_code(results)
+    code = latest_code(results)
     mine = results.of_code(code)
     asked = {each.question.question for each in found}
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from segmentation.common.errors import InputError
 from segmentation.models.build import network_names
-from segmentation.params import Params
+from segmentation.params import check_params, load_params
 
 PRESETS = Path("presets")
 PRESET = "preset"  # in an arm: the preset that it starts from instead of the file's
@@ -87,20 +87,15 @@ def run_of(plan: Plan, arm: Mapping[str, Any], seed: int, given: Mapping[str, An
 
     Raises `InputError` for params that are unknown, have a bad value, or would ask for other test images.
     """
-    leaves = flat(read_params(PRESETS / f"{arm.get(PRESET, plan.base)}.yaml"))
+    path = PRESETS / f"{arm.get(PRESET, plan.base)}.yaml"
+    leaves = flat(load_params(path).model_dump())
     changed = {key: value for key, value in arm.items() if key != PRESET}
     if fixed := [
         key for key in changed if key == SEED or (key.startswith("data.") and key not in DATA_OF_ARMS)
     ]:
         raise InputError(f"{fixed[0]}: the same for all arms; set it in the budget, or seeds")
     changes = plan.budget | changed | dict(given)
-    if unknown := changes.keys() - leaves.keys():
-        raise InputError(f"{min(unknown)} is not a known param")
-    try:
-        params = Params.model_validate(nested(leaves | changes | {SEED: seed}))
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise InputError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    params = check_params(nested(leaves | changes | {SEED: seed}), path)
     leaves = flat(params.model_dump())  # 1e-4 and 0.0001 are one value
     deciding = {
         name: value
@@ -108,19 +103,6 @@ def run_of(plan: Plan, arm: Mapping[str, Any], seed: int, given: Mapping[str, An
         if name not in ADDRESSES and not name.startswith("machine.")
     }
     return Run(hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:12], leaves)
-
-
-def read_params(path: Path) -> dict[str, Any]:
-    """Read a params file as it is; raises `InputError` if it is not one."""
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such preset or params file") from None
-    except (yaml.YAMLError, UnicodeDecodeError):
-        found = None
-    if not isinstance(found, dict):
-        raise InputError(f"{path}: not readable as YAML")
-    return found
 
 
 def settings(given: Sequence[str]) -> Leaves:

@@ -14,9 +14,9 @@ from segmentation.common.artifacts import PER_IMAGE, TEST_METRICS, training_summ
 from segmentation.common.errors import Fault, InputError
 from segmentation.common.signals import Interrupted
 from segmentation.common.tables import read_csv
-from segmentation.experiments.plan import Run, flat, read_params
+from segmentation.experiments.plan import Run, flat
 from segmentation.experiments.results import Row
-from segmentation.params import PARAMS
+from segmentation.params import PARAMS, read_params
 
 LOGS = Path(".dvc/tmp/experiments")
 

@@ -65,6 +65,11 @@ def train(plan: Path, effects: Mapping[str, float], seeds: int = 5, code: str = 
             kept = add(plan, kept, rows, per_image)
 
 
+def written(plan: Path) -> str:
+    asked, kept = read_plan(plan), read_results(plan)
+    return markdown(plan, asked, kept, comparisons(asked, kept))
+
+
 def test_verdicts_follow_from_the_runs(plan: Path) -> None:
     train(plan, {"high": 0.0, "low": 0.03, "pets": 0.03})
     found = {
@@ -83,7 +88,7 @@ def test_verdicts_follow_from_the_runs(plan: Path) -> None:
 
 def test_the_page_and_the_picture(plan: Path) -> None:
     train(plan, {"high": 0.0, "low": 0.03})
-    text = markdown(plan, read_plan(plan), read_results(plan))
+    text = written(plan)
     assert "10 runs of all networks" in text and "3 questions make 3 comparisons" in text
     row = next(line for line in text.splitlines() if "low minus high, U-Net" in line)
     assert "**better**" in row and "| agrees |" in row
@@ -114,7 +119,7 @@ def test_rows_of_other_code_are_told_apart(plan: Path) -> None:
     train(plan, {"high": 0.0, "low": 0.0}, code="new")
     found = comparisons(read_plan(plan), read_results(plan))
     assert abs(found[0].difference.mean) < 0.01
-    assert "20 rows of other code are left out" in markdown(plan, read_plan(plan), read_results(plan))
+    assert "20 rows of other code are left out" in written(plan)
 
 
 def test_one_seed_compares_nothing(plan: Path) -> None:
