@@ -15,7 +15,7 @@ help:  ## list the targets
 setup: .venv/.complete  ## build .venv (TORCH_INDEX=URL takes torch from that package index)
 
 # torch without its dependencies: an index of its own holds few versions of them, not the pinned ones.
-.venv/.complete: requirements.txt requirements-core.txt requirements-dev.txt requirements-export.txt requirements-serve.txt constraints.txt
+.venv/.complete: requirements.txt requirements-core.txt requirements-dev.txt requirements-export.txt requirements-serve.txt requirements-cluster.txt constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 4) and "Python 3.11.4 or newer is needed; try make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
 	$(if $(TORCH_INDEX),$(PIP) --no-deps --index-url $(TORCH_INDEX) $$(grep ^torch== requirements-core.txt))

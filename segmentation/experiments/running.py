@@ -1,24 +1,48 @@
-"""Runs as DVC experiments, one after the other, and what they leave."""
+"""Runs as DVC experiments, and what they leave."""
 
 import json
 import os
 import signal
 import subprocess
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from filelock import FileLock
 
 from segmentation.common.artifacts import PER_IMAGE, TEST_METRICS, training_summary_path
 from segmentation.common.errors import Fault, InputError
-from segmentation.common.signals import Interrupted
 from segmentation.common.tables import read_csv
-from segmentation.experiments.plan import Run, flat
+from segmentation.experiments.plan import SEED, Run, flat
 from segmentation.experiments.results import Row
 from segmentation.params import PARAMS, read_params
+from segmentation.runtime.devices import choose_device, describe
 
 LOGS = Path(".dvc/tmp/experiments")
+
+
+class Task(NamedTuple):
+    """A run that is missing: its experiment's name, the version of the code, and what it changes in words."""
+
+    name: str
+    run: Run
+    code: str
+    changed: str
+
+
+class Found(NamedTuple):
+    """What a finished run leaves: a row for each network, and its table of test images."""
+
+    rows: list[Row]
+    images: list[Row]
+
+
+def one_by_one(tasks: Sequence[Task]) -> Iterator[tuple[Task, Found | None]]:
+    """Train each run in a copy of the project; yield what it leaves, None if it failed."""
+    for number, task in enumerate(tasks, 1):
+        print(f"{number} of {len(tasks)}: {task.name} ({task.changed or 'nothing changed'})", flush=True)
+        yield task, finished(task) or train(task, log_of(task.name))
 
 
 def call(*command: str) -> str:
@@ -52,30 +76,31 @@ def table_of(commit: str) -> Path:
     return Path(call("dvc", "cache", "dir").strip()) / "files/md5" / md5[:2] / md5[2:]
 
 
-def run_experiment(name: str, run: Run) -> bool:
-    """Train and evaluate in a copy of the project, by `dvc exp run --temp`; return whether it ended well.
+def train(task: Task, log: Path, *options: str) -> Found | None:
+    """Train and evaluate in a copy of the project, by `dvc exp run --temp`; return None if it failed.
 
     Not in DVC's queue: its worker goes on when this process is stopped, and when the worker dies, its task is
-    listed as running for ever. What it prints goes to a log. If a signal asks to stop, the training saves its
-    state first, and resumes from it the next time.
+    listed as running for ever. What it prints goes to `log`. If this process is asked to stop, the training
+    saves its state first, and resumes from it the next time. `options` are more of those of DVC.
     """
-    present = flat(read_params(PARAMS))
-    changed = [f"{key}={spelled(value)}" for key, value in run.params.items() if present.get(key) != value]
-    command = ["dvc", "exp", "run", "--temp", "--name", name]
-    with log_of(name).open("w", encoding="utf-8") as log:
+    params, present = task.run.params, flat(read_params(PARAMS))
+    changed = [f"{key}={spelled(value)}" for key, value in params.items() if present.get(key) != value]
+    command = ["dvc", "exp", "run", "--temp", "--name", task.name, *options]
+    with log.open("w", encoding="utf-8") as output:
         # In a session of its own: DVC must end in order, for it has moved the changes of the workspace aside.
         process = subprocess.Popen(
             [*command, *(part for each in changed for part in ("-S", each))],
-            stdout=log,
+            stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
         try:
-            return process.wait() == 0
-        except Interrupted:
+            ended_well = process.wait() == 0
+        except BaseException:  # a signal; submitit's ends with SystemExit
             os.killpg(process.pid, signal.SIGINT)
             process.wait()
             raise
+    return finished(task) if ended_well else None
 
 
 def log_of(name: str) -> Path:
@@ -100,17 +125,20 @@ def spelled(value: Any) -> str:
     return json.dumps(value)
 
 
-def rows_of(commit: str, run: Run, code: str, changed: str, hardware: str) -> tuple[list[Row], list[Row]]:
-    """Return the rows of a finished run, and its table of test images."""
+def finished(task: Task) -> Found | None:
+    """Return what a finished run leaves, None if there is no such experiment here."""
+    commit = experiment_of(task.name)
+    if not commit:
+        return None
     test = json.loads(call("git", "show", f"{commit}:{TEST_METRICS}"))
-    rows = []
+    seed, hardware, rows = task.run.params[SEED], describe(choose_device()), []
     for network in (name for name in test if name != "difference"):
         summary = json.loads(call("git", "show", f"{commit}:{training_summary_path(network)}"))
         scores = {key: f"{test[network][key]:.6g}" for key in ("dice", "dice_pooled", "dice_soft")}
         rows.append(
-            {"run": run.key, "code": code, "seed": str(run.params["train.seed"]), "network": network}
+            {"run": task.run.key, "code": task.code, "seed": str(seed), "network": network}
             | scores
             | {"threshold": str(summary["threshold"]), "epoch": str(summary["epoch"])}
-            | {"changed": changed, "hardware": hardware}
+            | {"changed": task.changed, "hardware": hardware}
         )
-    return rows, read_csv(table_of(commit), "evaluate")
+    return Found(rows, read_csv(table_of(commit), "evaluate"))
