@@ -1,15 +1,18 @@
 """dvc.yaml says the truth: every import lies in a declared room, every declared room is imported whole."""
 
 import ast
+import copy
 import importlib
 import json
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from commands import dvc
+from dvc.stage.cache import _get_cache_hash
 from projects import make_project, set_params
 
 from segmentation import params
@@ -194,6 +197,29 @@ def test_declared_params_are_those_that_the_stage_uses(
     }
     # What depends on the machine changes no output, so nothing has to rerun for it.
     assert {name for name in used if not name.startswith("machine.")} == expanded
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_param_of_a_stage_decides_what_the_run_cache_returns(stage: str) -> None:
+    """DVC ignores keys `size` and `nfiles` in groups, so a run of another `image.size` was returned."""
+    locked = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"][stage]
+    before = _get_cache_hash(copy.deepcopy(locked), key=True)
+    for path in paths_of(locked.get("params", {})):
+        changed = copy.deepcopy(locked)
+        group = changed["params"]
+        for key in path[:-1]:
+            group = group[key]
+        group[path[-1]] = "another value"
+        assert _get_cache_hash(changed, key=True) != before, path
+
+
+def paths_of(groups: Mapping[str, Any], prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The keys that lead to each leaf."""
+    for key, value in groups.items():
+        if isinstance(value, Mapping):
+            yield from paths_of(value, (*prefix, key))
+        else:
+            yield (*prefix, key)
 
 
 def test_the_committed_lock_fits_the_code() -> None:

@@ -18,7 +18,8 @@ from segmentation.common.command_line import make_parser, run
 from segmentation.common.errors import Fault, InputError
 from segmentation.common.files import write_bytes
 from segmentation.experiments import results, running
-from segmentation.experiments.page import comparisons, forest, markdown
+from segmentation.experiments.comparisons import comparisons
+from segmentation.experiments.page import forest, markdown
 from segmentation.experiments.plan import Plan, Run, changes, code_hash, read_plan, runs, settings
 from segmentation.experiments.running import Found, Task
 
@@ -49,9 +50,10 @@ def main(
         if kept.rows:
             page, plan = results.paths(path)[0].with_suffix(".md"), read_plan(path)
             found = comparisons(plan, kept)
-            chart = json.dumps(forest(found) | {"background": "white"})
             write_bytes(page, markdown(path, plan, kept, found).encode())
-            write_bytes(page.with_suffix(".svg"), vl_convert.vegalite_to_svg(chart).encode())
+            if found:
+                chart = json.dumps(forest(found) | {"background": "white"})
+                write_bytes(page.with_suffix(".svg"), vl_convert.vegalite_to_svg(chart).encode())
             print(f"experiments: {page}")
 
 

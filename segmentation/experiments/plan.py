@@ -18,7 +18,8 @@ PRESET = "preset"  # in an arm: the preset that it starts from instead of the fi
 PIPELINE = Path("dvc.yaml")
 CODE = ("segmentation", "stages", "requirements")  # how paths of code begin
 SEED = "train.seed"
-DATA_OF_ARMS = ("data.limit", "data.foreground")  # that leave the test images what they are
+FOREGROUND = "data.foreground"
+DATA_OF_ARMS = ("data.limit", FOREGROUND)  # that leave the test images what they are
 ADDRESSES = ("data.pets.images_url", "data.pets.annotations_url")  # where the archives are decides nothing
 
 Leaves = dict[str, Any]  # params by their dotted names
@@ -35,6 +36,11 @@ class Question(BaseModel):
     arms: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
     claim: str | None = None
     networks: list[str] | None = None  # compared within the only arm
+
+    @property
+    def changes_targets(self) -> bool:
+        """Whether arms differ in what is foreground, so that their scores cannot be compared."""
+        return len({str(arm.get(FOREGROUND)) for arm in self.arms.values()}) > 1
 
 
 class Plan(BaseModel):

@@ -13,7 +13,8 @@ from segmentation.common.errors import InputError
 from segmentation.evaluation.failures import KINDS, WRONG_MASK
 from segmentation.evaluation.overlays import LEGEND
 from segmentation.evaluation.tables import BASELINES, badly_calibrated
-from segmentation.experiments.page import Comparison, comparisons, forest
+from segmentation.experiments.comparisons import Comparison, comparisons
+from segmentation.experiments.page import forest
 from segmentation.experiments.plan import read_plan
 from segmentation.experiments.results import read_results as read_kept
 from segmentation.models.build import network_title

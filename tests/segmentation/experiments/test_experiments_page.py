@@ -10,7 +10,8 @@ import yaml
 from projects import ROOT
 
 from segmentation.common.errors import InputError
-from segmentation.experiments.page import comparisons, forest, markdown
+from segmentation.experiments.comparisons import comparisons
+from segmentation.experiments.page import forest, markdown
 from segmentation.experiments.plan import read_plan, run_of
 from segmentation.experiments.results import COLUMNS, add, paths, read_results
 from segmentation.report import page as report
