@@ -135,6 +135,16 @@ def test_forty_runs_of_the_official_test_set_stay_small(plan: Path, monkeypatch:
     assert six_runs / 6 * 40 < 500_000, six_runs
 
 
+def test_other_true_masks_are_listed_without_a_verdict(plan: Path) -> None:
+    asked = {"question": "What is foreground?", "arms": {"all": {}, "pet": {"data.foreground": ["pet"]}}}
+    plan.write_text(yaml.safe_dump(PLAN | {"questions": [asked]}))
+    train(plan, {"low": 0.0}, seeds=1)  # as the arm `all`, it changes nothing
+    text = written(plan)
+    assert comparisons(read_plan(plan), read_results(plan)) == []
+    assert "| What is foreground? | all | U-Net | 1 | 0." in text and "verdict follows" not in text
+    assert "Without two finished seeds" not in text
+
+
 def test_damaged_results_are_one_line(plan: Path) -> None:
     train(plan, {"low": 0.0}, seeds=1)
     table, archive = paths(plan)
