@@ -1,7 +1,6 @@
 """The pipeline under the real DVC, in a clone of its own with params that train in seconds."""
 
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -206,20 +205,3 @@ def test_experiments(project: Path) -> None:
     dvc(project, "plots", "diff", "--out", "plots")
     page = (project / "plots/index.html").read_text()
     assert "train_unet.csv" in page or "val_loss" in page
-
-
-@pytest.mark.slow
-def test_the_queue_runs_two_tasks(project: Path) -> None:
-    for lr in ("1e-3", "0.00001"):
-        dvc(project, "exp", "run", "--queue", "-S", f"train.lr={lr}", "--name", f"lr-{lr.replace('.', '_')}")
-    assert dvc(project, "queue", "status").count("Queued") == 2
-    dvc(project, "queue", "start", "-j", "1")
-    deadline = time.monotonic() + 240
-    while (status := dvc(project, "queue", "status")).count("Success") < 2:
-        assert "Failed" not in status and time.monotonic() < deadline, status
-        time.sleep(2)
-    table = dvc(project, "exp", "show", "--only-changed", "--md")
-    assert "lr-1e-3" in table and "1e-05" in table
-    runs = " ".join(each.name for each in (project / "runs/unet").iterdir())
-    assert "_lr0.001_" in runs and "_lr1e-05_" in runs  # not in the copies that the queue deletes
-    dvc(project, "queue", "stop")

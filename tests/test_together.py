@@ -90,12 +90,15 @@ def start_queue(project: Path, workers: int = 1) -> None:
 
 @pytest.mark.fault("two queue workers at once")
 def test_two_queue_workers(queue: Path, states: Path) -> None:
-    for seed in (11, 12, 13):
-        dvc(queue, "exp", "run", "--queue", "-S", f"train.seed={seed}", "--name", f"seed-{seed}")
+    for lr in ("1e-3", "0.00001"):
+        dvc(queue, "exp", "run", "--queue", "-S", f"train.lr={lr}", "--name", f"lr-{lr.replace('.', '_')}")
+    assert status(queue).count("Queued") == 2
     start_queue(queue, workers=2)
-    wait_for(lambda: status(queue).count("Success") == 3, lambda: status(queue))
+    wait_for(lambda: status(queue).count("Success") == 2, lambda: status(queue))
     table = dvc(queue, "exp", "show", "--only-changed", "--md")
-    assert all(f"seed-{seed}" in table for seed in (11, 12, 13))
+    assert "lr-1e-3" in table and "1e-05" in table
+    runs = " ".join(each.name for each in (queue / "runs/unet").iterdir())
+    assert "_lr0.001_" in runs and "_lr1e-05_" in runs  # not in the copies that the queue deletes
     assert list(states.iterdir()) == []
 
 
