@@ -31,8 +31,8 @@ run: setup  ## run the whole pipeline and print its results
 		"Not all results are the committed ones: another processor gives other last digits (git diff metrics)." \
 		"To compare later experiments with yours: git add dvc.lock metrics && git commit -m 'Results of this machine'"
 
-experiments: setup  ## run what the questions in experiments/ still need, and say what the results show
-	for file in experiments/*.yaml; do python -m tools.experiments run $$file || exit; done
+experiments: setup  ## ask the lab report's questions: run what is missing, say what the results show (SET="-S KEY=VALUE …")
+	python -m tools.experiments run experiments/lab_report.yaml $(SET)
 
 report: setup  ## write the page about the latest run: report/index.html
 	@python -m tools.report

@@ -1,4 +1,4 @@
-"""Results in a bucket: a real S3 server on this machine, which has no other place to get them from."""
+"""Results in a bucket, on moto's S3 server: a clone has nowhere else to get them from."""
 
 from collections.abc import Iterator
 from pathlib import Path

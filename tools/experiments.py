@@ -1,15 +1,15 @@
 """Ask questions of several runs each: train the missing ones, then say what the results show.
 
 `run FILE` trains the runs that a file of questions in experiments/ needs and that have no results yet, one
-after the other; after an interruption the same command resumes. Then, and without a command, the results
-are read and experiments/results/*.md written.
+after the other, or with --launcher as tasks of a cluster; after an interruption the same command resumes.
+Then, and without a command, the results are read and experiments/results/*.md written.
 """
 
 import json
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import vl_convert
 from filelock import Timeout
@@ -20,10 +20,20 @@ from segmentation.common.files import write_bytes
 from segmentation.experiments import results, running
 from segmentation.experiments.comparisons import comparisons
 from segmentation.experiments.page import forest, markdown
-from segmentation.experiments.plan import Plan, Run, changes, code_hash, read_plan, runs, settings
+from segmentation.experiments.plan import (
+    Leaves,
+    Plan,
+    changes,
+    check_addresses,
+    code_hash,
+    read_plan,
+    runs,
+    settings,
+)
 from segmentation.experiments.running import Found, Task
 
 FOLDER = Path("experiments")
+AT_ONCE, MINUTES = 8, 240  # of tasks of a cluster
 
 Launch = Callable[[Sequence[Task]], Iterator[tuple[Task, Found | None]]]
 
@@ -33,13 +43,12 @@ def main(
     file: Path | None = None,
     set_param: list[str] | None = None,
     launcher: Literal["slurm", "local"] | None = None,
-    sbatch: list[tuple[str, str]] | None = None,
-    at_once: int = 1,
-    minutes: int = 0,
+    **cluster: Any,
 ) -> None:
     """Train what FILE needs, if there is one; then write what all results show."""
     if command == "run" and file:
-        launch = launch_by(launcher, at_once, minutes, dict(sbatch or ())) if launcher else running.one_by_one
+        given = {key: value for key, value in cluster.items() if value is not None}
+        launch = launch_by(launcher, **given)
         if failed := run_missing(file, set_param or [], launch):
             raise Fault(f"{len(failed)} runs failed; the first one's log: {running.log_of(failed[0])}")
     plans = {path: results.read_results(path) for path in sorted(FOLDER.glob("*.yaml"))}
@@ -57,17 +66,22 @@ def main(
             print(f"experiments: {page}")
 
 
-def launch_by(
-    launcher: Literal["slurm", "local"], at_once: int, minutes: int, sbatch: dict[str, str]
-) -> Launch:
-    """Return what starts runs as tasks of a cluster."""
+def launch_by(launcher: Literal["slurm", "local"] | None, **options: Any) -> Launch:
+    """Return what trains runs: one after the other, or as tasks of a cluster with `options`."""
+    if launcher is None:
+        if options:
+            raise InputError(f"--{next(iter(options)).replace('_', '-')}: only with --launcher")
+        return running.one_by_one
+    if "sbatch" in options and launcher != "slurm":
+        raise InputError("--sbatch: only with --launcher slurm")
+    at_once, minutes = options.get("at_once", AT_ONCE), options.get("minutes", MINUTES)
     if min(at_once, minutes) < 1:
         raise InputError("--at-once, --minutes: must be at least 1")
     try:
         from segmentation.experiments.launching import Cluster
     except ModuleNotFoundError as error:
         raise InputError(f"needs {error.name}; `pip install -r requirements-cluster.txt`") from None
-    return Cluster(launcher, at_once, minutes, sbatch).launch
+    return Cluster(launcher, at_once, minutes, dict(options.get("sbatch", ()))).launch
 
 
 def run_missing(file: Path, given: list[str], launch: Launch) -> list[str]:
@@ -77,13 +91,14 @@ def run_missing(file: Path, given: list[str], launch: Launch) -> list[str]:
     plan, params = read_plan(file), settings(given)
     try:
         with running.lock_of(file):
-            return take(file, plan, runs(plan, params), launch)
+            return take(file, plan, params, launch)
     except Timeout:
         raise Fault(f"{file}: another process runs it; wait for its end, or stop it") from None
 
 
-def take(file: Path, plan: Plan, wanted: list[Run], launch: Launch) -> list[str]:
-    """Train the `wanted` runs that have no results of this code, and keep what they leave."""
+def take(file: Path, plan: Plan, given: Leaves, launch: Launch) -> list[str]:
+    """Train the runs that have no results of this code, and keep what they leave."""
+    wanted = runs(plan, given)
     kept, code, failed = results.read_results(file), code_hash(), []
     present = {row["run"] for row in kept.of_code(code)}
     tasks = [
@@ -92,6 +107,8 @@ def take(file: Path, plan: Plan, wanted: list[Run], launch: Launch) -> list[str]
         if each.key not in present
     ]
     print(f"{file}: {len(wanted)} runs, {len(tasks)} missing", flush=True)
+    if tasks:
+        check_addresses(file, plan, given)
     for task, found in launch(tasks):
         if found is None:
             print(f"{task.name}: failed; its log: {running.log_of(task.name)}", flush=True)
@@ -103,12 +120,12 @@ def take(file: Path, plan: Plan, wanted: list[Run], launch: Launch) -> list[str]
     return failed
 
 
-def pair(text: str) -> tuple[str, str]:
-    """Read KEY=VALUE from the command line."""
+def option(text: str) -> tuple[str, str | bool]:
+    """Read an option of sbatch, KEY=VALUE or KEY, from the command line."""
     key, equals, value = text.partition("=")
-    if not (key and equals):
-        raise ArgumentTypeError(f"{text}: must be KEY=VALUE")
-    return key, value
+    if not key:
+        raise ArgumentTypeError(f"{text}: must be KEY=VALUE or KEY")
+    return key, value if equals else True
 
 
 if __name__ == "__main__":
@@ -120,12 +137,10 @@ if __name__ == "__main__":
     run_command.add_argument("-S", "--set-param", action="append", metavar="KEY=VALUE", help=help_text)
     help_text = "train as tasks of a Slurm cluster, or, to try it, as processes here"
     run_command.add_argument("--launcher", choices=("slurm", "local"), help=help_text)
-    help_text = "how many tasks run at once (default: %(default)s)"
-    run_command.add_argument("--at-once", type=int, default=8, metavar="N", help=help_text)
-    help_text = (
-        "after how long a task is stopped and submitted again (default: %(default)s); its training resumes"
-    )
-    run_command.add_argument("--minutes", type=int, default=240, metavar="N", help=help_text)
+    help_text = f"how many tasks run at once (default: {AT_ONCE})"
+    run_command.add_argument("--at-once", type=int, metavar="N", help=help_text)
+    help_text = f"after how long a task is stopped and submitted again, to resume (default: {MINUTES})"
+    run_command.add_argument("--minutes", type=int, metavar="N", help=help_text)
     help_text = "an option of sbatch, such as partition=gpu or gres=gpu:1; may be repeated"
-    run_command.add_argument("--sbatch", action="append", type=pair, metavar="KEY=VALUE", help=help_text)
+    run_command.add_argument("--sbatch", action="append", type=option, metavar="KEY=VALUE", help=help_text)
     run(main, parser)

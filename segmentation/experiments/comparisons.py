@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segmentation.experiments.analysis import Difference, answer, paired_difference, seed_difference
-from segmentation.experiments.plan import Plan, Question, run_of
+from segmentation.experiments.plan import Plan, Question, run_of, targets_differ
 from segmentation.experiments.results import Results
 from segmentation.models.build import network_names, network_title
 
@@ -65,7 +65,7 @@ def comparisons(plan: Plan, results: Results) -> list[Comparison]:
     """
     found = []
     for question in plan.questions:
-        if question.changes_targets:
+        if targets_differ(plan, question):
             continue
         for network, reference, arm in _pairs(plan, question, results):
             common = [seed for seed in reference.seeds if seed in arm.seeds]
@@ -88,7 +88,7 @@ def uncompared(plan: Plan, results: Results) -> list[tuple[Question, str, Arm]]:
     return [
         (question, network, arm)
         for question in plan.questions
-        if question.changes_targets
+        if targets_differ(plan, question)
         for network in network_names()
         for arm in _arms(plan, question, network, results)
         if arm.seeds

@@ -8,7 +8,7 @@ from jinja2 import Environment, StrictUndefined
 
 from segmentation.experiments.analysis import NARROW, Verdict
 from segmentation.experiments.comparisons import Comparison, latest_code, uncompared
-from segmentation.experiments.plan import Plan, code_hash, runs
+from segmentation.experiments.plan import Plan, code_hash, runs, targets_differ
 from segmentation.experiments.results import Results
 from segmentation.models.build import network_title
 
@@ -48,7 +48,7 @@ def markdown(path: Path, plan: Plan, results: Results, found: Sequence[Compariso
         incomplete=[
             each.question
             for each in plan.questions
-            if not each.changes_targets and each.question not in asked
+            if not targets_differ(plan, each) and each.question not in asked
         ],
     )
 

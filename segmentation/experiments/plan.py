@@ -37,11 +37,6 @@ class Question(BaseModel):
     claim: str | None = None
     networks: list[str] | None = None  # compared within the only arm
 
-    @property
-    def changes_targets(self) -> bool:
-        """Whether arms differ in what is foreground, so that their scores cannot be compared."""
-        return len({str(arm.get(FOREGROUND)) for arm in self.arms.values()}) > 1
-
 
 class Plan(BaseModel):
     """A file of questions: each arm is run with each seed, from preset `base` with the params of `budget`."""
@@ -111,6 +106,12 @@ def run_of(plan: Plan, arm: Mapping[str, Any], seed: int, given: Mapping[str, An
     return Run(hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:12], leaves)
 
 
+def targets_differ(plan: Plan, question: Question) -> bool:
+    """Say whether arms differ in what is foreground, so that their scores cannot be compared."""
+    params = (run_of(plan, arm, plan.seeds[0], {}).params for arm in question.arms.values())
+    return len({frozenset(each[FOREGROUND]) for each in params}) > 1
+
+
 def settings(given: Sequence[str]) -> Leaves:
     """Read addresses and `machine.*` from `key=value`s; raises `InputError` for anything else."""
     found: Leaves = {}
@@ -122,6 +123,13 @@ def settings(given: Sequence[str]) -> Leaves:
             raise InputError(f"{each}: only {allowed} can be set here, as key=value; the rest in the file")
         found[key] = int(value) if machine else value
     return found
+
+
+def check_addresses(file: Path, plan: Plan, given: Mapping[str, Any]) -> None:
+    """Raise `InputError` if a file names archives of its own by their md5 and nobody says where they are."""
+    for address in ADDRESSES:
+        if address.replace("_url", "_md5") in plan.budget and address not in {*plan.budget, *given}:
+            raise InputError(f"{file}: has the md5 of an archive; add where it is: -S {address}=file:///path")
 
 
 def runs(plan: Plan, given: Mapping[str, Any]) -> list[Run]:

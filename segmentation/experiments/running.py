@@ -13,6 +13,7 @@ from filelock import FileLock
 
 from segmentation.common.artifacts import PER_IMAGE, TEST_METRICS, training_summary_path
 from segmentation.common.errors import Fault, InputError
+from segmentation.common.signals import deferred
 from segmentation.common.tables import read_csv
 from segmentation.experiments.plan import SEED, Run, flat
 from segmentation.experiments.results import Row
@@ -42,7 +43,7 @@ def one_by_one(tasks: Sequence[Task]) -> Iterator[tuple[Task, Found | None]]:
     """Train each run in a copy of the project; yield what it leaves, None if it failed."""
     for number, task in enumerate(tasks, 1):
         print(f"{number} of {len(tasks)}: {task.name} ({task.changed or 'nothing changed'})", flush=True)
-        yield task, finished(task) or train(task, log_of(task.name))
+        yield task, finished(task, hardware()) or train(task, log_of(task.name))
 
 
 def call(*command: str) -> str:
@@ -97,10 +98,11 @@ def train(task: Task, log: Path, *options: str) -> Found | None:
         try:
             ended_well = process.wait() == 0
         except BaseException:  # a signal; submitit's ends with SystemExit
-            os.killpg(process.pid, signal.SIGINT)
-            process.wait()
+            with deferred():  # another one must not keep the training from saving its state
+                os.killpg(process.pid, signal.SIGINT)
+                process.wait()
             raise
-    return finished(task) if ended_well else None
+    return finished(task, hardware()) if ended_well else None
 
 
 def log_of(name: str) -> Path:
@@ -125,13 +127,18 @@ def spelled(value: Any) -> str:
     return json.dumps(value)
 
 
-def finished(task: Task) -> Found | None:
-    """Return what a finished run leaves, None if there is no such experiment here."""
+def hardware() -> str:
+    """Name what this machine trains with."""
+    return describe(choose_device())
+
+
+def finished(task: Task, hardware: str) -> Found | None:
+    """Return what a finished run leaves, None if there is no such experiment here; it ran on `hardware`."""
     commit = experiment_of(task.name)
     if not commit:
         return None
     test = json.loads(call("git", "show", f"{commit}:{TEST_METRICS}"))
-    seed, hardware, rows = task.run.params[SEED], describe(choose_device()), []
+    seed, rows = task.run.params[SEED], []
     for network in (name for name in test if name != "difference"):
         summary = json.loads(call("git", "show", f"{commit}:{training_summary_path(network)}"))
         scores = {key: f"{test[network][key]:.6g}" for key in ("dice", "dice_pooled", "dice_soft")}
