@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from projects import ROOT
 from segmentation.common.errors import InputError
 from segmentation.experiments.comparisons import comparisons
 from segmentation.experiments.page import forest, markdown
-from segmentation.experiments.plan import read_plan, run_of
+from segmentation.experiments.plan import read_plan, run_of, targets_differ
 from segmentation.experiments.results import COLUMNS, add, paths, read_results
 from segmentation.report import page as report
 
@@ -136,13 +137,19 @@ def test_forty_runs_of_the_official_test_set_stay_small(plan: Path, monkeypatch:
 
 
 def test_other_true_masks_are_listed_without_a_verdict(plan: Path) -> None:
-    asked = {"question": "What is foreground?", "arms": {"all": {}, "pet": {"data.foreground": ["pet"]}}}
+    asked: dict[str, Any] = {
+        "question": "What is foreground?",
+        "arms": {"all": {}, "pet": {"data.foreground": ["pet"]}},
+    }
     plan.write_text(yaml.safe_dump(PLAN | {"questions": [asked]}))
     train(plan, {"low": 0.0}, seeds=1)  # as the arm `all`, it changes nothing
     text = written(plan)
     assert comparisons(read_plan(plan), read_results(plan)) == []
     assert "| What is foreground? | all | U-Net | 1 | 0." in text and "verdict follows" not in text
     assert "Without two finished seeds" not in text
+    asked["arms"] = {"all": {}, "pet": {"data.foreground": ["border", "pet"], "train.lr": 0.01}}
+    plan.write_text(yaml.safe_dump(PLAN | {"questions": [asked]}))
+    assert not targets_differ(read_plan(plan), read_plan(plan).questions[0])  # the same, spelled otherwise
 
 
 def test_damaged_results_are_one_line(plan: Path) -> None:
