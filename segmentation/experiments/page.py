@@ -27,12 +27,14 @@ def markdown(path: Path, plan: Plan, results: Results, found: Sequence[Compariso
     code = latest_code(results)
     mine = results.of_code(code)
     asked = {each.question.question for each in found}
+    wanted = {each.key for each in runs(plan, {})}
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         title=path.stem.replace("_", " ").capitalize(),
         name=path.stem,
         file=path.name,
         plan=plan,
-        runs=len({each.key for each in runs(plan, {})} & {row["run"] for row in mine}),
+        runs=len(wanted & {row["run"] for row in mine}),
+        wanted=len(wanted),
         current=code == code_hash(),
         budget=", ".join(f"`{key}={value}`" for key, value in plan.budget.items()),
         images=len(results.images),

@@ -91,7 +91,7 @@ def test_verdicts_follow_from_the_runs(plan: Path) -> None:
 def test_the_page_and_the_picture(plan: Path) -> None:
     train(plan, {"high": 0.0, "low": 0.03})
     text = written(plan)
-    assert "10 runs of all networks" in text and "3 questions make 3 comparisons" in text
+    assert "10 of 15 runs of all networks" in text and "3 questions make 3 comparisons" in text
     row = next(line for line in text.splitlines() if "low minus high, U-Net" in line)
     assert "**better**" in row and "| agrees |" in row
     assert "Without two finished seeds of both arms yet: Pets?" in text
