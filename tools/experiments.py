@@ -107,8 +107,9 @@ def take(file: Path, plan: Plan, given: Leaves, launch: Launch) -> list[str]:
         if each.key not in present
     ]
     print(f"{file}: {len(wanted)} runs, {len(tasks)} missing", flush=True)
-    if tasks:
-        check_addresses(file, plan, given)
+    if not tasks:
+        return []
+    check_addresses(file, plan, given)
     for task, found in launch(tasks):
         if found is None:
             print(f"{task.name}: failed; its log: {running.log_of(task.name)}", flush=True)

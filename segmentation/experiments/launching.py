@@ -87,11 +87,10 @@ class Cluster(NamedTuple):
     def array(self, folder: Path, tasks: Sequence[InAClone]) -> Sequence[submitit.Job[Found]]:
         """Submit tasks; raises `Fault` if that is refused."""
         local = self.launcher == "local"
-        said = io.StringIO()
         # The processes that submitit starts here must survive Ctrl-C: they end their tasks in order.
         handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if local else None
         try:
-            with redirect_stderr(said):  # sbatch's words are part of the error
+            with redirect_stderr(io.StringIO()):  # sbatch's words are part of the error
                 executor = submitit.AutoExecutor(
                     folder,
                     cluster=self.launcher,
