@@ -30,7 +30,7 @@ OUTPUTS = [
     "metrics/test.json",
     "dvc.lock",
 ]
-EPOCHS = max(120, 22 * ROUNDS)  # so that the rounds end before the training does
+EPOCHS = max(70, 22 * ROUNDS)  # so that the rounds end before the training does
 
 
 def repro(project: Path) -> subprocess.Popen[bytes]:
@@ -109,8 +109,8 @@ def test_soak(uninterrupted: Path, tmp_path: Path, states: Path, rounds: Callabl
     while (process := repro(project)).wait(timeout=900) != 0:  # an orphan may be finishing its last step
         assert time.monotonic() < deadline, log.read_text()[-3000:]
     assert interruptions >= min(3, ROUNDS) and "resuming after epoch" in log.read_text()
-    said = log.read_text()  # SIGINT while a stage imports leaves Python's own traceback
-    assert said.count("Traceback") <= said.count("\nKeyboardInterrupt")
+    said = log.read_text()  # SIGINT while DVC itself imports leaves Python's own traceback
+    assert said.count("Traceback") <= said.count("\nKeyboardInterrupt"), said[said.find("Traceback") :][:9000]
     assert digests(project, OUTPUTS) == digests(uninterrupted, OUTPUTS)
     assert list(states.glob("*.state")) == [] and list(states.glob("*.damaged")) == []
     assert [path for path in project.glob("**/.*.tmp*") if ".dvc" not in path.parts] == []

@@ -89,8 +89,7 @@ def test_killed_again_and_again(
 
 
 @pytest.mark.fault("SIGINT or SIGTERM in a step or in a validation")
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("name", ["unet", "resnet"])
+@pytest.mark.parametrize(("name", "signum"), [("unet", signal.SIGTERM), ("resnet", signal.SIGINT)])
 def test_stopped_by_a_signal(
     project: Path,
     states: Path,
@@ -119,10 +118,9 @@ def test_stopped_by_a_signal(
 
 
 @pytest.mark.fault("SIGTERM to several processes that train together")
-@pytest.mark.parametrize("processes", [2, 3])
-def test_several_processes_are_stopped_by_a_signal(project: Path, states: Path, processes: int) -> None:
+def test_several_processes_are_stopped_by_a_signal(project: Path, states: Path) -> None:
     set_everything(project)
-    set_params(project, train__processes=processes, train__epochs=8)
+    set_params(project, train__processes=3, train__epochs=8)
     before = uninterrupted(project)
     process = start(project)
     process.terminate()

@@ -123,7 +123,10 @@ def test_a_result_of_an_earlier_call_is_collected(tmp_path: Path, monkeypatch: p
     assert Cluster("slurm", 1, 1, {}).left(task) is None  # ids of the other kind mean something else
 
 
-def test_what_a_clone_would_lack_is_one_line(project: Path, run_here: RunHere) -> None:
+def test_what_a_clone_would_lack_is_one_line(
+    project: Path, run_here: RunHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", dvc_environment()["PATH"])
     (project / "experiments/tiny.yaml").write_text(yaml.safe_dump(TINY))
 
     def refused(*options: str) -> str:

@@ -57,7 +57,7 @@ def test_a_signal_at_any_time_is_one_line(project: Path, stage: str, signum: sig
         process.send_signal(signum)
         _, stderr = process.communicate(timeout=60)
         if process.returncode == -signum:  # it was still importing
-            assert signum == signal.SIGINT or stderr == ""
+            assert stderr == ""
             continue
         if process.returncode == 0:  # it had finished
             break
