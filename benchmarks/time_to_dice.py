@@ -22,14 +22,16 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch.utils.data import DataLoader
 
 from benchmarks.process import in_a_process
 from benchmarks.train_step import plain_step
-from segmentation.common.artifacts import STATS, Stats
+from segmentation.common.artifacts import SPLIT, STATS, Split, Stats
+from segmentation.common.command_line import make_parser, run
+from segmentation.common.errors import InputError
 from segmentation.common.files import read_json
 from segmentation.common.seeds import Purpose, torch_seed
 from segmentation.common.signals import StopRequest
@@ -37,7 +39,7 @@ from segmentation.inference.predictor import Predictor
 from segmentation.inference.runner import Runner
 from segmentation.loading.transforms import choose_normalization
 from segmentation.models.build import build_model, network_names
-from segmentation.params import Params, load_params
+from segmentation.params import Params, check_params, read_params
 from segmentation.runtime.devices import choose_device, choose_precision, describe, prepare, to_device
 from segmentation.scoring.scores import dice
 from segmentation.scoring.threshold import (
@@ -104,16 +106,18 @@ def by_plain_loop(name: str, params: Params, device: torch.device, runner: Runne
 LOOPS = {"engine": by_engine, "plain": by_plain_loop}
 
 
-def run(loop: str, preset: str, seed: int, arguments: argparse.Namespace) -> dict[str, str | int | float]:
+def params_of(preset: str, seed: int, arguments: argparse.Namespace) -> Params:
+    """Return a preset's params with the size, width and seed; raises `InputError` if one of them is bad."""
+    path = ROOT / f"presets/{preset}.yaml"
+    values = read_params(path)
+    values["image"]["size"], values["model"]["width"] = arguments.size, arguments.width
+    values["train"]["seed"] = seed
+    return check_params(values, path)
+
+
+def train(loop: str, preset: str, seed: int, arguments: argparse.Namespace) -> dict[str, str | int | float]:
     """Train until the target is reached; return the row of this run."""
-    params = load_params(ROOT / f"presets/{preset}.yaml")
-    params = params.model_copy(
-        update={
-            "image": params.image.model_copy(update={"size": arguments.size}),
-            "model": params.model.model_copy(update={"width": arguments.width}),
-            "train": params.train.model_copy(update={"seed": seed}),
-        }
-    )
+    params = params_of(preset, seed, arguments)
     device = choose_device()
     if loop == "engine":
         prepare(device)
@@ -172,31 +176,25 @@ def record(row: dict[str, str | int | float]) -> None:
         writer.writerow(row)
 
 
-def main() -> None:
+def main(**given: Any) -> None:
     """Take the runs one after the other, and print a line for each."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    presets = [path.stem for path in sorted((ROOT / "presets").glob("*.yaml"))]
-    parser.add_argument("--target", type=float, required=True)
-    parser.add_argument("--presets", nargs="*", choices=presets, default=["pets"])
-    parser.add_argument("--plain", action="store_true")
-    parser.add_argument("--network", choices=network_names(), default="resnet")
-    parser.add_argument("--width", type=int, default=32)
-    parser.add_argument("--size", type=int, default=128)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--commit", default=commit(), help=argparse.SUPPRESS)
-    parser.add_argument("--run", nargs=3, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    arguments = argparse.Namespace(**given)
     if arguments.run:
         loop, preset, seed = arguments.run
         with contextlib.redirect_stdout(sys.stderr):  # what else is printed is not the result
-            row = run(loop, preset, int(seed), arguments)
+            row = train(loop, preset, int(seed), arguments)
         print(json.dumps(row))
         return
-    keys = ("target", "network", "width", "size", "commit")
-    given = [f"--{key}={getattr(arguments, key)}" for key in keys]
+    if not 0 < arguments.target <= 1:
+        raise InputError(f"--target {arguments.target}: must be above 0, at most 1")
     runs = [("engine", each) for each in arguments.presets] + [("plain", "lab_report")] * arguments.plain
+    for _, preset in runs:
+        for seed in arguments.seeds:
+            params_of(preset, seed, arguments)
+    read_json(SPLIT, "split", Split)
+    read_json(STATS, "compute_stats", Stats)
+    keys = ("target", "network", "width", "size", "commit")
+    same = [f"--{key}={getattr(arguments, key)}" for key in keys]
     print(
         f"{arguments.network} of width {arguments.width}, {arguments.size}x{arguments.size}, target"
         f" {arguments.target}; commit {arguments.commit}"
@@ -204,11 +202,22 @@ def main() -> None:
     print("recipe      loop    seed  reached  minutes  epochs  pooled Dice  hardware")
     for seed in arguments.seeds:
         for loop, preset in runs:
-            row = in_a_process("benchmarks.time_to_dice", *given, "--run", loop, preset, str(seed))
+            row = in_a_process("benchmarks.time_to_dice", *same, "--run", loop, preset, str(seed))
             record(row)
             took = f"{row['reached']:<7} {row['minutes']:>8} {row['epochs']:>7}  {row['dice_pooled']:<11}"
             print(f"{preset:<11} {loop:<7} {seed:>4}  {took}  {row['hardware']}", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    parser = make_parser(__doc__)
+    presets = [path.stem for path in sorted((ROOT / "presets").glob("*.yaml"))]
+    parser.add_argument("--target", type=float, required=True)
+    parser.add_argument("--presets", nargs="+", choices=presets, default=["pets"])
+    parser.add_argument("--plain", action="store_true")
+    parser.add_argument("--network", choices=network_names(), default="resnet")
+    parser.add_argument("--width", type=int, default=32)
+    parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--commit", default=commit(), help=argparse.SUPPRESS)
+    parser.add_argument("--run", nargs=3, help=argparse.SUPPRESS)
+    run(main, parser)

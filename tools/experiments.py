@@ -6,6 +6,8 @@ Then, and without a command, the results are read and experiments/results/*.md w
 """
 
 import json
+import re
+import shutil
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -20,16 +22,8 @@ from segmentation.common.files import write_bytes
 from segmentation.experiments import results, running
 from segmentation.experiments.comparisons import comparisons
 from segmentation.experiments.page import forest, markdown
-from segmentation.experiments.plan import (
-    Leaves,
-    Plan,
-    changes,
-    check_addresses,
-    code_hash,
-    read_plan,
-    runs,
-    settings,
-)
+from segmentation.experiments.plan import Leaves, Plan, changes, code_hash, runs
+from segmentation.experiments.plan_file import check_addresses, read_plan, settings
 from segmentation.experiments.running import Found, Task
 
 FOLDER = Path("experiments")
@@ -46,16 +40,22 @@ def main(
     **cluster: Any,
 ) -> None:
     """Train what FILE needs, if there is one; then write what all results show."""
+    failed: list[str] = []
     if command == "run" and file:
         given = {key: value for key, value in cluster.items() if value is not None}
-        launch = launch_by(launcher, **given)
-        if failed := run_missing(file, set_param or [], launch):
-            raise Fault(f"{len(failed)} runs failed; the first one's log: {running.log_of(failed[0])}")
-    plans = {path: results.read_results(path) for path in sorted(FOLDER.glob("*.yaml"))}
-    if not any(kept.rows for kept in plans.values()):
+        failed = run_missing(file, set_param or [], launch_by(launcher, **given))
+    if not write_pages() and not failed:
         first = "run `python -m tools.experiments run FILE` first"
         raise InputError(f"{FOLDER}/results: no such results; {first}")
-    for path, kept in plans.items():
+    if failed:
+        raise Fault(f"{len(failed)} runs failed; the first one's log: {running.log_of(failed[0])}")
+
+
+def write_pages() -> int:
+    """Write what the kept results of each file of questions show; return how many have results."""
+    written = 0
+    for path in sorted(FOLDER.glob("*.yaml")):
+        kept = results.read_results(path)
         if kept.rows:
             page, plan = results.paths(path)[0].with_suffix(".md"), read_plan(path)
             found = comparisons(plan, kept)
@@ -64,6 +64,8 @@ def main(
                 chart = json.dumps(forest(found) | {"background": "white"})
                 write_bytes(page.with_suffix(".svg"), vl_convert.vegalite_to_svg(chart).encode())
             print(f"experiments: {page}")
+            written += 1
+    return written
 
 
 def launch_by(launcher: Literal["slurm", "local"] | None, **options: Any) -> Launch:
@@ -88,6 +90,10 @@ def run_missing(file: Path, given: list[str], launch: Launch) -> list[str]:
     """Train the runs of FILE that have no results yet; return the names of those that failed."""
     if file.parent.resolve() != FOLDER.resolve() or file.suffix != ".yaml":
         raise InputError(f"{file}: must be a .yaml file in {FOLDER}/")
+    if not re.fullmatch(r"[\w-]+", file.stem, re.ASCII):  # the experiments' names begin with it
+        raise InputError(f"{file}: its name may have letters, digits, _ and - only; rename it")
+    if not shutil.which("dvc"):
+        raise Fault("dvc: not found; activate the environment: source .venv/bin/activate")
     plan, params = read_plan(file), settings(given)
     try:
         with running.lock_of(file):
@@ -132,7 +138,9 @@ def option(text: str) -> tuple[str, str | bool]:
 if __name__ == "__main__":
     parser = make_parser(__doc__)
     commands = parser.add_subparsers(dest="command")
-    run_command = commands.add_parser("run", help="train the runs that a file of questions needs")
+    run_command = commands.add_parser(
+        "run", help="train the runs that a file of questions needs", allow_abbrev=False
+    )
     run_command.add_argument("file", type=Path, help="a file of questions in experiments/")
     help_text = "where an archive is (data.pets.*_url), or machine.*; may be repeated"
     run_command.add_argument("-S", "--set-param", action="append", metavar="KEY=VALUE", help=help_text)

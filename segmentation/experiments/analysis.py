@@ -38,10 +38,12 @@ def paired_difference(differences: NDArray[np.floating]) -> Difference:
     """Return the mean of `(S, I)` differences, of each seed and test image, with an interval for both.
 
     It covers what other seeds and other images would give: a two-way analysis of variance with seeds and
-    images crossed, both random, one observation per cell. The variance of the mean is
-    (MS_seed + MS_image - MS_residual) / (S I), at least the larger of MS_seed and MS_image over S I;
-    degrees of freedom by Satterthwaite 1946, doi:10.2307/3002019; for the model, Searle, Casella and
-    McCulloch 1992, chapter 4. Raises `ValueError` for fewer than two seeds or images.
+    images crossed, both random, one observation per cell (Searle, Casella and McCulloch 1992, chapter 4). The
+    mean's error has two independent parts: that of seeds and of noise, whose variance MS_seed / (S I) is
+    known with S - 1 degrees of freedom, and that of images, (MS_image - MS_residual) / (S I), with I - 1. An
+    interval for each part alone is Student's t; the squares of their half widths add, as in Zou and Donner
+    2008, doi:10.1002/sim.3095. A single variance with Satterthwaite's degrees of freedom is too narrow with
+    two seeds that happen to be close. Raises `ValueError` for fewer than two seeds or images.
     """
     seeds, images = differences.shape
     if min(seeds, images) < 2:
@@ -49,17 +51,12 @@ def paired_difference(differences: NDArray[np.floating]) -> Difference:
     mean = float(differences.mean())
     by_seed, by_image = differences.mean(axis=1) - mean, differences.mean(axis=0) - mean
     residual = differences - mean - by_seed[:, None] - by_image
-    free = np.array([seeds - 1, images - 1, (seeds - 1) * (images - 1)])
-    squares = np.array([images * (by_seed**2).sum(), seeds * (by_image**2).sum(), (residual**2).sum()])
-    ms = squares / free
-    signs = np.array([1, 1, -1])
-    if signs @ ms < ms[:2].max():  # at least the larger of the two alone
-        signs = np.eye(3)[ms[:2].argmax()]
-    variance = float(signs @ ms)
-    if variance == 0:
-        return Difference(mean, mean, mean, seeds)
-    degrees = variance**2 / ((np.abs(signs) * ms) ** 2 / free).sum()
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees)) * (variance / (seeds * images)) ** 0.5
+    ms_seed = images * float((by_seed**2).sum()) / (seeds - 1)
+    ms_image = seeds * float((by_image**2).sum()) / (images - 1)
+    ms_residual = float((residual**2).sum()) / ((seeds - 1) * (images - 1))
+    parts = np.array([ms_seed, max(0.0, ms_image - ms_residual)]) / (seeds * images)
+    quantiles = stats.t.ppf((1 + CONFIDENCE) / 2, [seeds - 1, images - 1])
+    half = float((quantiles**2 * parts).sum() ** 0.5)
     return Difference(mean, mean - half, mean + half, seeds)
 
 

@@ -40,9 +40,7 @@ class Comparison(NamedTuple):
     @property
     def label(self) -> str:
         """Name the comparison: what against what, in which network."""
-        if self.question.networks:
-            return " minus ".join(network_title(each.name) for each in (self.arm, self.reference))
-        return f"{self.arm.name} minus {self.reference.name}, {network_title(self.network)}"
+        return _label(self.question, self.network, self.reference, self.arm)
 
     @property
     def about_the_claim(self) -> str:
@@ -63,19 +61,33 @@ def comparisons(plan: Plan, results: Results) -> list[Comparison]:
 
     Arms with other true masks are not compared: see `uncompared`.
     """
-    found = []
+    return [each for each in _all_comparisons(plan, results) if isinstance(each, Comparison)]
+
+
+def incomplete(plan: Plan, results: Results) -> list[str]:
+    """Name the comparisons for which two common seeds are not there yet."""
+    return [each for each in _all_comparisons(plan, results) if isinstance(each, str)]
+
+
+def _all_comparisons(plan: Plan, results: Results) -> Iterator[Comparison | str]:
     for question in plan.questions:
         if targets_differ(plan, question):
             continue
         for network, reference, arm in _pairs(plan, question, results):
             common = [seed for seed in reference.seeds if seed in arm.seeds]
             if len(common) < 2:
+                yield f"{question.question} ({_label(question, network, reference, arm)})"
                 continue
             one, other = (_only(each, common) for each in (reference, arm))
             difference = paired_difference(other.dice - one.dice)
             soft = seed_difference(other.soft - one.soft)
-            found.append(Comparison(question, network, one, other, difference, soft))
-    return found
+            yield Comparison(question, network, one, other, difference, soft)
+
+
+def _label(question: Question, network: str, reference: Arm, arm: Arm) -> str:
+    if question.networks:
+        return f"{network_title(arm.name)} minus {network_title(reference.name)}"
+    return f"{arm.name} minus {reference.name}, {network_title(network)}"
 
 
 def latest_code(results: Results) -> str:

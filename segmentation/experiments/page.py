@@ -7,8 +7,8 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from segmentation.experiments.analysis import NARROW, Verdict
-from segmentation.experiments.comparisons import Comparison, latest_code, uncompared
-from segmentation.experiments.plan import Plan, code_hash, runs, targets_differ
+from segmentation.experiments.comparisons import Comparison, incomplete, latest_code, uncompared
+from segmentation.experiments.plan import Plan, code_hash, runs
 from segmentation.experiments.results import Results
 from segmentation.models.build import network_title
 
@@ -26,7 +26,6 @@ def markdown(path: Path, plan: Plan, results: Results, found: Sequence[Compariso
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     code = latest_code(results)
     mine = results.of_code(code)
-    asked = {each.question.question for each in found}
     wanted = {each.key for each in runs(plan, {})}
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         title=path.stem.replace("_", " ").capitalize(),
@@ -47,11 +46,7 @@ def markdown(path: Path, plan: Plan, results: Results, found: Sequence[Compariso
             for question, network, arm in uncompared(plan, results)
         ],
         narrow=NARROW,
-        incomplete=[
-            each.question
-            for each in plan.questions
-            if not targets_differ(plan, each) and each.question not in asked
-        ],
+        incomplete=incomplete(plan, results),
     )
 
 

@@ -1,16 +1,16 @@
-"""A file of questions: which trainings they need, and which pairs of them are compared."""
+"""Questions: which trainings they need, and which pairs of them are compared."""
 
+import difflib
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from segmentation.common.errors import InputError
-from segmentation.models.build import network_names
 from segmentation.params import check_params, load_params
 
 PRESETS = Path("presets")
@@ -18,11 +18,10 @@ PRESET = "preset"  # in an arm: the preset that it starts from instead of the fi
 PIPELINE = Path("dvc.yaml")
 CODE = ("segmentation", "stages", "requirements")  # how paths of code begin
 SEED = "train.seed"
-FOREGROUND = "data.foreground"
-DATA_OF_ARMS = ("data.limit", FOREGROUND)  # that leave the test images what they are
 ADDRESSES = ("data.pets.images_url", "data.pets.annotations_url")  # where the archives are decides nothing
 
 Leaves = dict[str, Any]  # params by their dotted names
+Name = Annotated[str, Field(pattern=r"^[^|\n]+$")]  # it stands in a table
 
 
 class Question(BaseModel):
@@ -32,10 +31,10 @@ class Question(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid")
-    question: str
-    arms: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
+    question: Name
+    arms: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
     claim: str | None = None
-    networks: list[str] | None = None  # compared within the only arm
+    networks: Annotated[list[str], Field(min_length=2)] | None = None  # compared within the only arm
 
 
 class Plan(BaseModel):
@@ -44,7 +43,7 @@ class Plan(BaseModel):
     model_config = ConfigDict(extra="forbid")
     base: str
     budget: dict[str, Any]
-    seeds: Annotated[list[int], Field(min_length=1)]
+    seeds: Annotated[list[Annotated[int, Field(strict=True, ge=0, lt=2**32)]], Field(min_length=1)]
     questions: Annotated[list[Question], Field(min_length=1)]
 
 
@@ -55,48 +54,23 @@ class Run(NamedTuple):
     params: Leaves
 
 
-def read_plan(path: Path) -> Plan:
-    """Read a file of questions; raises `InputError` with one line if it is not one."""
-    try:
-        plan = Plan.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not readable as YAML: {' '.join(str(error).split())[:200]}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise InputError(f"{path}: {where}: {first['msg']}") from None
-    if len(set(plan.seeds)) < len(plan.seeds):
-        raise InputError(f"{path}: seeds: each may appear only once")
-    for question in plan.questions:
-        names = question.networks or list(question.arms)
-        if unknown := set(question.networks or ()) - set(network_names()):
-            raise InputError(f"{path}: {question.question}: no network {min(unknown)}")
-        if question.claim is not None and question.claim not in names:
-            raise InputError(f"{path}: {question.question}: claim must be one of {', '.join(names)}")
-        if len(names) < 2 or (question.networks and len(question.arms) > 1):
-            raise InputError(f"{path}: {question.question}: needs two arms, or one arm and two networks")
-        keys = {run_of(plan, arm, plan.seeds[0], {}).key for arm in question.arms.values()}
-        if len(keys) < len(question.arms):
-            raise InputError(f"{path}: {question.question}: two arms have the same params")
-    return plan
-
-
 def run_of(plan: Plan, arm: Mapping[str, Any], seed: int, given: Mapping[str, Any]) -> Run:
     """Return the run of an arm with a seed; `given` are params from the command line.
 
-    Raises `InputError` for params that are unknown, have a bad value, or would ask for other test images.
+    Raises `InputError` for params that are unknown or have a bad value.
     """
     path = PRESETS / f"{arm.get(PRESET, plan.base)}.yaml"
     leaves = flat(load_params(path).model_dump())
-    changed = {key: value for key, value in arm.items() if key != PRESET}
-    if fixed := [
-        key for key in changed if key == SEED or (key.startswith("data.") and key not in DATA_OF_ARMS)
-    ]:
-        raise InputError(f"{fixed[0]}: the same for all arms; set it in the budget, or seeds")
-    changes = plan.budget | changed | dict(given)
-    params = check_params(nested(leaves | changes | {SEED: seed}), path)
+    changes = {key: value for key, value in (plan.budget | dict(arm) | dict(given)).items() if key != PRESET}
+    for key in changes:
+        if key not in leaves:
+            close = difflib.get_close_matches(key, leaves, n=1)
+            hint = f"did you mean {close[0]}?" if close else "names are dotted, such as image.size"
+            raise InputError(f"{key}: no such param ({hint})")
+    try:
+        params = check_params(nested(leaves | changes | {SEED: seed}), path)
+    except InputError as error:  # the preset itself is good
+        raise InputError(str(error).removeprefix(f"{path}: ")) from None
     leaves = flat(params.model_dump())  # 1e-4 and 0.0001 are one value
     deciding = {
         name: value
@@ -107,29 +81,14 @@ def run_of(plan: Plan, arm: Mapping[str, Any], seed: int, given: Mapping[str, An
 
 
 def targets_differ(plan: Plan, question: Question) -> bool:
-    """Say whether arms differ in what is foreground, so that their scores cannot be compared."""
-    params = (run_of(plan, arm, plan.seeds[0], {}).params for arm in question.arms.values())
-    return len({frozenset(each[FOREGROUND]) for each in params}) > 1
+    """Say whether arms differ in the true masks of their scores, which then cannot be compared."""
+    return len({_target(run_of(plan, arm, plan.seeds[0], {}).params) for arm in question.arms.values()}) > 1
 
 
-def settings(given: Sequence[str]) -> Leaves:
-    """Read addresses and `machine.*` from `key=value`s; raises `InputError` for anything else."""
-    found: Leaves = {}
-    for each in given:
-        key, equals, value = each.partition("=")
-        machine = key.startswith("machine.") and value.isdecimal()
-        if not equals or not (key in ADDRESSES or machine):
-            allowed = f"{', '.join(ADDRESSES)} and machine.*"
-            raise InputError(f"{each}: only {allowed} can be set here, as key=value; the rest in the file")
-        found[key] = int(value) if machine else value
-    return found
-
-
-def check_addresses(file: Path, plan: Plan, given: Mapping[str, Any]) -> None:
-    """Raise `InputError` if a file names archives of its own by their md5 and nobody says where they are."""
-    for address in ADDRESSES:
-        if address.replace("_url", "_md5") in plan.budget and address not in {*plan.budget, *given}:
-            raise InputError(f"{file}: has the md5 of an archive; add where it is: -S {address}=file:///path")
+def _target(params: Leaves) -> tuple[frozenset[str], int | None]:
+    """Return what is foreground, and the side in pixels of the true masks, None for that of each image."""
+    side = params["image.size"] if params["evaluate.resolution"] == "network" else None
+    return frozenset(params["data.foreground"]), side
 
 
 def runs(plan: Plan, given: Mapping[str, Any]) -> list[Run]:
@@ -146,7 +105,7 @@ def runs(plan: Plan, given: Mapping[str, Any]) -> list[Run]:
 
 def changes(plan: Plan, run: Run) -> str:
     """Name what a run changes of the file's preset and budget."""
-    usual = run_of(plan, {}, run.params["train.seed"], {}).params
+    usual = run_of(plan, {}, run.params[SEED], {}).params
     differing = (f"{key}={value}" for key, value in run.params.items() if usual[key] != value)
     return ", ".join(each for each in differing if not each.startswith((*ADDRESSES, "machine.")))
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -51,29 +52,23 @@ def paths(plan: Path) -> tuple[Path, Path]:
 
 
 def read_results(plan: Path) -> Results:
-    """Read what there is; raises `InputError` if it is damaged."""
+    """Read what there is; raises `InputError` with one line if it is damaged."""
     table, archive = paths(plan)
     if not table.exists():
         return Results([], [], {})
-    rows = _read(table)
     try:
+        rows = read_csv(table, "", COLUMNS)
         with np.load(archive) as stored:
             images = json.loads(stored["images"].tobytes())
-            dice = {
-                (row["run"], row["code"], row["network"]): stored["/".join(key_of(row))] / SCALE
-                for row in rows
-            }
-    except (OSError, KeyError, ValueError, BadZipFile) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{archive}: damaged, or of other rows than {table}: {reason[:100]}") from None
+            dice = {key_of(row): stored["/".join(key_of(row))] / SCALE for row in rows}
+        if not all(len(each) == len(images) and np.isfinite(each).all() for each in dice.values()):
+            raise ValueError("scores are missing")
+        for row in rows:
+            float(row["dice_soft"])
+    except (InputError, OSError, EOFError, KeyError, ValueError, BadZipFile, zlib.error):
+        files = f"{table} {archive}"
+        raise InputError(f"damaged, or not of the same runs; restore both: git checkout {files}") from None
     return Results(rows, images, dice)
-
-
-def _read(table: Path) -> list[Row]:
-    try:
-        return read_csv(table, "", COLUMNS)
-    except InputError:
-        raise InputError(f"{table}: damaged; restore it: git checkout {table}") from None
 
 
 def key_of(row: Mapping[str, str]) -> tuple[str, str, str]:

@@ -48,10 +48,7 @@ def one_by_one(tasks: Sequence[Task]) -> Iterator[tuple[Task, Found | None]]:
 
 def call(*command: str) -> str:
     """Run a short command and return what it printed; raises `Fault` with its last line if it fails."""
-    try:
-        ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        raise Fault(f"{command[0]}: not found; activate the environment: source .venv/bin/activate") from None
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
     if ended.returncode:
         said = (ended.stderr.strip() or ended.stdout.strip() or "it says nothing").splitlines()
         raise Fault(f"`{' '.join(command[:3])}` failed: {said[-1]}")

@@ -61,9 +61,7 @@ def trained_networks() -> list[str]:
     """Return the names of the networks that were trained here; raises `InputError` if there is none."""
     trained = [name for name in network_names() if checkpoint_path(name).exists()]
     if not trained:
-        raise InputError(
-            f"{CHECKPOINTS}: no such checkpoints; train first (`make run`), or name a --checkpoint"
-        )
+        raise InputError(f"{CHECKPOINTS}: no such checkpoints; train first (`make run`)")
     return trained
 
 

@@ -15,7 +15,7 @@ from segmentation.evaluation.overlays import LEGEND
 from segmentation.evaluation.tables import BASELINES, badly_calibrated
 from segmentation.experiments.comparisons import Comparison, comparisons
 from segmentation.experiments.page import forest
-from segmentation.experiments.plan import read_plan
+from segmentation.experiments.plan_file import read_plan
 from segmentation.experiments.results import read_results as read_kept
 from segmentation.models.build import network_title
 from segmentation.report import charts

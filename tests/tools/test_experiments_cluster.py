@@ -79,6 +79,7 @@ def test_a_task_is_killed_and_another_one_runs_out_of_time(
     assert "has not produced any output" in (shared / failed.split(": ")[-1]).read_text()
     resumed = [log for log in logs.glob("tiny-*.log") if "unet: resuming after epoch" in log.read_text()]
     assert len(resumed) == 1 and len(rows(shared)) == 2  # both networks of the one that was started again
+    assert "1 of 2 runs" in (shared / "experiments/results/tiny.md").read_text()
 
     asking = ask(shared)
     out, error = asking.communicate(timeout=240)

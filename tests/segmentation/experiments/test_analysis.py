@@ -28,6 +28,8 @@ def simulated(
 @pytest.mark.parametrize(
     ("seeds", "images", "seed", "image"),
     [
+        (2, 400, 0.006, 0.05),
+        (2, 400, 0.003, 0.0),  # where two seeds are often close by chance
         (3, 400, 0.006, 0.05),
         (5, 400, 0.006, 0.05),
         (5, 100, 0.006, 0.05),
@@ -41,7 +43,7 @@ def test_the_interval_covers_other_seeds_and_other_images(
     rng, effect = np.random.default_rng(0), 0.01
     found = [paired_difference(simulated(effect, seeds, images, rng, seed, image)) for _ in range(TRIALS)]
     coverage = np.mean([each.low <= effect <= each.high for each in found])
-    assert 0.93 <= coverage <= 0.985, coverage
+    assert 0.93 <= coverage <= (0.985 if seeds > 2 else 0.995), coverage
 
 
 def test_an_effect_is_rarely_seen_where_there_is_none_and_mostly_where_there_is() -> None:
@@ -65,12 +67,21 @@ def test_fewer_seeds_say_less() -> None:
     assert five < three < 3 * five
 
 
+def test_it_is_never_narrower_than_that_of_the_seeds_alone() -> None:
+    rng = np.random.default_rng(4)
+    for seeds in (2, 3, 5):
+        for _ in range(100):
+            differences = simulated(0, seeds, 50, rng)
+            both, alone = paired_difference(differences), seed_difference(differences.mean(axis=1))
+            assert both.low <= alone.low + 1e-12 and both.high >= alone.high - 1e-12
+
+
 def test_by_hand() -> None:
-    """Two seeds, two images: the sums of squares on paper; the variance is at least the larger part."""
+    """Two seeds, two images: the sums of squares on paper."""
     found = paired_difference(np.array([[0.0, 0.2], [0.2, 0.4]]))
-    # MS_seed = MS_image = 2 * 2 * 0.1**2 = 0.04, MS_residual = 0; t(0.975) at (0.08**2) / (2 * 0.04**2) = 2.
+    # MS_seed = MS_image = 2 * 2 * 0.1**2 = 0.04, MS_residual = 0; each with one degree of freedom.
     assert found.mean == pytest.approx(0.2)
-    assert found.high - found.mean == pytest.approx(4.302653 * (0.08 / 4) ** 0.5)
+    assert found.high - found.mean == pytest.approx(12.7062 * (0.08 / 4) ** 0.5, rel=1e-4)
     by_seed = seed_difference(np.array([0.1, 0.3]))
     assert by_seed.high - by_seed.mean == pytest.approx(12.7062 * 0.1, rel=1e-4)
 

@@ -1,5 +1,6 @@
 """The page about simulated runs: what it says follows from the numbers."""
 
+import contextlib
 import csv
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,13 +14,14 @@ from projects import ROOT
 from segmentation.common.errors import InputError
 from segmentation.experiments.comparisons import comparisons
 from segmentation.experiments.page import forest, markdown
-from segmentation.experiments.plan import read_plan, run_of, targets_differ
+from segmentation.experiments.plan import run_of, targets_differ
+from segmentation.experiments.plan_file import read_plan
 from segmentation.experiments.results import COLUMNS, add, paths, read_results
 from segmentation.report import page as report
 
 PLAN = {
     "base": "lab_report",
-    "budget": {"train.epochs": 3},
+    "budget": {"train.epochs": 3, "evaluate.resolution": "network"},
     "seeds": [0, 1, 2, 3, 4],
     "questions": [
         {"question": "Low?", "claim": "low", "arms": {"high": {"train.lr": 0.01}, "low": {}}},
@@ -94,7 +96,8 @@ def test_the_page_and_the_picture(plan: Path) -> None:
     assert "10 of 15 runs of all networks" in text and "3 questions make 3 comparisons" in text
     row = next(line for line in text.splitlines() if "low minus high, U-Net" in line)
     assert "**better**" in row and "| agrees |" in row
-    assert "Without two finished seeds of both arms yet: Pets?" in text
+    missing = "Pets? (pets minus lab, U-Net); Pets? (pets minus lab, ResNet34-UNet)"
+    assert f"Without two finished seeds of both arms yet: {missing}" in text
     drawn = forest(comparisons(read_plan(plan), read_results(plan)))["data"]["values"]
     assert len(drawn) == 3 and all(each["low"] <= each["mean"] <= each["high"] for each in drawn)
 
@@ -147,17 +150,40 @@ def test_other_true_masks_are_listed_without_a_verdict(plan: Path) -> None:
     assert comparisons(read_plan(plan), read_results(plan)) == []
     assert "| What is foreground? | all | U-Net | 1 | 0." in text and "verdict follows" not in text
     assert "Without two finished seeds" not in text
-    asked["arms"] = {"all": {}, "pet": {"data.foreground": ["border", "pet"], "train.lr": 0.01}}
-    plan.write_text(yaml.safe_dump(PLAN | {"questions": [asked]}))
-    assert not targets_differ(read_plan(plan), read_plan(plan).questions[0])  # the same, spelled otherwise
+    own = {"evaluate.resolution": "original"}
+    for arms, differ in (
+        (
+            {"a": {}, "b": {"data.foreground": ["border", "pet"], "train.lr": 0.01}},
+            False,
+        ),  # spelled otherwise
+        ({"a": {}, "b": {"image.size": 64}}, True),
+        ({"a": own, "b": {"image.size": 64} | own}, False),  # scored at each image's own size
+        ({"a": {}, "b": own}, True),
+    ):
+        asked["arms"] = arms
+        plan.write_text(yaml.safe_dump(PLAN | {"questions": [asked]}))
+        assert targets_differ(read_plan(plan), read_plan(plan).questions[0]) == differ, arms
 
 
 def test_damaged_results_are_one_line(plan: Path) -> None:
     train(plan, {"low": 0.0}, seeds=1)
     table, archive = paths(plan)
-    archive.write_bytes(archive.read_bytes()[:100])
-    with pytest.raises(InputError, match="damaged, or of other rows"):
-        read_results(plan)
+    good, scores = table.read_bytes(), archive.read_bytes()
+    for place in [*range(0, len(scores), len(scores) // 40), len(scores) - 1]:
+        flipped = bytearray(scores)
+        flipped[place] ^= 255
+        archive.write_bytes(flipped)
+        with contextlib.suppress(InputError):  # a byte that decides nothing, or one line; no other error
+            read_results(plan)
+    for damaged in (b"", scores[:100]):
+        archive.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"damaged, .* restore both: git checkout .*csv .*npz"):
+            read_results(plan)
+    archive.write_bytes(scores)
+    for text in (b"", good[:-30], good.replace(b",,0.", b",,x.")):
+        table.write_bytes(text)
+        with pytest.raises(InputError, match="damaged"):
+            read_results(plan)
     table.unlink()
     assert read_results(plan).rows == []
 

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -6,20 +7,12 @@ from dvc.utils.hydra import apply_overrides
 from projects import ROOT
 
 from segmentation.common.errors import InputError
-from segmentation.experiments.plan import (
-    changes,
-    code_hash,
-    flat,
-    nested,
-    read_plan,
-    run_of,
-    runs,
-    settings,
-)
+from segmentation.experiments.plan import changes, code_hash, flat, nested, run_of, runs
+from segmentation.experiments.plan_file import check_addresses, read_plan, settings
 from segmentation.experiments.running import spelled
 
 LAB_REPORT = ROOT / "experiments/lab_report.yaml"
-PLAN = {
+PLAN: dict[str, Any] = {
     "base": "lab_report",
     "budget": {"train.epochs": 3},
     "seeds": [0, 1],
@@ -116,27 +109,77 @@ def test_flat_and_nested_are_opposites() -> None:
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"seeds": []}, "seeds"),
-        ({"sedes": [1]}, "sedes"),
-        ({"questions": [{"question": "?", "arms": {"only": {}}}]}, "needs two arms"),
-        (
-            {"questions": [{"question": "?", "claim": "c", "arms": {"a": {}, "b": {}}}]},
-            "claim must be one of a, b",
-        ),
-        ({"base": "nothing"}, "presets/nothing.yaml: no such file"),
+        ({"seeds": []}, "seeds: "),
+        ({"seeds": [True, False]}, "seeds.0: "),
+        ({"seeds": [-1]}, "seeds.0: "),
+        ({"sedes": [1]}, "sedes: is not a known key"),
+        (asking({"only": {}}), "needs two arms"),
+        (asking({"a": {}, "b": {}}, claim="c"), "claim must be one of a, b"),
+        ({"base": "nothing"}, "base and budget: presets/nothing.yaml: no such file"),
         ({"seeds": [1, 1]}, "only once"),
+        ({"questions": PLAN["questions"] * 2}, "two have the same text"),
         (asking({"a": {}}, networks=["unet", "vnet"]), "no network vnet"),
-        (asking({"a": {"train.lr": 1e-4}, "b": {}}), "the same params"),
-        (asking({"a": {"train.seed": 3}, "b": {}}), "train.seed: the same"),
+        (asking({"a": {}}, networks=["unet", "unet"]), "two networks"),
+        (asking({"a": {}}, networks=[]), "questions.0.networks: "),
+        (asking({"a|b": {}, "c": {}}), "questions.0.arms.*: "),
+        (asking({"a": {"train.lr": 1e-4}, "b": {}}), r"\?: two arms have the same params"),
+        (asking({"a": {"train.seed": 3}, "b": {}}), r"\?: a: train.seed: the same"),
         (asking({"a": {"data.seed": 3}, "b": {}}), "data.seed: the same"),
-        ({"budget": {"train.epoch": 3}}, r"train.epoch is not a known key \(did you mean epochs\?\)"),
-        ({"budget": {"train.epochs": -3}}, "train.epochs"),
+        (
+            asking({"a": {"train": {"lr": 0.1}}, "b": {}}),
+            r"train: no such param \(did you mean train.lr\?",
+        ),
+        (asking({"a": {"train.lr": "fast"}, "b": {}}), r"\?: a: train.lr = 'fast'"),
+        (
+            {"budget": {"train.epoch": 3}},
+            r"budget: train.epoch: no such param \(did you mean",
+        ),
+        ({"budget": {"image.size.x": 3}}, r"image.size.x: no such param"),
+        ({"budget": {"train.epochs": -3}}, "budget: train.epochs = -3"),
+        ({"budget": {"train.seed": 3}}, "budget: train.seed: belongs in seeds"),
+        ({"budget": {"preset": "pets"}}, "budget: preset: belongs in base"),
     ],
 )
 def test_a_bad_file_is_one_line(tmp_path: Path, changed: dict[str, object], said: str) -> None:
+    path = written(tmp_path, **changed)
     with pytest.raises(InputError, match=said) as error:
-        runs(read_plan(written(tmp_path, **changed)), {})
+        read_plan(path)
+    assert "\n" not in str(error.value) and str(error.value).startswith(str(path))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "the file: must be a mapping"),
+        ("- 1", "the file: must be a mapping"),
+        ("base: [", "not readable as YAML"),
+        ("[" * 3000, "not readable as YAML"),
+        ("base: a\nbase: b", 'found duplicate key "base"'),
+        ("base: 2026-99-99", "not readable as YAML"),
+        (b"\xff\xfe\x00", "not readable as YAML"),
+    ],
+)
+def test_text_that_is_no_file_of_questions_is_one_line(tmp_path: Path, text: str | bytes, said: str) -> None:
+    path = tmp_path / "plan.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(InputError, match=said) as error:
+        read_plan(path)
     assert "\n" not in str(error.value)
+    with pytest.raises(InputError, match="Is a directory"):
+        read_plan(tmp_path)
+
+
+def test_addresses_are_checked_before_anything_is_started(tmp_path: Path) -> None:
+    plan = read_plan(written(tmp_path))
+    check_addresses(tmp_path, plan, {})  # those of Oxford-IIIT Pet itself
+    for address, said in (
+        ("ftp://x", "must start with"),
+        ("", "must start with"),
+        (f"file://{tmp_path}/none.tar.gz", "there is no file"),
+        (f"file://{tmp_path}/plan.yaml", "expected md5"),
+    ):
+        with pytest.raises(InputError, match=said):
+            check_addresses(tmp_path, plan, {"data.pets.annotations_url": address})
 
 
 def test_only_addresses_come_from_the_command_line() -> None:

@@ -1,0 +1,114 @@
+"""Reading a file of questions, and what the command line adds to it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from ruamel.yaml import YAML, YAMLError  # unlike PyYAML, it refuses a key that appears twice
+
+from segmentation.common.errors import InputError, reason
+from segmentation.experiments.plan import ADDRESSES, PRESET, SEED, Leaves, Plan, Question, run_of
+from segmentation.models.build import network_names
+from segmentation.sources.fetch import fetch
+
+DATA_OF_ARMS = ("data.limit", "data.foreground")  # that leave the test images what they are
+PROBLEMS = {
+    "missing": "is missing",
+    "extra_forbidden": "is not a known key",
+    "model_type": "must be a mapping",
+    "dict_type": "must be a mapping",
+    "list_type": "must be a list",
+}
+
+
+def read_plan(path: Path) -> Plan:
+    """Read a file of questions; raises `InputError` with one line if it is not one."""
+    try:
+        plan = Plan.model_validate(YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except OSError as error:
+        raise InputError(reason(error)) from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise InputError(f"{path}: {where}: {PROBLEMS.get(first['type'], first['msg'])}") from None
+    except (YAMLError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, no such date
+        said = " ".join(str(error).split("To suppress this check")[0].split())
+        raise InputError(f"{path}: not readable as YAML: {said[:300]}") from None
+    with _within(path):
+        _check(plan)
+    return plan
+
+
+@contextmanager
+def _within(where: object) -> Iterator[None]:
+    """Say in an `InputError` where it was."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+
+
+def _check(plan: Plan) -> None:
+    if len(set(plan.seeds)) < len(plan.seeds):
+        raise InputError("seeds: each may appear only once")
+    if len({each.question for each in plan.questions}) < len(plan.questions):
+        raise InputError("questions: two have the same text")
+    for key, place in ((SEED, "seeds"), (PRESET, "base, or in an arm")):
+        if key in plan.budget:
+            raise InputError(f"budget: {key}: belongs in {place}")
+    with _within("base and budget"):
+        run_of(plan, {}, plan.seeds[0], {})
+    for question in plan.questions:
+        with _within(question.question):
+            _check_question(plan, question)
+
+
+def _check_question(plan: Plan, question: Question) -> None:
+    names = question.networks or list(question.arms)
+    if unknown := set(question.networks or ()) - set(network_names()):
+        raise InputError(f"no network {min(unknown)}")
+    if question.claim is not None and question.claim not in names:
+        raise InputError(f"claim must be one of {', '.join(names)}")
+    if len(set(names)) < 2 or (question.networks and len(question.arms) > 1):
+        raise InputError("needs two arms, or one arm and two networks")
+    keys = set()
+    for name, arm in question.arms.items():
+        with _within(name):
+            for key in sorted(arm.keys() - {PRESET, *DATA_OF_ARMS}):
+                if key == SEED or key.startswith("data."):
+                    raise InputError(f"{key}: the same for all arms; set it in the budget, or seeds")
+            keys.add(run_of(plan, arm, plan.seeds[0], {}).key)
+    if len(keys) < len(question.arms):
+        raise InputError("two arms have the same params")
+
+
+def settings(given: Sequence[str]) -> Leaves:
+    """Read addresses and `machine.*` from `key=value`s; raises `InputError` for anything else."""
+    found: Leaves = {}
+    for each in given:
+        key, equals, value = each.partition("=")
+        machine = key.startswith("machine.") and value.isdecimal()
+        if not equals or not (key in ADDRESSES or machine):
+            allowed = f"{', '.join(ADDRESSES)} and machine.*"
+            raise InputError(f"{each}: only {allowed} can be set here, as key=value; the rest in the file")
+        found[key] = int(value) if machine else value
+    return found
+
+
+def check_addresses(file: Path, plan: Plan, given: Mapping[str, Any]) -> None:
+    """Raise `InputError` if the archives cannot be there, before a run is started for each.
+
+    That is, if a file names archives of its own by their md5 and nobody says where they are; or if an address
+    has a scheme that cannot be fetched, or is that of a local file that is not there or another one.
+    """
+    params = run_of(plan, {}, plan.seeds[0], given).params
+    for address in ADDRESSES if params["data.source"] == "oxford-iiit-pet" else ():
+        md5, url = address.replace("_url", "_md5"), params[address]
+        if md5 in plan.budget and address not in {*plan.budget, *given}:
+            raise InputError(f"{file}: has the md5 of an archive; add where it is: -S {address}=file:///path")
+        if not url.lower().startswith(("http://", "https://")):
+            fetch(url, params[md5], Path())  # a local file is checked where it lies, nothing is copied
