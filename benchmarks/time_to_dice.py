@@ -112,7 +112,7 @@ def params_of(preset: str, seed: int, arguments: argparse.Namespace) -> Params:
     values = read_params(path)
     values["image"]["size"], values["model"]["width"] = arguments.size, arguments.width
     values["train"]["seed"] = seed
-    return check_params(values, path)
+    return check_params(values, Path(f"preset {preset} with these options"))
 
 
 def train(loop: str, preset: str, seed: int, arguments: argparse.Namespace) -> dict[str, str | int | float]:

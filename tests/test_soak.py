@@ -30,7 +30,7 @@ OUTPUTS = [
     "metrics/test.json",
     "dvc.lock",
 ]
-EPOCHS = max(70, 22 * ROUNDS)  # so that the rounds end before the training does
+EPOCHS = max(120, 22 * ROUNDS)  # so that the rounds end before the training does
 
 
 def repro(project: Path) -> subprocess.Popen[bytes]:

@@ -10,6 +10,7 @@ import re
 import shutil
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -44,11 +45,13 @@ def main(
     if command == "run" and file:
         given = {key: value for key, value in cluster.items() if value is not None}
         failed = run_missing(file, set_param or [], launch_by(launcher, **given))
-    if not write_pages() and not failed:
+    if failed:
+        with suppress(InputError):  # a damaged file is said the next time
+            write_pages()
+        raise Fault(f"{len(failed)} runs failed; the first one's log: {running.log_of(failed[0])}")
+    if not write_pages():
         first = "run `python -m tools.experiments run FILE` first"
         raise InputError(f"{FOLDER}/results: no such results; {first}")
-    if failed:
-        raise Fault(f"{len(failed)} runs failed; the first one's log: {running.log_of(failed[0])}")
 
 
 def write_pages() -> int:
@@ -90,10 +93,8 @@ def run_missing(file: Path, given: list[str], launch: Launch) -> list[str]:
     """Train the runs of FILE that have no results yet; return the names of those that failed."""
     if file.parent.resolve() != FOLDER.resolve() or file.suffix != ".yaml":
         raise InputError(f"{file}: must be a .yaml file in {FOLDER}/")
-    if not re.fullmatch(r"[\w-]+", file.stem, re.ASCII):  # the experiments' names begin with it
+    if not re.fullmatch(r"\w[\w-]*", file.stem, re.ASCII):  # the experiments' names begin with it
         raise InputError(f"{file}: its name may have letters, digits, _ and - only; rename it")
-    if not shutil.which("dvc"):
-        raise Fault("dvc: not found; activate the environment: source .venv/bin/activate")
     plan, params = read_plan(file), settings(given)
     try:
         with running.lock_of(file):
@@ -115,6 +116,8 @@ def take(file: Path, plan: Plan, given: Leaves, launch: Launch) -> list[str]:
     print(f"{file}: {len(wanted)} runs, {len(tasks)} missing", flush=True)
     if not tasks:
         return []
+    if not shutil.which("dvc"):
+        raise Fault("dvc: not found; activate the environment: source .venv/bin/activate")
     check_addresses(file, plan, given)
     for task, found in launch(tasks):
         if found is None:

@@ -40,10 +40,11 @@ def paired_difference(differences: NDArray[np.floating]) -> Difference:
     It covers what other seeds and other images would give: a two-way analysis of variance with seeds and
     images crossed, both random, one observation per cell (Searle, Casella and McCulloch 1992, chapter 4). The
     mean's error has two independent parts: that of seeds and of noise, whose variance MS_seed / (S I) is
-    known with S - 1 degrees of freedom, and that of images, (MS_image - MS_residual) / (S I), with I - 1. An
-    interval for each part alone is Student's t; the squares of their half widths add, as in Zou and Donner
-    2008, doi:10.1002/sim.3095. A single variance with Satterthwaite's degrees of freedom is too narrow with
-    two seeds that happen to be close. Raises `ValueError` for fewer than two seeds or images.
+    known with S - 1 degrees of freedom, and that of images, (MS_image - MS_residual) / (S I), with about
+    I - 1 (for fewer than some 20 images, that is too narrow). An interval for each part alone is Student's t;
+    the squares of their half widths add, as in Zou and Donner 2008, doi:10.1002/sim.3095. A single variance
+    with Satterthwaite's degrees of freedom would be too narrow with two seeds that happen to be close. Raises
+    `ValueError` for fewer than two seeds or images.
     """
     seeds, images = differences.shape
     if min(seeds, images) < 2:

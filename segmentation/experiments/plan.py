@@ -30,7 +30,7 @@ class Question(BaseModel):
     `claim` is the arm that the lab report finds best, if it says so.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
     question: Name
     arms: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
     claim: str | None = None

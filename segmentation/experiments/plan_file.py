@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from ruamel.yaml import YAML, YAMLError  # unlike PyYAML, it refuses a key that appears twice
+from ruamel.yaml import YAML  # unlike PyYAML, it refuses a key that appears twice
 
 from segmentation.common.errors import InputError, reason
 from segmentation.experiments.plan import ADDRESSES, PRESET, SEED, Leaves, Plan, Question, run_of
 from segmentation.models.build import network_names
-from segmentation.sources.fetch import fetch
 
 DATA_OF_ARMS = ("data.limit", "data.foreground")  # that leave the test images what they are
 PROBLEMS = {
@@ -20,6 +19,8 @@ PROBLEMS = {
     "model_type": "must be a mapping",
     "dict_type": "must be a mapping",
     "list_type": "must be a list",
+    "string_type": "must be text; put it in quotes",
+    "string_pattern_mismatch": "must be one line without |",
 }
 
 
@@ -35,8 +36,8 @@ def read_plan(path: Path) -> Plan:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
         raise InputError(f"{path}: {where}: {PROBLEMS.get(first['type'], first['msg'])}") from None
-    except (YAMLError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, no such date
-        said = " ".join(str(error).split("To suppress this check")[0].split())
+    except Exception as error:  # besides its own errors ruamel lets through those of the values' constructors
+        said = " ".join(str(error).split("To suppress this check")[0].split()) or type(error).__name__
         raise InputError(f"{path}: not readable as YAML: {said[:300]}") from None
     with _within(path):
         _check(plan)
@@ -100,15 +101,16 @@ def settings(given: Sequence[str]) -> Leaves:
 
 
 def check_addresses(file: Path, plan: Plan, given: Mapping[str, Any]) -> None:
-    """Raise `InputError` if the archives cannot be there, before a run is started for each.
+    """Raise `InputError` if archives cannot be fetched, before a run is started for each arm.
 
-    That is, if a file names archives of its own by their md5 and nobody says where they are; or if an address
-    has a scheme that cannot be fetched, or is that of a local file that is not there or another one.
+    That is, if a file names archives of its own by their md5 and nobody says where they are, or if an address
+    is none. Whether a local file is there is not asked: the download may be in DVC's cache.
     """
     params = run_of(plan, {}, plan.seeds[0], given).params
     for address in ADDRESSES if params["data.source"] == "oxford-iiit-pet" else ():
-        md5, url = address.replace("_url", "_md5"), params[address]
-        if md5 in plan.budget and address not in {*plan.budget, *given}:
+        if address.replace("_url", "_md5") in plan.budget and address not in {*plan.budget, *given}:
             raise InputError(f"{file}: has the md5 of an archive; add where it is: -S {address}=file:///path")
-        if not url.lower().startswith(("http://", "https://")):
-            fetch(url, params[md5], Path())  # a local file is checked where it lies, nothing is copied
+        if not params[address].lower().startswith(("https://", "http://", "file:///")):
+            raise InputError(
+                f"{address} = {params[address]!r}: must start with https://, http:// or file:///"
+            )

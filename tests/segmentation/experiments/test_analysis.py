@@ -29,7 +29,7 @@ def simulated(
     ("seeds", "images", "seed", "image"),
     [
         (2, 400, 0.006, 0.05),
-        (2, 400, 0.003, 0.0),  # where two seeds are often close by chance
+        (2, 400, 0.012, 0.0),  # two seeds that are close by chance
         (3, 400, 0.006, 0.05),
         (5, 400, 0.006, 0.05),
         (5, 100, 0.006, 0.05),
