@@ -61,27 +61,24 @@ def comparisons(plan: Plan, results: Results) -> list[Comparison]:
 
     Arms with other true masks are not compared: see `uncompared`.
     """
-    return [each for each in _all_comparisons(plan, results) if isinstance(each, Comparison)]
+    found = []
+    for question, network, reference, arm in _pairs(plan, results):
+        common = _common(reference, arm)
+        if len(common) >= 2:
+            one, other = (_only(each, common) for each in (reference, arm))
+            difference = paired_difference(other.dice - one.dice)
+            soft = seed_difference(other.soft - one.soft)
+            found.append(Comparison(question, network, one, other, difference, soft))
+    return found
 
 
 def incomplete(plan: Plan, results: Results) -> list[str]:
     """Name the comparisons for which two common seeds are not there yet."""
-    return [each for each in _all_comparisons(plan, results) if isinstance(each, str)]
-
-
-def _all_comparisons(plan: Plan, results: Results) -> Iterator[Comparison | str]:
-    for question in plan.questions:
-        if targets_differ(plan, question):
-            continue
-        for network, reference, arm in _pairs(plan, question, results):
-            common = [seed for seed in reference.seeds if seed in arm.seeds]
-            if len(common) < 2:
-                yield f"{question.question} ({_label(question, network, reference, arm)})"
-                continue
-            one, other = (_only(each, common) for each in (reference, arm))
-            difference = paired_difference(other.dice - one.dice)
-            soft = seed_difference(other.soft - one.soft)
-            yield Comparison(question, network, one, other, difference, soft)
+    return [
+        f"{question.question} ({_label(question, network, reference, arm)})"
+        for question, network, reference, arm in _pairs(plan, results)
+        if len(_common(reference, arm)) < 2
+    ]
 
 
 def _label(question: Question, network: str, reference: Arm, arm: Arm) -> str:
@@ -107,14 +104,24 @@ def uncompared(plan: Plan, results: Results) -> list[tuple[Question, str, Arm]]:
     ]
 
 
-def _pairs(plan: Plan, question: Question, results: Results) -> Iterator[tuple[str, Arm, Arm]]:
-    if question.networks:
-        first, *others = (arm for name in question.networks for arm in _arms(plan, question, name, results))
-        yield from ((other.name, first, other) for other in others)
-        return
-    for network in network_names():
-        first, *others = _arms(plan, question, network, results)
-        yield from ((network, first, other) for other in others)
+def _pairs(plan: Plan, results: Results) -> Iterator[tuple[Question, str, Arm, Arm]]:
+    """Yield the network, reference and arm of all comparisons that can be made."""
+    for question in plan.questions:
+        if targets_differ(plan, question):
+            continue
+        if question.networks:
+            first, *others = (
+                arm for name in question.networks for arm in _arms(plan, question, name, results)
+            )
+            yield from ((question, other.name, first, other) for other in others)
+            continue
+        for network in network_names():
+            first, *others = _arms(plan, question, network, results)
+            yield from ((question, network, first, other) for other in others)
+
+
+def _common(reference: Arm, arm: Arm) -> list[str]:
+    return [seed for seed in reference.seeds if seed in arm.seeds]
 
 
 def _arms(plan: Plan, question: Question, network: str, results: Results) -> list[Arm]:
