@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from segmentation.common.errors import Fault, InputError, reason
-from segmentation.common.signals import Interrupted, listen
+from segmentation.common.signals import Interrupted, ignore, listen
 
 
 class Parser(argparse.ArgumentParser):
@@ -44,6 +44,7 @@ def run(main: Callable[..., None], parser: argparse.ArgumentParser) -> None:
             main(**vars(parser.parse_args()))
         finally:
             _flush()
+            ignore()
     except InputError as error:
         status, message = 2, f"error: {error}"
     except Fault as error:

@@ -42,6 +42,12 @@ def listen() -> None:
         threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
+def ignore() -> None:
+    """Ignore signals from now on: Python's own end takes a moment, and would print a traceback."""
+    for each in SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
+
+
 @contextmanager
 def deferred() -> Iterator[StopRequest]:
     """Only record a signal until the block ends."""

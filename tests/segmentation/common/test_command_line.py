@@ -42,6 +42,17 @@ def test_a_defect_keeps_its_traceback() -> None:
     assert finished.returncode == 1 and "Traceback" in finished.stderr
 
 
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("error", "status"), [("Fault('full')", 1), ("Interrupted(15)", 143), ("SystemExit", 0)]
+)
+def test_a_signal_while_python_ends_changes_nothing(error: str, status: int, signum: int) -> None:
+    late = f"import atexit, os; atexit.register(os.kill, os.getpid(), {int(signum)})\n"
+    command = [sys.executable, "-c", late + RAISES.format(error=error)]
+    finished = subprocess.run(command, capture_output=True, text=True)
+    assert finished.returncode == status and len(finished.stderr.splitlines()) == (status > 0)
+
+
 @pytest.mark.slow
 @pytest.mark.fault("SIGINT or SIGTERM while a stage imports or reads")
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
