@@ -38,8 +38,7 @@ def prepare(project: Path) -> None:
     assert run_stage(project, "split").returncode == 0
 
 
-@pytest.mark.parametrize("name", ["unet", "resnet"])
-@pytest.mark.parametrize("loss", ["bce_dice", "double_sigmoid"])
+@pytest.mark.parametrize(("name", "loss"), [("unet", "double_sigmoid"), ("resnet", "bce_dice")])
 def test_two_processes_learn_what_one_does(project: Path, name: str, loss: str) -> None:
     prepare(project)
     set_params(project, train__loss=loss)
@@ -75,31 +74,20 @@ def test_torchrun_is_what_the_param_does(project: Path) -> None:
     assert (project / "checkpoints/unet.pt").read_bytes() == by_param
 
 
-def test_two_machines(project: Path, tmp_path: Path) -> None:
-    """Two launchers, each with a copy of the data, stand for two machines; the first one writes."""
-    prepare(project)
-    set_params(project, train__processes=2)
-    other = Path(shutil.copytree(project, tmp_path / "other", symlinks=True))
-    ended = on_two_machines(project, other)
-    assert [status for status, _, _ in ended] == [0, 0]
-    (_, first, _), (_, second, _) = ended
-    assert "2 processes" in first and "epoch 3/3" in first and second == ""
-    assert (project / "checkpoints/unet.pt").is_file() and not (other / "checkpoints/unet.pt").exists()
-    together = curve(project, "unet")
-    set_params(project, train__processes=1)
-    assert run_stage(project, "train_unet").returncode == 0
-    for one, two in zip(curve(project, "unet"), together, strict=True):
-        assert one == pytest.approx(two, abs=1e-4)
-
-
 def test_two_machines_end_with_the_bytes_of_one(project: Path, tmp_path: Path) -> None:
-    """Two launchers with a process each, and one launcher with two, of as many threads: the same weights."""
+    """Two launchers with a process each, and one launcher with two, of as many threads: the same weights.
+
+    Each launcher has a copy of the data, and stands for a machine; the first one writes.
+    """
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])  # one launcher's two would get more threads
     prepare(project)
     set_params(project, train__processes=2, train__lr=2e-3, model__dropout=0.1)
     other = Path(shutil.copytree(project, tmp_path / "other", symlinks=True))
     one = Path(shutil.copytree(project, tmp_path / "one", symlinks=True))
-    assert [status for status, _, _ in on_two_machines(project, other)] == [0, 0]
+    (status, first, _), (other_status, second, _) = on_two_machines(project, other)
+    assert (status, other_status) == (0, 0)
+    assert "2 processes" in first and "epoch 3/3" in first and second == ""
+    assert not (other / "checkpoints/unet.pt").exists()
     finished = subprocess.run(
         [*TORCHRUN, "--standalone", "--nproc-per-node=2", "-m", "stages.train_unet"],
         cwd=one, capture_output=True, text=True, timeout=300, env=os.environ | {"OMP_NUM_THREADS": "1"},
