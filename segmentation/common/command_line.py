@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from segmentation.common.errors import Fault, InputError, reason
-from segmentation.common.signals import Interrupted, ignore, listen
+from segmentation.common.signals import Interrupted, end_at_once, listen
 
 
 class Parser(argparse.ArgumentParser):
@@ -44,24 +44,25 @@ def run(main: Callable[..., None], parser: argparse.ArgumentParser) -> None:
             main(**vars(parser.parse_args()))
         finally:
             _flush()
-            ignore()
     except InputError as error:
         status, message = 2, f"error: {error}"
     except Fault as error:
         status, message = 1, f"error: {error}"
     except BrokenPipeError:  # the reader of standard output has ended, as `| head` does
         _discard_output()
-        sys.exit(128 + 13)  # as if SIGPIPE had ended it
+        status, message = 128 + 13, ""  # as if SIGPIPE had ended it
     except OSError as error:
         _discard_output()  # in case it is the one that cannot be written
         status, message = 1, f"error: {reason(error)}"
     except Interrupted as stop:
         status, message = 128 + stop.signum, "" if os.environ.get("RANK", "0") != "0" else str(stop)
     else:
-        return
+        status, message = 0, ""
+    end_at_once(status)
     # One write, where print makes two: processes that fail together must not break each other's lines.
     sys.stderr.write(f"{name}: {' '.join(message.split())}\n" if message else "")
-    sys.exit(status)
+    if status:
+        sys.exit(status)
 
 
 def _flush() -> None:

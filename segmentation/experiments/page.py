@@ -37,7 +37,7 @@ def markdown(path: Path, plan: Plan, results: Results, found: Sequence[Compariso
         current=code == code_hash(),
         budget=", ".join(f"`{key}={value}`" for key, value in plan.budget.items()),
         images=len(results.images),
-        hardware="; ".join(dict.fromkeys(row["hardware"] for row in mine)),
+        hardware=" and ".join(dict.fromkeys(row["hardware"] for row in mine)),
         code=code,
         others=len(results.rows) - len(mine),
         found=found,

@@ -38,7 +38,7 @@ def prepare(project: Path) -> None:
     assert run_stage(project, "split").returncode == 0
 
 
-@pytest.mark.parametrize(("name", "loss"), [("unet", "double_sigmoid"), ("resnet", "bce_dice")])
+@pytest.mark.parametrize(("name", "loss"), [("unet", "bce_dice"), ("resnet", "double_sigmoid")])
 def test_two_processes_learn_what_one_does(project: Path, name: str, loss: str) -> None:
     prepare(project)
     set_params(project, train__loss=loss)

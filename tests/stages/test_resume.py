@@ -69,21 +69,20 @@ def expected(tmp_path_factory: pytest.TempPathFactory, prepared: Path) -> Callab
 def test_killed_again_and_again(
     project: Path, states: Path, expected: Callable[[str], dict[str, str]], rounds: Rounds
 ) -> None:
-    name = "resnet"
     set_everything(project)
     done = 0
     for moment, number, most in KILLS:
-        killed = run_interrupted(project, f"train_{name}", moment, number)
+        killed = run_interrupted(project, "train_resnet", moment, number)
         assert killed.returncode == -signal.SIGKILL, killed.stderr
-        resuming = f"{name}: resuming after epoch {done} of 6 and 0 of 4 steps\n"
+        resuming = f"resnet: resuming after epoch {done} of 6 and 0 of 4 steps\n"
         assert (resuming in killed.stdout) == (done > 0)
         before, done = done, finished_epochs(states)
         assert before <= done <= most, (moment, number)
     assert done == 6
-    finished = run_stage(project, f"train_{name}")
+    finished = run_stage(project, "train_resnet")
     assert (finished.returncode, finished.stderr) == (0, "")
-    assert f"{name}: resuming after epoch 6 of 6" in finished.stdout
-    assert outputs(project, name) == expected(name)
+    assert "resnet: resuming after epoch 6 of 6" in finished.stdout
+    assert outputs(project, "resnet") == expected("resnet")
     assert left(states) == []
     rounds(len(KILLS))
 
