@@ -149,7 +149,7 @@ class Train(Group):
     min_steps: Annotated[Whole, Field(ge=0, le=1_000_000)]
     batch_size: Annotated[Whole, Field(ge=1, le=65_536)]
     weight_decay: Annotated[Real, Field(ge=0, le=10)]
-    optimizer: Literal["adam", "adamw"]
+    optimizer: Literal["adam", "adamw", "muon"]
     schedule: Literal["constant", "cosine"]
     warmup: Annotated[Real, Field(ge=0, lt=1)]
     small_first: Share

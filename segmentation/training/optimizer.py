@@ -10,12 +10,23 @@ from torch.optim import Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LinearLR, LRScheduler, SequentialLR
 
 from segmentation.params import Train
+from segmentation.training.muon import Muon
 
 
-def make_optimizer(weights: Iterable[Tensor], settings: Train) -> Optimizer:
-    """Adam with L2 in the gradient (the lab report's) or AdamW with decoupled decay, as one fused kernel."""
+def make_optimizers(weights: Iterable[Tensor], settings: Train) -> list[Optimizer]:
+    """Return what updates `weights`: each of them by one optimizer.
+
+    Adam has L2 in the gradient (the lab report's), the others decoupled decay. Muon takes matrices and
+    kernels; vectors and the last layer, which has one channel, have no directions to balance: AdamW's.
+    """
+    rate, decay = settings.lr, settings.weight_decay
+    if settings.optimizer == "muon":
+        parts: dict[bool, list[Tensor]] = {True: [], False: []}
+        for each in weights:
+            parts[each.dim() > 1 and len(each) > 1].append(each)
+        return [Muon(parts[True], rate, decay), AdamW(parts[False], rate, weight_decay=decay, fused=True)]
     kind = {"adam": Adam, "adamw": AdamW}[settings.optimizer]
-    return kind(weights, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
+    return [kind(weights, rate, weight_decay=decay, fused=True)]
 
 
 def in_memory_order(values: Tensor, weights: Tensor) -> Tensor:
@@ -72,22 +83,23 @@ class Optimization:
     def __init__(self, model: nn.Module, settings: Train, steps: int) -> None:
         self.weights = list(model.parameters())
         self.views = [in_memory_order(each, each) for each in self.weights]
-        self.optimizer = make_optimizer(self.views, settings)
-        self.schedule = make_schedule(self.optimizer, settings, steps)
+        self.optimizers = make_optimizers(self.views, settings)
+        self.schedules = [make_schedule(each, settings, steps) for each in self.optimizers]
         self.average = WeightAverage(model, settings.ema) if settings.ema else None
         self.scored = self.average.model if self.average else model
 
     @property
     def lr(self) -> float:
         """The learning rate of the next step."""
-        return float(self.schedule.get_last_lr()[0])
+        return float(self.schedules[0].get_last_lr()[0])
 
     def step(self) -> None:
         """Update the weights by their gradients, then clear the gradients."""
         for view, weights in zip(self.views, self.weights, strict=True):
             view.grad = None if weights.grad is None else in_memory_order(weights.grad, weights)
-        self.optimizer.step()
-        self.schedule.step()
+        for optimizer, schedule in zip(self.optimizers, self.schedules, strict=True):
+            optimizer.step()
+            schedule.step()
         if self.average:
             self.average.update()
         self.zero_grad()
@@ -101,15 +113,17 @@ class Optimization:
         """Return all that the coming updates depend on, except for the weights."""
         average = {"weights": self.scored.state_dict(), "steps": self.average.steps} if self.average else None
         return {
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
+            "optimizers": [each.state_dict() for each in self.optimizers],
+            "schedules": [each.state_dict() for each in self.schedules],
             "average": average,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Resume from `state_dict()`."""
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
+        for optimizer, of_optimizer in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(of_optimizer)
+        for schedule, of_schedule in zip(self.schedules, state["schedules"], strict=True):
+            schedule.load_state_dict(of_schedule)
         if self.average:
             self.average.model.load_state_dict(state["average"]["weights"])
             self.average.steps = state["average"]["steps"]

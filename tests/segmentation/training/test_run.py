@@ -18,16 +18,24 @@ def outputs(name: str) -> list[bytes]:
     return [Path(path).read_bytes() for path in paths]
 
 
-@pytest.mark.parametrize("name", ["unet", "resnet"])
+@pytest.mark.parametrize(("name", "optimizer"), [("unet", "muon"), ("resnet", "adamw")])
 def test_a_stopped_training_resumes_to_the_same_bytes(
     project: Path,
     states: Path,
     name: str,
+    optimizer: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(project)
-    set_params(project, train__epochs=4, train__batch_size=5, train__ema=0.9, augment__affine=0.5)
+    set_params(
+        project,
+        train__optimizer=optimizer,
+        train__epochs=4,
+        train__batch_size=5,
+        train__ema=0.9,
+        augment__affine=0.5,
+    )
     train_network(name, load_params())
     expected, steps, step = outputs(name), 0, Optimization.step
     assert list(states.iterdir()) == []
