@@ -55,10 +55,15 @@ def orthogonalized(matrix: Tensor) -> Tensor:
         return orthogonalized(matrix.T).T.contiguous()
     matrix = matrix / (matrix.norm() + 1e-7)
     product = matrix @ matrix.T
-    identity = torch.eye(len(product), device=matrix.device)
-    factors = identity
-    for _ in range(ROUNDS):
-        factor = LINEAR * identity + CUBIC * product + QUINTIC * (product @ product)
-        factors = factor @ factors
+    factors = factor = _factor(product)
+    for _ in range(ROUNDS - 1):
         product = factor @ product @ factor
+        factor = _factor(product)
+        factors = factor @ factors
     return factors @ matrix
+
+
+def _factor(product: Tensor) -> Tensor:
+    factor = torch.addmm(product, product, product, beta=CUBIC, alpha=QUINTIC)
+    factor.diagonal().add_(LINEAR)
+    return factor
