@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -31,6 +34,18 @@ def test_tf32_needs_a_cuda_gpu() -> None:
 def test_cudnn_chooses_its_kernels_the_same_way_each_time() -> None:
     prepare(torch.device("cpu"))
     assert torch.backends.cudnn.deterministic and not torch.backends.cudnn.benchmark
+
+
+TINY = """
+import torch
+from segmentation.runtime.devices import prepare
+prepare(torch.device("cpu"))
+assert (torch.full([2**22], 1e-20) * 1e-20).count_nonzero() == 0
+"""
+
+
+def test_tiny_numbers_become_zero_in_all_threads() -> None:
+    subprocess.run([sys.executable, "-c", TINY], check=True, timeout=60)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
