@@ -28,11 +28,11 @@ from segmentation.runtime.memory import enough_memory
 
 def main() -> None:
     """Read checkpoints, split and images; write the scores, tables and pictures below metrics/."""
+    prepare(choose_device())
     params, split = load_params(), read_json(SPLIT, "split", Split)
     groups = read_csv(GROUPS, "download", GROUP_COLUMNS, may_be_empty=True)
     checkpoints = load_checkpoints()
     meta = next(iter(checkpoints.values())).meta
-    prepare(choose_device())
     remedy = "close other programs, scale large photos down, or train with a lower image.size or model.width"
     with enough_memory(BATCH_SIZE, meta.size, remedy):
         found = evaluate(RAW, split, groups, checkpoints, params.evaluate)

@@ -49,6 +49,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         path.write_text(f"{before}<!-- faults -->\n{faults.table()}\n<!-- /faults -->{after}")
 
 
+@pytest.fixture(autouse=True)
+def denormal_numbers() -> Iterator[None]:
+    """Stages turn them off for their process; hypothesis needs them."""
+    yield
+    torch.set_flush_denormal(False)
+
+
 @pytest.fixture
 def rounds(record_property: Callable[[str, object], None]) -> Callable[[int], None]:
     """Say how often a test tries its fault, where that is not once."""

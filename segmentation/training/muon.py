@@ -1,6 +1,6 @@
-"""Muon: momentum whose matrices are made orthogonal before a step."""
+"""Muon: momentum that is made orthogonal before each step."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from math import sqrt
 from typing import Any
 
@@ -8,59 +8,80 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from segmentation.runtime.devices import autocast
+from segmentation.runtime.distributed import all_reduce_sum, rank, world_size
+
 MOMENTUM = 0.95
-# Of Newton and Schulz's iteration by Jordan: after five rounds singular values lie between some 0.7 and 1.2.
+# Jordan's coefficients of the Newton-Schulz iteration: five rounds bring singular values above 0.0015 of the
+# norm to between 0.68 and 1.2.
 LINEAR, CUBIC, QUINTIC, ROUNDS = 3.4445, -4.7750, 2.0315, 5
-# The root mean square of an AdamW step, as a share of its learning rate (Liu et al. 2025, section 2.2).
-ADAMW_RMS = 0.2
+ADAMW_RMS = 0.2  # root mean square of a typical AdamW update, as a share of the learning rate
 
 
 class Muon(Optimizer):
-    """Muon for `weights` of two dimensions or more, as matrices of their first one and the rest.
+    """Muon, for `weights` of two dimensions or more: each is a matrix of its first dimension by all others.
 
-    Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/, with decoupled decay and steps as large
-    as AdamW's, so that one learning rate suits both: Liu et al. 2025, arXiv:2502.16982. Not torch's own
-    `Muon`, which takes two dimensions alone and multiplies in bfloat16, in which many CPUs are slow.
+    Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/, with decoupled decay and updates as large
+    as AdamW's, so that one learning rate suits both: Liu et al. 2025, arXiv:2502.16982. torch's own `Muon`
+    accepts only two dimensions and multiplies in bfloat16, which is slow on many CPUs.
     """
 
     def __init__(self, weights: Iterable[Tensor], lr: float, weight_decay: float) -> None:
         super().__init__(weights, {"lr": lr, "weight_decay": weight_decay})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Update the weights that have a gradient; `closure` is not called."""
+    def step(self) -> None:  # type: ignore[override]
+        """Update the weights that have a gradient."""
         for group in self.param_groups:
-            for weights in group["params"]:
-                if weights.grad is not None:
-                    self._update(weights, weights.grad, group)
+            weights = [each for each in group["params"] if each.grad is not None]
+            updates = shared_out([self._ahead(each, each.grad) for each in weights])
+            for each, update in zip(weights, updates, strict=True):
+                size = ADAMW_RMS * sqrt(max(update.shape))
+                each.mul_(1 - group["lr"] * group["weight_decay"])
+                each.add_(update.view_as(each), alpha=-group["lr"] * size)
 
-    def _update(self, weights: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
-        state = self.state[weights]
+    def _ahead(self, weights: Tensor, gradient: Tensor) -> Tensor:
+        """Nesterov's momentum, as a matrix."""
+        state: dict[str, Any] = self.state[weights]
         if not state:
             state["momentum"] = torch.zeros_like(gradient)
-        momentum = state["momentum"].lerp_(gradient, 1 - MOMENTUM)
-        ahead = gradient.lerp(momentum, MOMENTUM).flatten(1)  # Nesterov's
-        size = ADAMW_RMS * sqrt(max(ahead.shape))
-        weights.mul_(1 - group["lr"] * group["weight_decay"])
-        weights.add_(orthogonalized(ahead).view_as(weights), alpha=-group["lr"] * size)
+        return gradient.lerp(state["momentum"].lerp_(gradient, 1 - MOMENTUM), MOMENTUM).flatten(1)
+
+
+def shared_out(matrices: list[Tensor]) -> list[Tensor]:
+    """Return the matrices orthogonalized, each by one of the processes that train together.
+
+    They share the work, and get the same bits even if their processors round differently.
+    """
+    if world_size() == 1:
+        return [orthogonalized(each) for each in matrices]
+    mine = [
+        orthogonalized(each) if number % world_size() == rank() else torch.zeros_like(each)
+        for number, each in enumerate(matrices)
+    ]
+    flat = all_reduce_sum(torch.cat([each.flatten() for each in mine]))
+    parts = flat.split([each.numel() for each in mine])
+    return [part.view_as(each) for part, each in zip(parts, mine, strict=True)]
 
 
 def orthogonalized(matrix: Tensor) -> Tensor:
     """Return a matrix `(n, m)` with the same singular vectors and singular values near 1.
 
-    A round takes X to (a + b A + c A²) X with A = X Xᵀ. These factors are all polynomials of the first A, so
-    they are multiplied among themselves, and X, the larger one, only once.
+    A round of the iteration takes X to (a + b A + c A²) X with A = X Xᵀ. These factors are polynomials of the
+    first A, so they commute and are multiplied among themselves: X takes part in two products instead of ten.
+    This squares the singular values, and needs float32 that is not rounded to TF32.
     """
     if matrix.size(0) > matrix.size(1):
         return orthogonalized(matrix.T).T.contiguous()
-    matrix = matrix / (matrix.norm() + 1e-7)
-    product = matrix @ matrix.T
-    factors = factor = _factor(product)
-    for _ in range(ROUNDS - 1):
-        product = factor @ product @ factor
-        factor = _factor(product)
-        factors = factor @ factors
-    return factors @ matrix
+    with autocast(matrix.device, "float32"):
+        matrix = matrix / (matrix.norm() + 1e-7)
+        product = matrix @ matrix.T
+        factors = factor = _factor(product)
+        for _ in range(ROUNDS - 1):
+            product = factor @ product @ factor
+            factor = _factor(product)
+            factors = factor @ factors
+        return factors @ matrix
 
 
 def _factor(product: Tensor) -> Tensor:

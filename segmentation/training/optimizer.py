@@ -14,17 +14,18 @@ from segmentation.training.muon import Muon
 
 
 def make_optimizers(weights: Iterable[Tensor], settings: Train) -> list[Optimizer]:
-    """Return what updates `weights`: each of them by one optimizer.
+    """Return the optimizers; each weight belongs to exactly one.
 
     Adam has L2 in the gradient (the lab report's), the others decoupled decay. Muon takes matrices and
-    kernels; vectors and the last layer, which has one channel, have no directions to balance: AdamW's.
+    kernels, the first convolution too. Vectors and the head, a single row that could only be rescaled, go to
+    AdamW.
     """
     rate, decay = settings.lr, settings.weight_decay
     if settings.optimizer == "muon":
-        parts: dict[bool, list[Tensor]] = {True: [], False: []}
+        matrices, rest = list[Tensor](), list[Tensor]()
         for each in weights:
-            parts[each.dim() > 1 and len(each) > 1].append(each)
-        return [Muon(parts[True], rate, decay), AdamW(parts[False], rate, weight_decay=decay, fused=True)]
+            (matrices if each.dim() > 1 and len(each) > 1 else rest).append(each)
+        return [Muon(matrices, rate, decay), AdamW(rest, rate, weight_decay=decay, fused=True)]
     kind = {"adam": Adam, "adamw": AdamW}[settings.optimizer]
     return [kind(weights, rate, weight_decay=decay, fused=True)]
 

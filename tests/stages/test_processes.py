@@ -38,10 +38,12 @@ def prepare(project: Path) -> None:
     assert run_stage(project, "split").returncode == 0
 
 
-@pytest.mark.parametrize(("name", "loss"), [("unet", "bce_dice"), ("resnet", "double_sigmoid")])
-def test_two_processes_learn_what_one_does(project: Path, name: str, loss: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "loss", "optimizer"), [("unet", "bce_dice", "muon"), ("resnet", "double_sigmoid", "adam")]
+)
+def test_two_processes_learn_what_one_does(project: Path, name: str, loss: str, optimizer: str) -> None:
     prepare(project)
-    set_params(project, train__loss=loss)
+    set_params(project, train__loss=loss, train__optimizer=optimizer)
     curves, weights = [], []
     for processes in (1, 2):
         set_params(project, train__processes=processes)

@@ -1,9 +1,11 @@
+import os
 import subprocess
 import sys
 
 import pytest
 import torch
 
+from segmentation.common.cores import usable_cores
 from segmentation.common.errors import InputError
 from segmentation.runtime.devices import autocast, choose_precision, prepare
 
@@ -40,12 +42,16 @@ TINY = """
 import torch
 from segmentation.runtime.devices import prepare
 prepare(torch.device("cpu"))
+assert torch.get_num_threads() == 2
 assert (torch.full([2**22], 1e-20) * 1e-20).count_nonzero() == 0
 """
 
 
+@pytest.mark.skipif(usable_cores() < 2, reason="needs two cores")
 def test_tiny_numbers_become_zero_in_all_threads() -> None:
-    subprocess.run([sys.executable, "-c", TINY], check=True, timeout=60)
+    subprocess.run(
+        [sys.executable, "-c", TINY], check=True, timeout=60, env=os.environ | {"OMP_NUM_THREADS": "2"}
+    )
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")

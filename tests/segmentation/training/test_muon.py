@@ -5,7 +5,7 @@ from segmentation.training.muon import Muon, orthogonalized
 
 
 @pytest.mark.parametrize("shape", [(1, 5), (5, 1), (8, 8), (24, 96), (96, 24)])
-def test_orthogonalized_keeps_the_singular_vectors_alone(shape: tuple[int, int]) -> None:
+def test_orthogonalized_keeps_only_the_singular_vectors(shape: tuple[int, int]) -> None:
     torch.manual_seed(0)
     left, _, right = torch.linalg.svd(torch.randn(shape), full_matrices=False)
     values = torch.logspace(0, -2, len(right))
@@ -14,13 +14,19 @@ def test_orthogonalized_keeps_the_singular_vectors_alone(shape: tuple[int, int])
     assert torch.allclose(found, torch.diag(found.diag()), atol=1e-3)
 
 
-def test_no_gradient_no_step() -> None:
+def test_zero_stays_zero() -> None:
     assert torch.equal(orthogonalized(torch.zeros(3, 4)), torch.zeros(3, 4))
+
+
+def test_without_a_gradient_nothing_changes() -> None:
+    weights = torch.ones(3, 4)
+    Muon([weights], lr=0.1, weight_decay=0.1).step()
+    assert torch.equal(weights, torch.ones(3, 4))
 
 
 @pytest.mark.parametrize("shape", [(16, 48), (48, 16)])
 def test_against_torch(shape: tuple[int, int]) -> None:
-    """Torch's own takes matrices alone, and rounds to bfloat16."""
+    """torch's own takes only matrices, and rounds to bfloat16."""
     torch.manual_seed(0)
     start, gradients = torch.randn(shape), torch.randn(4, *shape)
     ours, theirs = start.reshape(shape[0], -1, 2, 2).clone(), start.clone()

@@ -49,6 +49,17 @@ def test_weight_decay_is_l2_or_decoupled(name: str, decoupled: bool) -> None:
         assert each.flatten().tolist() == pytest.approx([expected] * 2, abs=1e-6)
 
 
+@pytest.mark.parametrize("name", network_names())
+def test_muon_takes_all_kernels_but_the_head(name: str) -> None:
+    weights = dict(build_model(name, width=4).named_parameters())
+    of_muon, of_adamw = (
+        {id(each) for each in optimizer.param_groups[0]["params"]}
+        for optimizer in make_optimizers(weights.values(), settings(optimizer="muon"))
+    )
+    kernels = {id(each) for key, each in weights.items() if each.dim() == 4 and key != "head.weight"}
+    assert of_muon == kernels and of_adamw == {id(each) for each in weights.values()} - kernels
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "muon"])
 @pytest.mark.parametrize("name", network_names())
 def test_the_order_of_memory_changes_no_weight(name: str, optimizer: str) -> None:
