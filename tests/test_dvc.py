@@ -72,7 +72,7 @@ def test_the_library_and_the_command_say_the_same(restored: Path) -> None:
     ("change", "first"),
     [
         ({"train__lr": 1e-4}, {"train_unet", "train_resnet"}),
-        ({"train__lr": 0.002}, set()),  # the present value
+        ({"train__lr": 0.01}, set()),  # the present value
         ({"evaluate__bootstrap": 200}, {"evaluate"}),
         ({"image__size": 64}, {"train_unet", "train_resnet"}),
         ({"data__limit": 12}, {"split"}),
@@ -153,7 +153,7 @@ def test_a_bad_param_loses_nothing(project: Path) -> None:
     metrics = (project / "metrics/train_unet.json").read_bytes()
     set_params(project, train__lr=-1)
     assert "train.lr = -1: must be greater than 0" in dvc(project, "repro", status=255)
-    set_params(project, train__lr=0.002)
+    set_params(project, train__lr=0.01)
     assert ran(dvc(project, "repro")) == []
     assert (project / "checkpoints/unet.pt").read_bytes() == checkpoint
     assert (project / "metrics/train_unet.json").read_bytes() == metrics
@@ -197,6 +197,6 @@ def test_experiments(project: Path) -> None:
     dvc(project, "plots", "diff", "--out", "plots")
     page = (project / "plots/index.html").read_text()
     assert "train_unet.csv" in page or "val_loss" in page
-    set_params(project, train__lr=0.002)
+    set_params(project, train__lr=0.01)
     assert ran(dvc(project, "repro")) == []
     assert json.loads(dvc(project, "metrics", "diff", "--json")) == {}

@@ -119,7 +119,7 @@ def test_the_average_takes_in_batch_statistics_too() -> None:
 
 def test_the_steps_follow_the_schedule() -> None:
     model = one_weight()
-    optimization = Optimization(model, settings(lr=0.1, schedule="cosine", warmup=0.5), 4)
+    optimization = Optimization(model, settings(optimizer="adamw", lr=0.1, schedule="cosine", warmup=0.5), 4)
     found = []
     for _ in range(4):
         found.append(optimization.lr)
