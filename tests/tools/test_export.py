@@ -44,7 +44,9 @@ def test_both_networks(name: str, finished: Path, tmp_path: Path, run_here: RunH
         np.asarray(Image.open(tmp_path / f"{folder}/photo.probability.png")) / 65535 for folder in "ab"
     )
     assert onnx.shape == (77, 123)
-    np.testing.assert_allclose(onnx, torches, atol=1e-4)
+    # torch computes in the format of the training, ONNX in float32.
+    precision = load_checkpoint(finished / f"checkpoints/{name}.pt").meta.precision
+    np.testing.assert_allclose(onnx, torches, atol=2e-2 if precision == "bf16" else 1e-4)
 
 
 def test_any_size_any_number_and_its_metadata(finished: Path, tmp_path: Path) -> None:
