@@ -22,6 +22,7 @@ TINY = {
     "data.limit": 16,
     "image.size": 32,
     "model.width": 2,
+    "model.init": "he",  # PyTorch's leaves so narrow a network one probability for the whole image
     "train.epochs": 2,
     "train.min_steps": 0,
     "evaluate.bootstrap": 100,
