@@ -58,7 +58,7 @@ def test_after_a_change_it_starts_from_the_beginning_and_says_why(
     set_params(project, train__epochs=4)
     stop_in_the_second_epoch(project)
     changes: list[tuple[Callable[[], None], str]] = [
-        (lambda: set_params(project, train__lr=0.001), "train.lr 0.002 -> 0.001"),
+        (lambda: set_params(project, train__lr=0.001), "train.lr 0.01 -> 0.001"),
         (lambda: edit(project / "data/split.json", '"sha256": "', '"sha256": "0'), "another data/split.json"),
         (lambda: edit(project / "data/stats.json", "0.", "0.0"), "another data/stats.json"),
         (
