@@ -41,14 +41,7 @@ def test_every_kind(finished: Path, photos: Path, tmp_path: Path, run_here: RunH
     out, photo = tmp_path / "out", photos / "0.png"
     image = pixels(photo)
     (probability,) = predictor(finished).probabilities([image])
-    arguments = [
-        "--model",
-        "unet",
-        "--out",
-        out,
-        "--threshold",
-        np.quantile(probability, 0.75),
-    ]  # a quarter of the pixels
+    arguments = ["--model", "unet", "--out", out, "--threshold", np.median(probability)]  # half of the pixels
     kinds = ["mask", "cutout", "overlay", "probability"]
     assert run_here(finished, "tools.predict", *arguments, "--kind", *kinds, photo).status == 0
     assert sorted(path.name for path in out.iterdir()) == [
