@@ -1,4 +1,4 @@
-"""dvc.yaml says the truth: every import lies in a declared room, every declared room is imported whole."""
+"""dvc.yaml says the truth: every import lies in a declared folder, and each of those is imported whole."""
 
 import ast
 import copy
@@ -29,7 +29,7 @@ NOT_IMPORTED_WHOLE = "segmentation/common/"
 # It can refuse a value but never change one; its own tests hold it to that.
 NO_DEPENDENCY = "segmentation/params.py"
 
-# From the bottom to the top: a file imports from rooms below its own, or from its own.
+# From the bottom to the top: a file imports from folders below its own, or from its own.
 LEVELS = [
     {"common"},
     {"params"},
@@ -105,28 +105,28 @@ def test_init_files_change_no_result() -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_every_import_of_a_stage_lies_in_a_declared_room(stage: str) -> None:
+def test_every_import_of_a_stage_lies_in_a_declared_folder(stage: str) -> None:
     assert closure(stage) - declared_files(stage) - {NO_DEPENDENCY} == set()
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_every_file_of_a_declared_room_is_imported(stage: str) -> None:
+def test_every_file_of_a_declared_folder_is_imported(stage: str) -> None:
     unused = declared_files(stage) - closure(stage)
     assert {file for file in unused if not file.startswith(NOT_IMPORTED_WHOLE)} == set()
     assert NO_DEPENDENCY not in declared_files(stage)
 
 
 def test_imports_point_downwards() -> None:
-    level = {room: number for number, rooms in enumerate(LEVELS) for room in rooms}
+    level = {folder: number for number, folders in enumerate(LEVELS) for folder in folders}
 
-    def room(path: str) -> str:
+    def folder(path: str) -> str:
         return path.split("/")[1].removesuffix(".py")
 
     upwards = [
         f"{path} imports {imported}"
         for path in sorted(python_files("segmentation"))
         for imported in imports(path)
-        if room(path) != room(imported) and level[room(path)] <= level[room(imported)]
+        if folder(path) != folder(imported) and level[folder(path)] <= level[folder(imported)]
     ]
     assert upwards == []
     doors = [f"{path}: {each}" for path in python_files("segmentation") for each in imports(path)]

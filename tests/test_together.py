@@ -102,7 +102,7 @@ def test_two_queue_workers(queue: Path, states: Path) -> None:
     assert list(states.iterdir()) == []
 
 
-@pytest.mark.fault("kill -9 of a queued task, then killed, removed and queued again as the README says")
+@pytest.mark.fault("kill -9 of a queued task, then killed, removed and queued again as experiments.md says")
 def test_a_queued_task_is_resumed(queue: Path, states: Path) -> None:
     command = ["exp", "run", "--queue", "-S", "train.epochs=60", "--name", "long"]
     dvc(queue, *command)

@@ -43,13 +43,13 @@ def describe(device: torch.device) -> str:
 def prepare(device: torch.device) -> None:
     """Let this process compute fast: it takes its share of the cores, and a CPU keeps freed memory.
 
-    Call it before anything is computed. On a CPU, float32 numbers below 1.2e-38 become 0: the momentum of
-    weights that no longer get a gradient decays to such numbers, with which processors are slow. cuDNN is
-    held to kernels that give the same result each time, and does not choose them by a race.
+    Call it before anything is computed. On a CPU, denormal numbers (float32: below 1.2e-38) become 0: the
+    momentum of weights that no longer get a gradient decays to such numbers, with which processors are slow.
+    cuDNN is held to kernels that give the same result each time, and does not choose them by a race.
     """
     if device.type == "cpu":
         keep_freed_memory()
-        torch.set_flush_denormal(True)  # of threads, those that start later
+        torch.set_flush_denormal(True)  # for this thread and those that start later
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
     threads = usable_cores() // local_world_size()
     if local_world_size() == 1:  # a person may have said fewer (OMP_NUM_THREADS); torchrun always says 1

@@ -50,7 +50,7 @@ class Training:
     `epoch` and `step` say where it stands: in which of `epochs`, from 1, and after how many of its steps.
     `history` holds the finished epochs, `scored` the scores of each image after the latest one, `predictor`
     the network that is scored: the average of the weights, if there is one. If several processes train
-    together, all must call each method together. `announce` gets the estimated seconds of the rest, once.
+    together, all must call each method together. `announce` gets the estimated seconds of the rest (`Pace`).
     """
 
     def __init__(

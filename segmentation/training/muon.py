@@ -23,7 +23,8 @@ class Muon(Optimizer):
 
     Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/, with decoupled decay and updates as large
     as AdamW's, so that one learning rate suits both: Liu et al. 2025, arXiv:2502.16982. torch's own `Muon`
-    accepts only two dimensions and multiplies in bfloat16, which is slow on many CPUs.
+    multiplies the whole matrix in each round, always in bfloat16, which is slow on many CPUs, and shares no
+    work out.
     """
 
     def __init__(self, weights: Iterable[Tensor], lr: float, weight_decay: float) -> None:
@@ -34,14 +35,14 @@ class Muon(Optimizer):
         """Update the weights that have a gradient."""
         for group in self.param_groups:
             weights = [each for each in group["params"] if each.grad is not None]
-            updates = shared_out([self._ahead(each, each.grad) for each in weights])
+            updates = shared_out([self._nesterov(each, each.grad) for each in weights])
             for each, update in zip(weights, updates, strict=True):
-                size = ADAMW_RMS * sqrt(max(update.shape))
+                scale = ADAMW_RMS * sqrt(max(update.shape))
                 each.mul_(1 - group["lr"] * group["weight_decay"])
-                each.add_(update.view_as(each), alpha=-group["lr"] * size)
+                each.add_(update.view_as(each), alpha=-group["lr"] * scale)
 
-    def _ahead(self, weights: Tensor, gradient: Tensor) -> Tensor:
-        """Nesterov's momentum, as a matrix."""
+    def _nesterov(self, weights: Tensor, gradient: Tensor) -> Tensor:
+        """Update the momentum and return Nesterov's, as a matrix `(n, m)`."""
         state: dict[str, Any] = self.state[weights]
         if not state:
             state["momentum"] = torch.zeros_like(gradient)
@@ -51,7 +52,8 @@ class Muon(Optimizer):
 def shared_out(matrices: list[Tensor]) -> list[Tensor]:
     """Return the matrices orthogonalized, each by one of the processes that train together.
 
-    They share the work, and get the same bits even if their processors round differently.
+    All must call it with matrices of the same shapes in the same order. They share the work, and get the same
+    bits even if their processors round differently.
     """
     if world_size() == 1:
         return [orthogonalized(each) for each in matrices]

@@ -17,14 +17,14 @@ def make_optimizers(weights: Iterable[Tensor], settings: Train) -> list[Optimize
     """Return the optimizers; each weight belongs to exactly one.
 
     Adam has L2 in the gradient (the lab report's), the others decoupled decay. Muon takes matrices and
-    kernels, the first convolution too. Vectors and the head, a single row that could only be rescaled, go to
-    AdamW.
+    kernels, the first convolution too. Vectors go to AdamW, and so does the head's kernel: it is a single
+    row, which orthogonalizing would only normalise.
     """
     rate, decay = settings.lr, settings.weight_decay
     if settings.optimizer == "muon":
-        matrices, rest = list[Tensor](), list[Tensor]()
-        for each in weights:
-            (matrices if each.dim() > 1 and len(each) > 1 else rest).append(each)
+        weights = list(weights)
+        matrices = [each for each in weights if each.dim() > 1 and len(each) > 1]
+        rest = [each for each in weights if each.dim() < 2 or len(each) == 1]
         return [Muon(matrices, rate, decay), AdamW(rest, rate, weight_decay=decay, fused=True)]
     kind = {"adam": Adam, "adamw": AdamW}[settings.optimizer]
     return [kind(weights, rate, weight_decay=decay, fused=True)]

@@ -35,26 +35,29 @@ class Work(NamedTuple):
 
 
 class Pace:
-    """How long the rest of a training takes, by its pace since the first look.
+    """How long the rest of a training takes, by its pace since the first look at images of this size.
 
-    `announce` gets the seconds that are left, once, when there is enough to judge by.
+    What a step costs beside its images (Muon's products) counts as if it grew with them, so the estimate is
+    too long while images have half the side. With whole ones the pace is taken anew. `announce` gets the
+    seconds that are left, once for each size, when there is enough to judge by.
     """
 
     def __init__(self, work: Work, announce: Callable[[float], None] | None = None) -> None:
-        self.work, self.announce = work, announce
-        self._first: tuple[float, float] | None = None
+        self.work, self.announce, self.announced = work, announce, False
+        self._first: tuple[bool, float, float] | None = None
 
     @property
     def seconds(self) -> float:
         """Return for how long the pace has been taken."""
-        return time.monotonic() - self._first[0] if self._first else 0.0
+        return time.monotonic() - self._first[1] if self._first else 0.0
 
     def left(self, epoch: int, share: float) -> float | None:
-        """Return the seconds left after this `share` of `epoch`; None before the second call."""
-        done = self.work.done(epoch, share)
-        if self._first is None:  # after the first step: it prepares kernels and memory
-            self._first = time.monotonic(), done
-        before = self._first[1]
+        """Return the seconds left after this `share` of `epoch`; None before the second call of a size."""
+        small, done = epoch <= self.work.small_epochs, self.work.done(epoch, share)
+        # After a size's first step: that prepares kernels and memory.
+        if self._first is None or self._first[0] != small:
+            self._first, self.announced = (small, time.monotonic(), done), False
+        before = self._first[2]
         return self.seconds / (done - before) * (self.work.total - done) if done > before else None
 
     def look(self, epoch: int, share: float) -> dict[str, str]:
@@ -62,7 +65,8 @@ class Pace:
         left = self.left(epoch, share)
         if left is None:
             return {}
-        if self.announce and left > 0 and (self.seconds >= ANNOUNCE_AFTER_S or share == 1):
+        enough = self.seconds >= ANNOUNCE_AFTER_S or share == 1
+        if self.announce and not self.announced and left > 0 and enough:
             self.announce(left)
-            self.announce = None
+            self.announced = True
         return {"training left": str(timedelta(seconds=round(left)))}
