@@ -64,9 +64,8 @@ def test_muon_takes_all_kernels_but_the_head(name: str) -> None:
 @pytest.mark.parametrize("name", network_names())
 def test_the_order_of_memory_changes_no_weight(name: str, optimizer: str) -> None:
     """Steps on views give the weights that optimizers give on the weights themselves."""
-    tolerance = (
-        1e-9 if optimizer == "muon" else 0.0
-    )  # it sees the columns in another order, and rounds otherwise
+    # Muon sees the columns in another order, and rounds otherwise.
+    tolerance = 1e-9 if optimizer == "muon" else 0.0
     steps, trained = 3, []
     for by_views in (True, False):
         torch.manual_seed(0)
