@@ -21,8 +21,8 @@ from segmentation.common.artifacts import RAW, SPLIT, Split, checkpoint_path
 from segmentation.common.files import read_json
 from segmentation.export.check import mean_dice, read_samples, with_precision
 from segmentation.export.graph import ImagesToProbabilities, to_onnx
+from segmentation.geometry import Image
 from segmentation.inference.predictor import Predictor
-from segmentation.loading.transforms import Image
 from segmentation.models.build import network_names
 from segmentation.models.checkpoints import load_checkpoint
 from segmentation.prediction.load import AnyPredictor

@@ -29,6 +29,7 @@ from segmentation.common.artifacts import RAW, SPLIT, Split
 from segmentation.common.files import read_json
 from segmentation.common.signals import StopRequest
 from segmentation.common.tables import csv_bytes
+from segmentation.geometry import Geometry
 from segmentation.inference.runner import Runner
 from segmentation.loading.cache import ImageCache
 from segmentation.loading.dataset import SegmentationDataset
@@ -56,14 +57,14 @@ def measure(name: str, images: int, size: int, width: int, steps: int) -> dict[s
     runner = Runner(device, choose_precision("auto", device), IMAGENET)
     ids = list(islice(cycle(read_json(SPLIT, "split", Split)["train"]), images))
     cache, foreground = ImageCache(images, size), params.data.foreground
-    everything = SegmentationDataset(RAW, ids, size, foreground, cache=cache)
+    everything = SegmentationDataset(RAW, ids, Geometry(size), foreground, cache=cache)
     started = time.perf_counter()
     for index in range(images):
         everything.read(index)
     decoding = time.perf_counter() - started
     augment, some = Augmentation(params.augment), ids[: steps * BATCH]
-    train = SegmentationDataset(RAW, some, size, foreground, augment, cache=cache)
-    val = SegmentationDataset(RAW, some[:1], size, foreground, cache=cache)
+    train = SegmentationDataset(RAW, some, Geometry(size), foreground, augment, cache=cache)
+    val = SegmentationDataset(RAW, some[:1], Geometry(size), foreground, cache=cache)
     settings = params.train.model_copy(update={"epochs": 2, "min_steps": 0, "small_first": 0.0})
     workers = loader_workers(device, BATCH + 1, size)
     batches = Batches(train, BATCH, shuffle_seed=0, workers=workers)

@@ -108,7 +108,7 @@ def compare(name: str, address: str, jpeg: bytes, count: int, rounds: int) -> No
             if number:  # the first round warms up
                 times[way] += alone
                 speeds[way].append(count / total)
-    print(f"{name}, {predictor.size} px; {rounds} rounds of {count} photos of {SIZE[0]}x{SIZE[1]}")
+    print(f"{name}, {predictor.geometry.size} px; {rounds} rounds of {count} photos of {SIZE[0]}x{SIZE[1]}")
     print(f"{'':<20}{'median ms':>10}{'p95 ms':>8}{'photos/s':>10}{'lowest':>8}{'highest':>9}")
     for way in ways:
         row = sorted(times[way])

@@ -35,6 +35,7 @@ from segmentation.common.errors import InputError
 from segmentation.common.files import read_json
 from segmentation.common.seeds import Purpose, torch_seed
 from segmentation.common.signals import StopRequest
+from segmentation.geometry import Geometry
 from segmentation.inference.predictor import Predictor
 from segmentation.inference.runner import Runner
 from segmentation.loading.transforms import choose_normalization
@@ -92,7 +93,9 @@ def by_plain_loop(name: str, params: Params, device: torch.device, runner: Runne
     with closing(train), closing(val):
         model = build_model(name, params.model.width, params.model.dropout, params.model.init).to(device)
         step = plain_step(model, device)
-        predictor = Predictor(model, runner, params.image.size, DEFAULT_THRESHOLD)
+        predictor = Predictor(
+            model, runner, Geometry(params.image.size, params.image.resize), DEFAULT_THRESHOLD
+        )
         for epoch in range(1, params.train.epochs + 1):
             model.train()
             keys = [(epoch, index) for index in torch.randperm(len(train.dataset)).tolist()]

@@ -35,6 +35,7 @@ from benchmarks.device import matrix_rate, synchronize
 from benchmarks.process import in_a_process
 from segmentation.common.dataset_layout import LIST, TRAINVAL, has_lists, read_list
 from segmentation.common.signals import StopRequest
+from segmentation.geometry import Geometry
 from segmentation.inference.runner import Runner
 from segmentation.loading.cache import ImageCache
 from segmentation.loading.dataset import SegmentationDataset
@@ -104,7 +105,7 @@ def engine(name: str, data: SegmentationDataset, width: int, batch: int, params:
     runner = Runner(device, choose_precision("auto", device), LAB_REPORT)
     workers = loader_workers(device, batch + 1, data.size)
     data.cache = ImageCache(len(data), data.size)
-    val = SegmentationDataset(data.raw, data.ids[:1], data.size, data.foreground)
+    val = SegmentationDataset(data.raw, data.ids[:1], data.geometry, data.foreground)
     changes = {"epochs": 3, "min_steps": 0, "lr": 1e-4, "batch_size": batch, "optimizer": "adamw"}
     settings = params.train.model_copy(update=changes)
     model = to_device(build_model(name, width), device)
@@ -136,7 +137,9 @@ def measure(way: str, name: str, arguments: argparse.Namespace) -> dict[str, flo
     params, device = load_params(ROOT / "params.yaml"), choose_device()
     ids = read_list(arguments.raw / (TRAINVAL if has_lists(arguments.raw) else LIST))[: arguments.images]
     changes = Augmentation(load_params(ROOT / "presets/lab_report.yaml").augment)
-    data = SegmentationDataset(arguments.raw.resolve(), ids, arguments.size, ["pet", "border"], changes)
+    data = SegmentationDataset(
+        arguments.raw.resolve(), ids, Geometry(arguments.size), ["pet", "border"], changes
+    )
     if way == "plain":
         found = plain_loop(name, data, arguments.width, arguments.batch)
     else:

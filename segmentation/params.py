@@ -118,6 +118,7 @@ class Image(Group):
     """What a network sees of an image."""
 
     size: Annotated[Whole, Field(ge=32, le=4096)]
+    resize: Literal["linear", "area"]
     normalize: Literal["own", "lab_report", "imagenet", "none"]
 
 

@@ -36,7 +36,7 @@ def main() -> None:
         else:
             own = data.folder
             rules = Rules(own.mask_threshold, own.orientation, own.white)
-            said, groups = write_folder(folder, Path(own.path), rules)
+            said, groups = write_folder(folder, Path(own.path).expanduser(), rules)
     write_bytes(GROUPS, csv_bytes(GROUP_COLUMNS, groups))
     for line in said:
         print(line)

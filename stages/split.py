@@ -5,20 +5,23 @@ import sys
 from segmentation.common.artifacts import RAW, SPLIT
 from segmentation.common.command_line import make_parser, run
 from segmentation.common.files import write_json
+from segmentation.geometry import Geometry
 from segmentation.params import load_params
-from segmentation.splitting.checks import check_dataset, describe
+from segmentation.splitting.checks import check_dataset, describe, describe_small
 from segmentation.splitting.parts import describe_twins, split_dataset
 
 
 def main() -> None:
     """Read data/raw/, write data/split.json."""
-    data = load_params().data
-    checked = check_dataset(RAW)
+    params = load_params()
+    data, image = params.data, params.image
+    checked = check_dataset(RAW, data.foreground, Geometry(image.size, image.resize))
     split = split_dataset(RAW, data, checked)
     write_json(SPLIT, split)
     for dropped in split["dropped"]:
         print(f"dropped {dropped['id']}: {dropped['reason']}", file=sys.stderr)
-    print("\n".join(describe(checked) + describe_twins(split, checked)))
+    lines = describe(checked) + describe_small(checked, image.size) + describe_twins(split, checked)
+    print("\n".join(lines))
     print(f"train {len(split['train'])}, val {len(split['val'])}, test {len(split['test'])} images")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from segmentation.common.artifacts import Split
+from segmentation.geometry import Geometry
 from segmentation.params import load_params
 from segmentation.splitting.checks import check_dataset
 from segmentation.splitting.parts import split_dataset
@@ -41,7 +42,9 @@ def checked_split(
     folder = DEFAULTS.data.folder.model_copy(update={"test_fraction": test_fraction})
     changes = {"val_fraction": val_fraction, "limit": limit, "max_dropped": max_dropped, "seed": seed}
     return split_dataset(
-        raw, DEFAULTS.data.model_copy(update=changes | {"folder": folder}), check_dataset(raw)
+        raw,
+        DEFAULTS.data.model_copy(update=changes | {"folder": folder}),
+        check_dataset(raw, ["pet"], Geometry(64)),
     )
 
 

@@ -55,12 +55,14 @@ def gap_of_precisions(project: Path, name: str) -> float:
     """The largest difference of any test score of a trained network between float32 and bfloat16."""
     model, meta = load_checkpoint(project / f"checkpoints/{name}.pt")
     ids = json.loads((project / artifacts.SPLIT).read_text())["test"]
-    test = SegmentationDataset(project / artifacts.RAW, ids, meta.size, meta.foreground)
+    test = SegmentationDataset(project / artifacts.RAW, ids, meta.geometry, meta.foreground)
     rows = []
     for precision in ("float32", "bf16"):
         runner = Runner(torch.device("cpu"), precision, Normalization(meta.mean, meta.std))
         scored = score(
-            Predictor(model, runner, meta.size, meta.threshold), Batches(test, 8).epoch(0), LOSSES["bce_dice"]
+            Predictor(model, runner, meta.geometry, meta.threshold),
+            Batches(test, 8).epoch(0),
+            LOSSES["bce_dice"],
         )
         pooled = scored.counts.sum(axis=0)
         soft = scores.mean_soft_dice(scored.soft)

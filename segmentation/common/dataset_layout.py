@@ -13,6 +13,7 @@ Source: https://www.robots.ox.ac.uk/~vgg/data/pets/ (README of annotations.tar.g
 """
 
 import re
+import unicodedata
 from collections.abc import Container
 from pathlib import Path
 
@@ -44,11 +45,12 @@ def has_lists(raw: Path) -> bool:
     return (raw / TRAINVAL).exists() or (raw / TEST).exists()
 
 
-def read_list(path: Path) -> list[str]:
+def read_list(path: Path, known: Container[str] = ()) -> list[str]:
     """Return the ids that a list file names, one a line, without the three numbers that may follow.
 
-    A line that starts with `#` is a comment. Raises `InputError` for a missing file, and for ids that
-    could lead out of the dataset's folder.
+    A line that starts with `#` is a comment. In a person's list, names and paths of files stand for the
+    `known` ids (`find_id`). Raises `InputError` for a missing file, and for ids that could lead out of the
+    dataset's folder.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()  # Windows' editors begin with a mark
@@ -56,19 +58,39 @@ def read_list(path: Path) -> list[str]:
         raise InputError(f"{path}: no such list; run `python -m stages.download` first") from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: not a text file in UTF-8") from None
-    ids = [_NUMBERS.sub("", line).strip() for line in lines if line.strip() and not line.startswith("#")]
+    ids = [find_id(line, known) for line in lines if line.strip() and not line.startswith("#")]
     for image_id in ids:
         if not is_plain(image_id):
             raise InputError(f"{path}: {image_id!r} is not a plain image id")
     return ids
 
 
+def file_id(path: Path) -> str:
+    """Return the id of a person's image by its path in the folder, whose parts are joined by `__`.
+
+    macOS writes letters such as é in two characters (NFD), other systems in one (NFC): they are one name.
+    """
+    return unicodedata.normalize("NFC", "__".join(path.with_suffix("").parts))
+
+
+def find_id(entry: str, known: Container[str]) -> str:
+    """Return which of the `known` ids a line of a list means: by its id, its file's name, or a path to that.
+
+    Three numbers may follow, as in Oxford-IIIT Pet. If none is known, the entry without them is returned.
+    """
+    whole = entry.strip()
+    stripped = _NUMBERS.sub("", whole).strip()
+    for text in (whole, stripped):  # first as it is: a name may end with numbers
+        parts = unicodedata.normalize("NFC", text).replace("\\", "/").split("/")
+        for start in range(len(parts)):
+            name = "__".join(parts[start:])
+            for candidate in (name, Path(name).stem):
+                if candidate in known:
+                    return candidate
+    return stripped
+
+
 def is_plain(image_id: str) -> bool:
     """Whether an id is a visible file's name that leads nowhere else and fits on a line of a list."""
     one_name = image_id.isprintable() and not set(image_id) & set("/\\") and image_id == image_id.strip()
     return one_name and image_id[:1] not in ("", ".", "#")
-
-
-def without_suffix(entry: str, known: Container[str]) -> str:
-    """Return the id that an entry of a person's list means, which may be a file's name."""
-    return Path(entry).stem if entry not in known and Path(entry).stem in known else entry

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, NoReturn, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -87,14 +87,27 @@ def replace_dir(path: Path) -> Iterator[Path]:
             new.chmod(0o777 & ~_UMASK)
             yield new
             _sync(new)
-            old = Path(tempfile.mkdtemp(dir=path.parent, prefix=_prefix(path)))
-            if path.exists():
-                path.rename(old / path.name)
-            new.rename(path)
-            shutil.rmtree(old)
+            _swap(new, path)
         except BaseException:
             shutil.rmtree(new, ignore_errors=True)
             raise
+
+
+def _swap(new: Path, path: Path) -> None:
+    """Put the folder `new` in the place of the one at `path`, which comes back if that fails."""
+    aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=_prefix(path)))
+    old = aside / path.name
+    if path.exists():
+        path.rename(old)
+    try:
+        new.rename(path)
+    except BaseException:
+        if old.exists():
+            old.rename(path)
+        raise
+    finally:
+        # The new content is complete, so this is no error: what is left goes with the next command.
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 @contextmanager
@@ -132,6 +145,26 @@ def _alive(pid: int) -> bool:
     except PermissionError:  # another user's
         return True
     return True
+
+
+def visible_files(folder: Path) -> list[Path]:
+    """Return all files under a folder, through links too, but for hidden ones; in the order of their names.
+
+    Raises `OSError` for a folder that cannot be read.
+    """
+    found: list[Path] = []
+    seen = set()
+    for name, folders, files in os.walk(folder, followlinks=True, onerror=_raise):
+        real = os.path.realpath(name)
+        folders[:] = [] if real in seen else sorted(sub for sub in folders if not sub.startswith("."))
+        if real not in seen:
+            found += [Path(name, file) for file in sorted(files) if not file.startswith(".")]
+        seen.add(real)
+    return [file for file in found if file.is_file()]
+
+
+def _raise(error: OSError) -> NoReturn:
+    raise error
 
 
 def read_json(path: Path, stage: str, kind: type[T]) -> T:

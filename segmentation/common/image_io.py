@@ -1,22 +1,26 @@
 """Reading images and trimaps, whatever somebody has put there."""
 
+import errno
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from segmentation.common.dataset_layout import BACKGROUND, BORDER, PET
-from segmentation.common.errors import InputError
+from segmentation.common.errors import Fault, InputError
 
 PART_VALUES = {"pet": PET, "background": BACKGROUND, "border": BORDER}
 
 # Pillow would hand an EPS file to Ghostscript, which runs it as a program.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "JPEG2000", "PPM", "TGA")
+
+HEIC = {".heic", ".heif"}  # suffixes of photos that cannot be decoded
 
 DEEP = ("I;16", "I;16L", "I;16B", "I")  # Pillow's modes of grey images with more than 8 bits
 
@@ -24,6 +28,17 @@ DEEP = ("I;16", "I;16L", "I;16B", "I")  # Pillow's modes of grey images with mor
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", "Corrupt EXIF data")
 
+
+# What a name or a file's content can cause; all others are the machine's.
+_ERRNOS_OF_FILES = (
+    errno.ENOENT,
+    errno.EINVAL,
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+    errno.EOVERFLOW,
+)
 
 Source = str | Path | IO[bytes]  # where a file is, or its content, open for reading
 
@@ -42,14 +57,39 @@ def _opened(source: Source, what: str) -> Iterator[Image.Image]:
         raise InputError(f"{name}: no such file") from None
     except UnidentifiedImageError:
         raise InputError(f"{name}: does not decode as {what} (of no known format)") from None
-    except InputError:
+    except (InputError, Fault):
         raise
     except Exception as error:  # a broken file can fail in any of the formats' parsers
-        raise InputError(f"{name}: does not decode as {what} ({error or type(error).__name__})") from None
+        refuse_machine_faults(error, name)
+        reason = str(error) or type(error).__name__
+        raise InputError(f"{name}: does not decode as {what} ({reason})") from None
+
+
+def refuse_machine_faults(error: Exception, name: object) -> None:
+    """Raise `Fault` for an error of the machine, such as of its memory or disk, while `name` was read.
+
+    What remains is the content of the file. Were a disk's error taken for that, good images would be dropped,
+    and the rest would be split in another way.
+    """
+    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+        raise Fault(f"{name}: out of memory while it is decoded; close other programs, or scale it down")
+    if isinstance(error, OSError) and error.errno not in (None, *_ERRNOS_OF_FILES):
+        raise Fault(f"{name}: cannot be read ({error.strerror})")
 
 
 def _name(source: Source) -> str:
     return str(source) if isinstance(source, str | Path) else "the image"
+
+
+def is_image_file(path: Path) -> bool:
+    """Whether a file has the name of an image, though it may be broken, or the content of one."""
+    if path.suffix.lower() in HEIC or Image.registered_extensions().get(path.suffix.lower()) in FORMATS:
+        return True
+    try:
+        image_size(path)
+    except InputError:
+        return False
+    return True
 
 
 def image_size(source: Source) -> tuple[int, int]:
@@ -62,19 +102,23 @@ def image_size(source: Source) -> tuple[int, int]:
 
 
 def open_rgb(source: Source, upright: bool = False, white: int | None = None) -> Image.Image:
-    """Decode an image, whatever format its content has, to RGB; of an animation, the first frame.
+    """Decode an image, whatever format its content has, to RGB; arguments and errors as in `open_image`."""
+    return open_image(source, upright, white).convert("RGB")
 
-    With `upright` the EXIF orientation is applied. A dataset is read without: its masks belong to the pixels
-    as they are stored. In a grey image with more than 8 bits, `white` is the value that becomes 255 (Pillow
-    itself reduces colour to 8 bits). Raises `InputError` if the file is missing or does not decode, or for
-    such a grey image without `white`.
+
+def open_image(source: Source, upright: bool = False, white: int | None = None) -> Image.Image:
+    """Decode an image, whatever format its content has, to RGB, or RGBA if it has transparent pixels.
+
+    Of an animation, that is the first frame. With `upright` the EXIF orientation is applied. A dataset is
+    read without: its masks belong to the pixels as they are stored. In an image with more than 8 bits per
+    channel, `white` is the value that becomes 255. Without it, colour keeps its upper 8 bits, as Pillow has
+    it, and grey is refused. Raises `InputError` if the file is missing or does not decode, or for such a grey
+    image; `Fault` if memory or disk fail.
     """
     name = _name(source)
     with _opened(source, "an image") as image:
+        content = _content(image) if white is not None and is_deep_color(image) else None
         image.load()
-        if upright:
-            with suppress(Exception):  # damaged EXIF, but the pixels are there
-                ImageOps.exif_transpose(image, in_place=True)
         if image.mode in DEEP:  # converting these would clip almost all to white
             values = np.asarray(image)
             if white is None:
@@ -82,21 +126,51 @@ def open_rgb(source: Source, upright: bool = False, white: int | None = None) ->
                     f"{name}: has more than 8 bits per channel, values up to {values.max()}; say which value"
                     " is white (data.folder.white, --white or ?white=), or save it with 8"
                 )
-            return to_8_bits(values, white).convert("RGB")
-        if image.mode == "F":
+            decoded = to_8_bits(values, white)
+        elif image.mode == "F":
             raise InputError(f"{name}: holds floating-point numbers; save it with 8 bits per channel")
-        if "transparency" in image.info:  # Pillow warns without this step
-            return image.convert("RGBA").convert("RGB")
-        return image.convert("RGB")
+        else:
+            decoded = image.convert("RGBA" if image.has_transparency_data else "RGB")
+            if content is not None and white is not None:
+                decoded = _with_deep_colors(decoded, content, white)
+        decoded.info = {key: value for key, value in image.info.items() if key != "transparency"}
+        if upright:
+            try:
+                ImageOps.exif_transpose(decoded, in_place=True)
+            except Exception as error:  # damaged EXIF, but the pixels are there
+                refuse_machine_faults(error, name)
+        return decoded if decoded.mode == "RGBA" else decoded.convert("RGB")
+
+
+def is_deep_color(image: Image.Image) -> bool:
+    """Whether an image, not loaded yet, has colour with 16 bits per channel, of which Pillow takes 8."""
+    return ";16" in str(getattr(image, "tile", "")) and image.mode in ("RGB", "RGBA", "LA")
+
+
+def _content(image: Image.Image) -> bytes:
+    assert isinstance(image, ImageFile.ImageFile) and image.fp is not None
+    image.fp.seek(0)
+    return image.fp.read()
+
+
+def _with_deep_colors(image: Image.Image, content: bytes, white: int) -> Image.Image:
+    """Return `image`, RGB or RGBA, with the colours of 16 bits that its file has, scaled to 8."""
+    values = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)  # it turns as Pillow does
+    if values is None or values.shape[:2] != (image.height, image.width) or values.ndim != 3:
+        raise ValueError("its colours of 16 bits are not understood; save it with 8")
+    colors = to_8_bits(values[..., 2::-1], white)
+    if image.mode == "RGBA":
+        colors.putalpha(image.getchannel("A"))
+    return colors
 
 
 def to_8_bits(values: NDArray[Any], white: int) -> Image.Image:
-    """Return a grey image of the values `(H, W)`, scaled so that `white` becomes 255, and clipped."""
+    """Return an image of the values `(H, W)` or `(H, W, 3)`: `white` becomes 255, and what is above too."""
     return Image.fromarray(np.clip(np.rint(values * (255 / white)), 0, 255).astype(np.uint8))
 
 
 def read_image(source: Source, upright: bool = False, white: int | None = None) -> NDArray[np.uint8]:
-    """Return an image as an `(H, W, 3)` array, RGB; arguments and errors as in `open_rgb`."""
+    """Return an image as an `(H, W, 3)` array, RGB; arguments and errors as in `open_image`."""
     return np.asarray(open_rgb(source, upright, white))
 
 

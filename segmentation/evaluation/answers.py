@@ -17,15 +17,9 @@ from segmentation.common.dataset_layout import BORDER, image_path, trimap_path
 from segmentation.common.image_io import foreground_mask, read_image, read_trimap
 from segmentation.evaluation.boundary import boundary_iou, surface_dice
 from segmentation.evaluation.failures import false_pixels
+from segmentation.geometry import Geometry, Image, Mask, Probabilities
 from segmentation.inference.predictor import Predictor
-from segmentation.loading.transforms import (
-    Image,
-    Mask,
-    resize_image,
-    resize_mask,
-    resize_probabilities,
-    to_tensor,
-)
+from segmentation.loading.transforms import to_tensor
 from segmentation.scoring.scores import Counts, Values, confusion_counts, dice, soft_sums
 from segmentation.scoring.threshold import (
     BINS,
@@ -36,7 +30,6 @@ from segmentation.scoring.threshold import (
     to_bins,
 )
 
-Probabilities = NDArray[np.float32]
 T = TypeVar("T")
 
 BATCH_SIZE = 8
@@ -115,16 +108,16 @@ def score_answers(
 ) -> Scored:
     """Let every network predict every test image once, and hold that and the `baselines` against its mask.
 
-    The networks must have the same input size. Raises `InputError` if a file is missing or broken.
+    The networks must have the same geometry. Raises `InputError` if a file is missing or broken.
     """
-    size, scored = next(iter(predictors.values())).size, list[Scored]()
+    geometry, scored = next(iter(predictors.values())).geometry, list[Scored]()
 
     def read(image_id: str) -> tuple[LabelledImage, LabelledImage]:
         image = read_test_image(raw, image_id, foreground)
-        return image, _resized(image, size)
+        return image, _to_network(image, geometry)
 
     def score(pair: tuple[LabelledImage, LabelledImage], predictions: Mapping[str, Prediction]) -> Scored:
-        return _plain(_score_image(*pair, predictions, baselines))
+        return _plain(_score_image(geometry, *pair, predictions, baselines))
 
     with ThreadPoolExecutor(usable_cores()) as pool:
         batches = _read_ahead(pool, read, ids)
@@ -149,12 +142,13 @@ def read_test_image(raw: Path, image_id: str, foreground: Sequence[str]) -> Labe
     return LabelledImage(read_image(image_path(raw, image_id)), target, (trimap == BORDER).astype(np.uint8))
 
 
-def _resized(image: LabelledImage, size: int) -> LabelledImage:
-    masks = (resize_mask(mask, size) for mask in (image.target, image.border))
-    return LabelledImage(resize_image(image.image, size), *masks)
+def _to_network(image: LabelledImage, geometry: Geometry) -> LabelledImage:
+    masks = (geometry.mask_to_network(mask) for mask in (image.target, image.border))
+    return LabelledImage(geometry.to_network(image.image), *masks)
 
 
 def _score_image(
+    geometry: Geometry,
     image: LabelledImage,
     square: LabelledImage,
     predictions: Mapping[str, Prediction],
@@ -163,17 +157,19 @@ def _score_image(
     """Return what is known of one image; `square` is the same at the size of the networks."""
     networks, masks = {}, []
     for name, prediction in predictions.items():
-        counted, mask = _count(prediction, image, square)
+        counted, mask = _count(geometry, prediction, image, square)
         networks[name] = _answer(prediction.probabilities, square.target, counted, mask, image.target)
         masks.append(mask)
-    trivial = {name: _count(each, image, square)[0] for name, each in baselines.items()}
+    trivial = {name: _count(geometry, each, image, square)[0] for name, each in baselines.items()}
     return Scored(networks, trivial, _facts(image, masks))
 
 
-def _count(prediction: Prediction, image: LabelledImage, square: LabelledImage) -> tuple[Counted, Mask]:
+def _count(
+    geometry: Geometry, prediction: Prediction, image: LabelledImage, square: LabelledImage
+) -> tuple[Counted, Mask]:
     """Return the counts at both sizes, and the mask at the image's own size."""
     probabilities, threshold = prediction
-    own_size = resize_probabilities(probabilities, *image.target.shape)
+    own_size = geometry.to_image(probabilities, *image.target.shape)
     counted = Counted(_at_size(probabilities, threshold, square), _at_size(own_size, threshold, image))
     return counted, is_foreground(own_size, threshold).astype(np.uint8)
 

@@ -9,10 +9,12 @@ from segmentation.models.checkpoints import Checkpoint, load_checkpoint
 def load_checkpoints() -> dict[str, Checkpoint]:
     """Return the checkpoint of each network, by name.
 
-    Raises `InputError` if one is missing, or if they were trained for different sizes or foregrounds.
+    Raises `InputError` if one is missing, or if they were trained for different geometries or foregrounds.
     """
     checkpoints = {name: load_checkpoint(checkpoint_path(name)) for name in network_names()}
     first, *others = [checkpoint.meta for checkpoint in checkpoints.values()]
-    if any((meta.size, meta.foreground) != (first.size, first.foreground) for meta in others):
-        raise InputError(f"{CHECKPOINTS}: trained for different sizes or foregrounds; run `dvc repro`")
+    if any((meta.geometry, meta.foreground) != (first.geometry, first.foreground) for meta in others):
+        raise InputError(
+            f"{CHECKPOINTS}: trained for different sizes, kinds of resizing or foregrounds; run `dvc repro`"
+        )
     return checkpoints

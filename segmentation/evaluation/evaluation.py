@@ -56,7 +56,7 @@ def evaluate(
         name: dataclasses.replace(Predictor.from_checkpoint(each), tta=settings.tta)
         for name, each in checkpoints.items()
     }
-    train = SegmentationDataset(raw, split["train"], meta.size, meta.foreground)
+    train = SegmentationDataset(raw, split["train"], meta.geometry, meta.foreground)
     scored = score_answers(raw, ids, meta.foreground, predictors, baselines(train))
     networks, facts = scored.networks, scored.facts
     twin, resolution = has_twin(split), settings.resolution

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segmentation.evaluation.boundary import band_width
-from segmentation.loading.transforms import Mask
+from segmentation.geometry import Mask
 
 KINDS = ("missed object", "extra region", "hole", "boundary")
 WRONG_MASK = "mask looks wrong"

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from segmentation.evaluation.answers import LabelledImage
+from segmentation.geometry import Mask
 from segmentation.inference.predictor import Predictor
-from segmentation.loading.transforms import Mask
 from segmentation.scoring.scores import Values
 
 PANEL, GAP, LINE = 256, 8, 22  # pixels

@@ -12,8 +12,8 @@ from segmentation.common.dataset_layout import image_path, trimap_path
 from segmentation.common.errors import Fault
 from segmentation.common.image_io import foreground_mask, read_image, read_trimap
 from segmentation.export.graph import ImagesToProbabilities
+from segmentation.geometry import Image, Mask
 from segmentation.inference.predictor import Predictor
-from segmentation.loading.transforms import Image, Mask
 from segmentation.prediction.load import AnyPredictor
 from segmentation.prediction.onnx_predictor import OnnxPredictor
 from segmentation.scoring.scores import confusion_counts, dice

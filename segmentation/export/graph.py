@@ -25,16 +25,16 @@ class ImagesToProbabilities(nn.Module):
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         super().__init__()
-        self.model, self.size = checkpoint.model, checkpoint.meta.size
+        self.model, self.geometry = checkpoint.model, checkpoint.meta.geometry
         for name in ("mean", "std"):
             self.register_buffer(name, torch.tensor(getattr(checkpoint.meta, name)).view(1, 3, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images `(N, H, W, 3)`, uint8, RGB, to the probabilities `(N, H, W)` of foreground, float32.
 
-        Both resizes are those of `loading/transforms`.
+        Both resizes are those of `Geometry`.
         """
-        squares = opencv_resize.resize(images, self.size).permute(0, 3, 1, 2)
+        squares = opencv_resize.to_network(images, self.geometry).permute(0, 3, 1, 2)
         probabilities = torch.sigmoid(self.model(normalize(squares, self.mean, self.std)))
         return F.interpolate(probabilities, images.shape[1:3], mode="bilinear", align_corners=False)[:, 0]
 

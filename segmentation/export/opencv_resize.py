@@ -1,7 +1,8 @@
-"""OpenCV's bilinear resize of uint8 images, in operations that ONNX has.
+"""`Geometry.to_network` in operations that ONNX has: OpenCV's resizes of uint8 images.
 
-OpenCV computes with integers: weights in 1/2048, and sums that lose their last bits. An exact bilinear resize
-differs from it by a grey level in one pixel of eight, which moves the edges of masks; this one does not.
+In its bilinear one OpenCV computes with integers: weights in 1/2048, and sums that lose their last bits. An
+exact bilinear resize differs from it by a grey level in one pixel of eight, which moves the edges of masks;
+this one does not.
 See `resizeGeneric_`, `HResizeLinear` and `VResizeLinear` in OpenCV's `modules/imgproc/src/resize.cpp`.
 """
 
@@ -9,6 +10,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from segmentation.geometry import Geometry
 
 ONE = 2048  # the weight 1
 
@@ -22,6 +25,13 @@ class Axis(NamedTuple):
     weight_second: Tensor
 
 
+def to_network(images: Tensor, geometry: Geometry) -> Tensor:
+    """Map uint8 images `(N, H, W, C)` to what a network sees of them, `(N, size, size, C)`, int32."""
+    if geometry.resize == "area":
+        images = _area(images, *(torch.sym_min(side, geometry.size) for side in images.shape[1:3]))
+    return resize(images, geometry.size)
+
+
 def resize(images: Tensor, size: int) -> Tensor:
     """Map uint8 images `(N, H, W, C)` to `(N, size, size, C)`, int32, as `cv2.resize` with `INTER_LINEAR`."""
     height, width = images.shape[1:3]
@@ -31,6 +41,21 @@ def resize(images: Tensor, size: int) -> Tensor:
         for rows, weight in ((y.first, y.weight_first), (y.second, y.weight_second))
     )
     return _shifted(_shifted(upper, 16) + _shifted(lower, 16) + 2, 2)
+
+
+def _area(images: Tensor, height: int, width: int) -> Tensor:
+    """Shrink images `(N, H, W, C)` to `(N, height, width, C)`, as `cv2.resize` with `INTER_AREA`."""
+    count, rows, columns, channels = images.shape
+    upright = _shares(rows, height) @ images.float().reshape(count, rows, columns * channels)
+    return (_shares(columns, width) @ upright.reshape(count, height, columns, channels)).round()
+
+
+def _shares(length: int, size: int) -> Tensor:
+    """Return the share of each of `length` pixels in the `size` that they become: `(size, length)`."""
+    first, step = torch.arange(length, dtype=torch.float64), length / size
+    start = torch.arange(size, dtype=torch.float64)[:, None] * step
+    overlap = torch.minimum(start + step, first + 1) - torch.maximum(start, first)
+    return (overlap.clamp(min=0) / step).float()
 
 
 def _columns(rows: Tensor, x: Axis) -> Tensor:

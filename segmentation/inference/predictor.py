@@ -7,18 +7,11 @@ from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from segmentation.geometry import Geometry, Image, Mask, Probabilities
 from segmentation.inference.runner import Runner
-from segmentation.loading.transforms import (
-    Image,
-    Mask,
-    Normalization,
-    resize_image,
-    resize_probabilities,
-    to_tensor,
-)
+from segmentation.loading.transforms import Normalization, to_tensor
 from segmentation.models.checkpoints import Checkpoint, load_checkpoint
 from segmentation.runtime.devices import available_precision, choose_device, to_device
 from segmentation.scoring.threshold import is_foreground
@@ -28,7 +21,7 @@ BATCH_SIZE = 8
 
 @dataclass(frozen=True)
 class Predictor:
-    """A network with all that it takes to predict; `size` is the side in pixels of the square that it sees.
+    """A network with all that it takes to predict; `geometry` is how it sees an image.
 
     The network must be on the device of the `runner`. Every method puts it into evaluation mode. With `tta`
     (test-time augmentation) "flip", probabilities are the mean over an image and its mirror image.
@@ -36,7 +29,7 @@ class Predictor:
 
     model: nn.Module
     runner: Runner
-    size: int
+    geometry: Geometry
     threshold: float
     tta: Literal["none", "flip"] = "none"
 
@@ -55,7 +48,7 @@ class Predictor:
         meta, device = checkpoint.meta, device or choose_device()
         precision = available_precision(meta.precision, device)
         runner = Runner(device, precision, Normalization(meta.mean, meta.std))
-        return cls(to_device(checkpoint.model, device), runner, meta.size, meta.threshold)
+        return cls(to_device(checkpoint.model, device), runner, meta.geometry, meta.threshold)
 
     @torch.inference_mode()
     def logits(self, images: Tensor) -> Tensor:
@@ -72,7 +65,7 @@ class Predictor:
 
     def probabilities(
         self, images: Sequence[Image], own_size: bool = True, batch_size: int = BATCH_SIZE
-    ) -> list[NDArray[np.float32]]:
+    ) -> list[Probabilities]:
         """Return the probability of foreground of each pixel of `images`, which may differ in size.
 
         Images are `(H, W, 3)`, uint8, RGB; anything else is a `ValueError`. Each result has the height and
@@ -84,10 +77,10 @@ class Predictor:
                 raise ValueError(f"an image is (H, W, 3), uint8, not {image.shape} {image.dtype}")
         for start in range(0, len(images), batch_size):
             batch = images[start : start + batch_size]
-            squares = torch.stack([to_tensor(resize_image(image, self.size)) for image in batch])
+            squares = torch.stack([to_tensor(self.geometry.to_network(image)) for image in batch])
             for image, square in zip(batch, self.square_probabilities(squares).cpu().numpy(), strict=True):
-                height, width = image.shape[:2] if own_size else (self.size, self.size)
-                results.append(resize_probabilities(square[0], height, width))
+                height, width = image.shape[:2] if own_size else (self.geometry.size, self.geometry.size)
+                results.append(self.geometry.to_image(square[0], height, width))
         return results
 
     def masks(

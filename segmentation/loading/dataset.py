@@ -12,8 +12,9 @@ from segmentation.common.dataset_layout import image_path, trimap_path
 from segmentation.common.errors import InputError
 from segmentation.common.image_io import foreground_mask, read_image, read_trimap
 from segmentation.common.seeds import Purpose, stream
+from segmentation.geometry import Geometry, Image, Mask
 from segmentation.loading.cache import ImageCache
-from segmentation.loading.transforms import Image, Mask, resize_image, resize_mask, to_tensor
+from segmentation.loading.transforms import to_tensor
 
 Key = tuple[int, int]  # epoch and index in the list of ids
 AugmentFunction = Callable[[Image, Mask, np.random.SeedSequence], tuple[Image, Mask]]
@@ -22,7 +23,7 @@ Item = tuple[Tensor, Tensor, Tensor]
 
 
 class SegmentationDataset(Dataset[Item]):
-    """The images `ids` of the dataset folder `raw`, squashed to a square of `size` pixels.
+    """The images `ids` of the dataset folder `raw`, as a network sees them by `geometry`.
 
     A `cache` saves decoding and resizing them again. With `augment`, each item is changed at random by a
     stream that depends on `seed`, the epoch and the index alone: not on the number of workers, nor on what
@@ -33,18 +34,23 @@ class SegmentationDataset(Dataset[Item]):
         self,
         raw: Path,
         ids: Sequence[str],
-        size: int,
+        geometry: Geometry,
         foreground: Sequence[str],
         augment: AugmentFunction | None = None,
         seed: int = 0,
         cache: ImageCache | None = None,
     ) -> None:
-        self.raw, self.ids, self.size, self.foreground = raw, ids, size, foreground
+        self.raw, self.ids, self.geometry, self.foreground = raw, ids, geometry, foreground
         self.augment, self.seed, self.cache = augment, seed, cache
         for image_id in ids:
             for path in (image_path(raw, image_id), trimap_path(raw, image_id)):
                 if not path.is_file():
                     raise InputError(f"{path}: no such file, but the split names it; run `dvc repro split`")
+
+    @property
+    def size(self) -> int:
+        """The side in pixels of the square that a network sees."""
+        return self.geometry.size
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -66,8 +72,8 @@ class SegmentationDataset(Dataset[Item]):
 
     def _decode(self, index: int) -> tuple[Image, Mask]:
         image = read_image(image_path(self.raw, self.ids[index]))
-        return resize_image(image, self.size), self._decode_mask(index)
+        return self.geometry.to_network(image), self._decode_mask(index)
 
     def _decode_mask(self, index: int) -> Mask:
         trimap = read_trimap(trimap_path(self.raw, self.ids[index]))
-        return resize_mask(foreground_mask(trimap, self.foreground), self.size)
+        return self.geometry.mask_to_network(foreground_mask(trimap, self.foreground))

@@ -1,20 +1,14 @@
-"""Between an image of any size and the input of a network: the one place that resizes and normalises."""
+"""From an image at network size to the input of a network: normalising, and half the size."""
 
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from segmentation.common.artifacts import Stats
-
-cv2.setNumThreads(0)  # the loader's workers are the parallelism; OpenCV's threads would compete with them
-
-Image = NDArray[np.uint8]  # (H, W, 3), RGB
-Mask = NDArray[np.uint8]  # (H, W), 0 or 1
+from segmentation.geometry import Image
 
 
 class Normalization(NamedTuple):
@@ -43,28 +37,6 @@ def choose_normalization(normalize: str, own: Stats) -> Normalization:
 def normalize(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     """Map uint8 images `(N, 3, H, W)` to float32; `mean` and `std` have the shape `(1, 3, 1, 1)`."""
     return (images.float() / 255 - mean) / std
-
-
-def resize_image(image: Image, size: int) -> Image:
-    """Squash an image to a square of `size` pixels: bilinear without antialiasing, as in the lab report."""
-    resized = cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)
-    return resized.astype(np.uint8, copy=False)
-
-
-def resize_mask(mask: Mask, size: int) -> Mask:
-    """Squash a mask to a square of `size` pixels as its image: foreground is what is at least half covered.
-
-    The lab report takes OpenCV's nearest pixel, which counts from pixel corners where bilinear counts from
-    centres: its masks lie half a pixel off their images.
-    """
-    covered = cv2.resize(mask.astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
-    return (covered >= 0.5).astype(np.uint8)
-
-
-def resize_probabilities(probabilities: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
-    """Resize probabilities `(h, w)` to `(height, width)`: bilinear, pixel centres in place."""
-    resized = cv2.resize(probabilities, (width, height), interpolation=cv2.INTER_LINEAR)
-    return resized.astype(np.float32, copy=False)
 
 
 def halve(pixels: Tensor) -> Tensor:

@@ -15,11 +15,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from segmentation.common.errors import InputError
+from segmentation.geometry import Geometry, Resize
 from segmentation.models.build import build_model, check_name
 from segmentation.params import Image, Model, Part
 
 # Raised with every change of the metadata. A field that is added has a default, so that older files load.
-VERSION = 4
+VERSION = 5
 
 Channels = Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=3, max_length=3)]
 
@@ -43,6 +44,12 @@ class Metadata(BaseModel):
     params: dict[str, Any]  # those that the training used
     val_dice: float | None = None  # of that epoch, at 0.5; since format 2
     started_from: str | None = None  # SHA-256 of a checkpoint; None: from scratch; since format 3
+    resize: Resize = "linear"  # see Geometry; since format 5
+
+    @property
+    def geometry(self) -> Geometry:
+        """How the network sees an image."""
+        return Geometry(self.size, self.resize)
 
 
 class Checkpoint(NamedTuple):

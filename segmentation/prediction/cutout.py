@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segmentation.loading.transforms import Image
+from segmentation.geometry import Image
 
 Floats = NDArray[np.float32]
 

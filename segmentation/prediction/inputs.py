@@ -6,12 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from PIL import Image
-
 from segmentation.common.errors import InputError, reason
-from segmentation.common.image_io import FORMATS, image_size
+from segmentation.common.files import visible_files
+from segmentation.common.image_io import HEIC, image_size, is_image_file
 
-HEIC = {".heic", ".heif"}
 HEIC_HINT = "HEIC is not supported; convert it to JPEG (iPhone: Settings, Camera, Formats, Most Compatible)"
 
 
@@ -32,7 +30,7 @@ class Found(NamedTuple):
 def find_sources(paths: Sequence[str]) -> Found:
     """Return the files of photos that `paths` name: files, folders (with all that is in them) and globs.
 
-    In a folder, hidden files and files without an image's suffix are passed over. Raises `InputError` for a
+    In a folder, hidden files and files that are no images are passed over. Raises `InputError` for a
     path that is not there, a file that is no image, and where no photo was found.
     """
     sources: dict[Path, Source] = {}  # by the real file: named twice, it counts once
@@ -41,9 +39,8 @@ def find_sources(paths: Sequence[str]) -> Found:
         if path.is_dir():
             files = _files(path)
             heic += [file for file in files if file.suffix.lower() in HEIC]
-            found = [
-                Source(file, file.relative_to(path).with_suffix("")) for file in files if _is_image_name(file)
-            ]
+            photos = [file for file in files if file.suffix.lower() not in HEIC and is_image_file(file)]
+            found = [Source(file, file.relative_to(path).with_suffix("")) for file in photos]
         else:
             _refuse_other_files(path)
             found = [Source(path, Path(path.stem))]
@@ -76,20 +73,10 @@ def refuse_out(out: Path, paths: Sequence[str]) -> None:
 
 
 def _files(folder: Path) -> list[Path]:
-    """Return all visible files under a folder, through links too; an unreadable one is an `InputError`."""
-    found: list[Path] = []
-    seen = set()
-    for name, folders, files in os.walk(folder, followlinks=True, onerror=_refuse_folder):
-        real = os.path.realpath(name)
-        folders[:] = [] if real in seen else sorted(each for each in folders if not each.startswith("."))
-        if real not in seen:
-            found += [Path(name, file) for file in sorted(files) if not file.startswith(".")]
-        seen.add(real)
-    return [file for file in found if file.is_file()]
-
-
-def _refuse_folder(error: OSError) -> None:
-    raise InputError(f"{reason(error)}; allow reading it, or name the folders beside it")
+    try:
+        return visible_files(folder)
+    except OSError as error:
+        raise InputError(f"{reason(error)}; allow reading it, or name the folders beside it") from None
 
 
 def place(path: Path) -> Path:
@@ -97,13 +84,9 @@ def place(path: Path) -> Path:
     return Path(os.path.realpath(path.parent), path.name)
 
 
-def _is_image_name(file: Path) -> bool:
-    return Image.registered_extensions().get(file.suffix.lower()) in FORMATS
-
-
 def _refuse_other_files(path: Path) -> None:
     """Raise `InputError` unless a file has the name of an image, though it may be broken, or its content."""
     if path.suffix.lower() in HEIC:
         raise InputError(f"{path}: {HEIC_HINT}")
-    if not _is_image_name(path):
+    if not is_image_file(path):
         image_size(path)

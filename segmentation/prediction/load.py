@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from segmentation.common.artifacts import CHECKPOINTS, checkpoint_path
 from segmentation.common.errors import InputError
+from segmentation.geometry import Image
 from segmentation.inference.predictor import Predictor
-from segmentation.loading.transforms import Image
 from segmentation.models.build import check_name, network_names
 from segmentation.models.checkpoints import Checkpoint, load_checkpoint
 from segmentation.prediction.onnx_predictor import OnnxPredictor

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segmentation.common.errors import InputError
-from segmentation.loading.transforms import Image
+from segmentation.geometry import Image
 
 REQUIREMENTS = "requirements-export.txt"
 

@@ -56,7 +56,7 @@ class Worker:
         These are little-endian float32, row by row. Raises `InputError` if `file` is not an image, and
         `Fault` if memory runs out.
         """
-        with self._room(file), enough_memory(1, network.predictor.size, "send a smaller photo"):
+        with self._room(file), enough_memory(1, network.predictor.geometry.size, "send a smaller photo"):
             began = time.perf_counter()
             photo = read_photo(io.BytesIO(file), white)
             decoded = time.perf_counter()

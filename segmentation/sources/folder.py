@@ -7,19 +7,23 @@
     test.txt
     groups.csv     optional, with the columns id and group: for tables of scores
 
-An image and its mask have the same name but for the suffix. trimaps/ and the lists may also lie in
-annotations/, so that an unpacked Oxford-IIIT Pet is such a folder too.
+An image and its mask have the same name but for the suffix, in the same subfolder if there are any; the image
+in images/more/a.jpg has the id more__a. Files that are no images are passed over. trimaps/ and the lists may
+also lie in annotations/, so that an unpacked Oxford-IIIT Pet is such a folder too.
 """
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 from tqdm import tqdm
 
 from segmentation.common import dataset_layout as layout
 from segmentation.common.cores import usable_cores
 from segmentation.common.errors import InputError
+from segmentation.common.files import visible_files
+from segmentation.common.image_io import is_image_file
 from segmentation.sources.groups import Row, own_groups
 from segmentation.sources.own_files import Findings, Rules, mask_size, write_image, write_trimap
 
@@ -33,11 +37,11 @@ def write_folder(folder: Path, path: Path, rules: Rules) -> tuple[list[str], lis
     without an image and whatever does not decode are listed all the same: the split names them. Raises
     `InputError` if a part of `path` is missing or ambiguous.
     """
-    images = _files(path / "images")
+    images, others = _files(path / "images")
     masks, trimaps = path / "masks", _either(path, "trimaps")
     if masks.is_dir() == trimaps.is_dir():
         raise InputError(f"{path}: needs exactly one of the folders masks/ and trimaps/ besides images/")
-    labels = _files(masks if masks.is_dir() else trimaps)
+    labels, other_labels = _files(masks if masks.is_dir() else trimaps)
     if not images.keys() & labels.keys():
         raise InputError(
             f"{next(iter(images.values()))}: no image has a mask of the same name; the first mask is"
@@ -79,6 +83,7 @@ def write_folder(folder: Path, path: Path, rules: Rules) -> tuple[list[str], lis
         *_counted(
             "warning: masks without an image", [labels[each] for each in labels.keys() - images.keys()]
         ),
+        *_counted("files that are no images, passed over", others + other_labels),
         *_about_images(image_findings, rules),
         *_about_masks(mask_findings, rules),
     ]
@@ -126,9 +131,13 @@ def _about_images(found: dict[Path, Findings], rules: Rules) -> list[str]:
             f"; largest value {max(deep, default=0)}, data.folder.white = {rules.white} becomes 255",
         ),
         *_counted(
-            "warning: colour images with 16 bits per channel, reduced to their upper 8",
-            [image for image, each in found.items() if each.reduced],
-            "; if they look black, save them with 8 bits",
+            "colour images with 16 bits per channel"
+            if rules.white
+            else "warning: colour images with 16 bits per channel, reduced to their upper 8",
+            [image for image, each in found.items() if each.deep_color],
+            f"; data.folder.white = {rules.white} becomes 255"
+            if rules.white
+            else "; if they look black, set data.folder.white to the value that becomes 255",
         ),
     ]
 
@@ -143,6 +152,11 @@ def _about_masks(found: dict[Path, Findings], rules: Rules) -> list[str]:
             f"; foreground is {rule} (data.folder.mask_threshold)",
         ),
         *_counted(
+            "masks with a coloured palette",
+            [mask for mask, each in found.items() if each.indexed],
+            "; the numbers of the colours are their values, and 0 is background",
+        ),
+        *_counted(
             "warning: masks that count as empty",
             [mask for mask, each in found.items() if each.faint],
             f"; no value reaches data.folder.mask_threshold = {least}",
@@ -154,26 +168,37 @@ def _either(path: Path, name: str) -> Path:
     return path / name if (path / name).exists() else path / "annotations" / name
 
 
-def _files(folder: Path) -> dict[str, Path]:
-    """The visible files of `folder` by name without suffix."""
+class _Folder(NamedTuple):
+    """The images of a folder and its subfolders by id, and the visible files that are no images."""
+
+    images: dict[str, Path]
+    others: list[Path]
+
+
+def _files(folder: Path) -> _Folder:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; put your files there, or set data.folder.path")
-    found: dict[str, Path] = {}
     try:
-        files = sorted(folder.iterdir())
+        visible = visible_files(folder)
     except OSError as error:
         raise _unreadable(error) from None
-    for file in files:
-        if file.is_file() and not file.name.startswith(".") and file.name not in LITTER:
-            if not layout.is_plain(file.stem):
-                raise InputError(f"{folder}: {file.name!r} cannot be written in a list; rename it")
-            if file.stem in found:
-                raise InputError(
-                    f"{folder}: {found[file.stem].name} and {file.name} differ only by suffix; rename one"
-                )
-            found[file.stem] = file
-    if not found:
-        raise InputError(f"{folder}: contains no files")
+    found = _Folder({}, [])
+    for file in visible:
+        if file.name in LITTER:
+            continue
+        if not is_image_file(file):
+            found.others.append(file)
+            continue
+        path = file.relative_to(folder)
+        image_id = layout.file_id(path)
+        if not layout.is_plain(image_id):
+            raise InputError(f"{folder}: {str(path)!r} cannot be written in a list; rename it")
+        if image_id in found.images:
+            first = str(found.images[image_id].relative_to(folder))
+            raise InputError(f"{folder}: {first!a} and {str(path)!a} would have one name; rename one")
+        found.images[image_id] = file
+    if not found.images:
+        raise InputError(f"{folder}: contains no images")
     return found
 
 
@@ -186,7 +211,4 @@ def _lists(path: Path, ids: list[str]) -> dict[Path, list[str]]:
     if not any(found):
         return {layout.LIST: ids}
     known = set(ids)
-    return {
-        each: [layout.without_suffix(entry, known) for entry in layout.read_list(file)]
-        for each, file in given.items()
-    }
+    return {each: layout.read_list(file, known) for each, file in given.items()}

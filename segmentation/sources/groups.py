@@ -60,7 +60,7 @@ def own_groups(path: Path, ids: set[str]) -> list[Row]:
     for row in table:
         if row.get("id") is None or row.get("group") is None:
             raise InputError(f"{file}: needs a first line `id,group`, and both in every line")
-        image_id = layout.without_suffix(row["id"].strip(), ids)
+        image_id = layout.find_id(row["id"], ids)
         if image_id not in ids:
             raise InputError(f"{file}: names {image_id!r}, which is no image of {path / 'images'}")
         if image_id in found:

@@ -12,7 +12,15 @@ from PIL import ExifTags, Image
 
 from segmentation.common import dataset_layout as layout
 from segmentation.common.errors import InputError
-from segmentation.common.image_io import DEEP, FORMATS, image_size, open_rgb, read_labels
+from segmentation.common.image_io import (
+    DEEP,
+    FORMATS,
+    image_size,
+    is_deep_color,
+    open_rgb,
+    read_labels,
+    refuse_machine_faults,
+)
 
 LOSSLESS = {"PNG", "TIFF", "BMP", "GIF", "PPM", "TGA"}  # formats, by content: noise would be foreground
 SWAPPING = {5, 6, 7, 8}  # values of EXIF's orientation that swap width and height
@@ -32,7 +40,7 @@ class Rules(NamedTuple):
 
     mask_threshold: float | None  # the least value of a mask that is foreground; None: anything but 0
     orientation: str | None  # "stored" or "upright"; None: the one that fits the mask
-    white: int | None  # the value of a deep grey image that becomes 255; None: such images are refused
+    white: int | None  # value of a deep image that becomes 255; None: grey is refused, colour reduced
 
 
 class Findings(NamedTuple):
@@ -41,9 +49,10 @@ class Findings(NamedTuple):
     turned: bool = False  # the image was brought upright
     undecided: int | None = None  # the EXIF orientation of an image that fits its mask both ways
     largest: int | None = None  # the largest value of a grey image with more than 8 bits
-    reduced: bool = False  # a colour image with 16 bits, of which Pillow takes the upper 8
+    deep_color: bool = False  # a colour image with 16 bits per channel
     shaded: bool = False  # the mask holds more than two values
     faint: bool = False  # the mask holds values, but none that reaches the threshold
+    indexed: bool = False  # the palette of the mask has colours, so its indices are the values
 
 
 def write_image(image: Path, destination: Path, mask_size: tuple[int, int] | None, rules: Rules) -> Findings:
@@ -51,7 +60,7 @@ def write_image(image: Path, destination: Path, mask_size: tuple[int, int] | Non
     try:
         with image.open("rb") as file, Image.open(file, formats=FORMATS) as opened:
             shown, tiff, tag = opened.size, opened.format == "TIFF", _orientation(opened)
-            reduced = ";16" in str(opened.tile) and opened.mode not in DEEP
+            deep_color = is_deep_color(opened)
             largest = int(np.asarray(opened).max()) if opened.mode in DEEP else None
     except Exception as error:  # a broken file can fail in any of the formats' parsers
         return _copied(image, destination, error)
@@ -61,10 +70,10 @@ def write_image(image: Path, destination: Path, mask_size: tuple[int, int] | Non
     turn = tag != 1 and _must_turn(stored, upright, mask_size, rules.orientation)
     if turn is None:
         return Findings(undecided=tag)
-    found = Findings(turn, largest=largest, reduced=reduced)
+    found = Findings(turn, largest=largest, deep_color=deep_color)
     if largest is not None and rules.white is None:
         return found
-    if largest is None and (tag == 1 or turn == tiff):
+    if largest is None and not (deep_color and rules.white) and (tag == 1 or turn == tiff):
         shutil.copyfile(image, destination)
         return found
     try:
@@ -83,24 +92,28 @@ def write_trimap(mask: Path, destination: Path, rules: Rules) -> Findings:
         with mask.open("rb") as file, Image.open(file, formats=FORMATS) as opened:
             channels, kind = opened.getbands(), opened.format
             lossless = kind in LOSSLESS and opened.info.get("compression") != "jpeg"
-        values = _colours(read_labels(mask), channels)
+            palette = np.array(opened.getpalette() or [], np.uint8).reshape(-1, 3)
+        values = _colors(read_labels(mask), channels)
     except Exception as error:
         return _copied(mask, destination, error)
     if not lossless:
         raise InputError(
             f"{mask}: masks must be lossless, or compression noise counts as foreground; save them as PNG"
         )
+    if not np.isfinite(values).all():
+        raise InputError(f"{mask}: holds NaN or infinity; a mask holds numbers, and 0 is background")
+    grey = bool((palette == palette[:, :1]).all())
+    if len(palette) and grey:  # black and white in any order: the colours are what a person sees
+        values = np.pad(palette[:, 0], (0, 256 - len(palette)))[values]
     trimap = mask_to_trimap(values.max(axis=-1), rules.mask_threshold)
     Image.fromarray(trimap).save(destination, "PNG")
-    shades = len(np.unique(values.astype(np.int64) @ (1 << 16 * np.arange(values.shape[-1]))))
     faint = bool(values.any() and not (trimap == layout.PET).any())
-    return Findings(shaded=shades > 2, faint=faint)
+    return Findings(shaded=_holds_shades(values), faint=faint, indexed=not grey)
 
 
 def _copied(file: Path, destination: Path, error: Exception) -> Findings:
-    """Copy what does not decode, for the split to name it; raise an error of the disk, which has a number."""
-    if isinstance(error, OSError) and error.errno is not None:
-        raise error
+    """Copy what does not decode, for the split to name it; raise an error of the machine."""
+    refuse_machine_faults(error, file)
     shutil.copyfile(file, destination)
     return Findings()
 
@@ -126,7 +139,14 @@ def mask_to_trimap(values: NDArray[np.generic], threshold: float | None) -> NDAr
     return np.where(foreground, layout.PET, layout.BACKGROUND).astype(np.uint8)
 
 
-def _colours(values: NDArray[np.generic], channels: Sequence[str]) -> NDArray[np.generic]:
+def _holds_shades(values: NDArray[np.generic]) -> bool:
+    """Whether a mask `(H, W, C)` holds more than two values, or colours."""
+    if values.shape[-1] == 1:
+        return len(np.unique(values)) > 2
+    return len(np.unique(values.astype(np.int64) @ (1 << 16 * np.arange(values.shape[-1])))) > 2
+
+
+def _colors(values: NDArray[np.generic], channels: Sequence[str]) -> NDArray[np.generic]:
     """Return the values of a mask, alpha apart: `(H, W, C)`."""
     return values[..., [channel != "A" for channel in channels]] if values.ndim == 3 else values[..., None]
 

@@ -1,7 +1,7 @@
 """Which images are usable, and what is known of them."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +21,8 @@ from segmentation.common.dataset_layout import (
     trimap_path,
 )
 from segmentation.common.errors import InputError
-from segmentation.common.image_io import open_rgb, read_trimap
+from segmentation.common.image_io import foreground_mask, open_rgb, read_trimap
+from segmentation.geometry import Geometry
 from segmentation.splitting.near_duplicates import difference_hash
 
 INVERTED = 0.6  # median share of foreground from which masks look inverted
@@ -35,9 +36,10 @@ class Checked(NamedTuple):
     size: tuple[int, int] = (0, 0)  # width and height in pixels
     share: float = 0.0  # of pixels that are not background
     look: bytes = b""  # its difference hash
+    kept: float | None = None  # share of the foreground's area that a network sees; None: there is none
 
 
-def check_pair(raw: Path, image_id: str) -> Checked:
+def check_pair(raw: Path, image_id: str, foreground: Sequence[str], geometry: Geometry) -> Checked:
     """Check that an image and its trimap exist, decode, agree in size and hold allowed values."""
     image, trimap = image_path(raw, image_id), trimap_path(raw, image_id)
     try:
@@ -52,18 +54,19 @@ def check_pair(raw: Path, image_id: str) -> Checked:
         hint = "; one of them is turned by 90 degrees, see data.folder.orientation" if turned else ""
         return Checked(f"image {image_id} is {width}x{height}, its mask {mask_width}x{mask_height}{hint}")
     hashes = [hashlib.sha256(file.read_bytes()).hexdigest() for file in (image, trimap)]
-    share = float((labels != BACKGROUND).mean())
-    return Checked(None, " ".join(hashes), (width, height), share, difference_hash(opened))
+    share, mask = float((labels != BACKGROUND).mean()), foreground_mask(labels, foreground)
+    kept = float((geometry.coverage(mask) >= 0.5).mean() / mask.mean()) if mask.any() else None
+    return Checked(None, " ".join(hashes), (width, height), share, difference_hash(opened), kept)
 
 
-def check_dataset(raw: Path) -> dict[str, Checked]:
+def check_dataset(raw: Path, foreground: Sequence[str], geometry: Geometry) -> dict[str, Checked]:
     """Check all listed images of the dataset in folder `raw`; raises `InputError` for one listed twice."""
     lists = [TRAINVAL, TEST] if has_lists(raw) else [LIST]
     listed = [each for path in lists for each in read_list(raw / path)]
     if repeated := _first_repeated(listed):
         raise InputError(f"{repeated} is listed twice in {' and '.join(str(raw / path) for path in lists)}")
     with ThreadPoolExecutor(usable_cores()) as pool:
-        checks = pool.map(lambda each: check_pair(raw, each), listed)
+        checks = pool.map(lambda each: check_pair(raw, each, foreground, geometry), listed)
         return dict(zip(listed, tqdm(checks, "checking", len(listed), disable=None), strict=True))
 
 
@@ -92,6 +95,31 @@ def describe(checked: dict[str, Checked]) -> list[str]:
             " invert them, or set data.foreground: [background]"
         )
     return lines
+
+
+def describe_small(checked: dict[str, Checked], size: int) -> list[str]:
+    """Return the lines about foreground that is too small for squares of `size` pixels.
+
+    Raises `InputError` if that is so in all images.
+    """
+    shown = {image_id: each.kept for image_id, each in checked.items() if each.kept is not None}
+    vanished = [image_id for image_id, kept in shown.items() if kept == 0]
+    halved = [image_id for image_id, kept in shown.items() if 0 < kept < 0.5]
+    where = f"at image.size = {size}"
+    if vanished and len(vanished) == len(shown):
+        raise InputError(
+            f"{where} the foreground of all {len(shown)} images is too small to be seen: it covers half of no"
+            f" pixel, the first {vanished[0]}; raise image.size"
+        )
+    return [
+        f"warning: {where} the foreground {what} in {len(ids)} of {len(shown)} images, the first {ids[0]};"
+        f" raise image.size{remark}"
+        for ids, what, remark in (
+            (vanished, "is too small to be seen", " (until then, one pixel each stands for it)"),
+            (halved, "loses more than half of its area", ""),
+        )
+        if ids
+    ]
 
 
 def _first_repeated(ids: Iterable[str]) -> str | None:

@@ -68,7 +68,9 @@ class Training:
         self.loss = LOSSES[settings.loss]
         self.epochs = max(settings.epochs, ceil(settings.min_steps / len(train)))
         self.optimization = Optimization(model, settings, len(train) * self.epochs)
-        self.predictor = Predictor(self.optimization.scored, runner, train.dataset.size, DEFAULT_THRESHOLD)
+        self.predictor = Predictor(
+            self.optimization.scored, runner, train.dataset.geometry, DEFAULT_THRESHOLD
+        )
         # Exact: 0.29 * 100 is less than 29 in floating point.
         self.small_epochs = int(Fraction(str(settings.small_first)) * self.epochs)
         self.history: list[EpochMetrics] = []

@@ -107,7 +107,8 @@ class Outputs:
         return Metadata(
             model=self.name,
             width=params.model.width,
-            size=predictor.size,
+            size=predictor.geometry.size,
+            resize=predictor.geometry.resize,
             mean=runner.normalization.mean,
             std=runner.normalization.std,
             threshold=metrics["threshold"],

@@ -11,6 +11,7 @@ from segmentation.common.errors import InputError
 from segmentation.common.files import read_json
 from segmentation.common.seeds import Purpose, torch_seed
 from segmentation.common.signals import Interrupted, deferred
+from segmentation.geometry import Geometry
 from segmentation.inference.runner import Runner
 from segmentation.loading.cache import make_caches
 from segmentation.loading.dataset import SegmentationDataset
@@ -149,6 +150,7 @@ class Saver:
 def make_batches(params: Params, device: torch.device) -> tuple[Batches, Batches]:
     """Return the training images, shuffled and augmented, and the validation images as they are."""
     split, seed = read_json(SPLIT, "split", Split), params.train.seed
+    geometry = Geometry(params.image.size, params.image.resize)
     size, foreground, batch_size = params.image.size, params.data.foreground, params.train.batch_size
     if min(batch_size, len(split["train"])) < world_size():
         raise InputError(
@@ -159,8 +161,8 @@ def make_batches(params: Params, device: torch.device) -> tuple[Batches, Batches
     workers = loader_workers(device, batch_size + SOFT_DICE_BATCH, size)
     cache, val_cache = make_caches(counts, size, params.machine.cache_bytes)
     augment = Augmentation(params.augment)
-    train = SegmentationDataset(RAW, split["train"], size, foreground, augment, seed, cache)
-    val = SegmentationDataset(RAW, split["val"], size, foreground, cache=val_cache)
+    train = SegmentationDataset(RAW, split["train"], geometry, foreground, augment, seed, cache)
+    val = SegmentationDataset(RAW, split["val"], geometry, foreground, cache=val_cache)
     if not any(train.read_mask(index).any() for index in range(len(train))):
         raise InputError(
             f"{RAW}: no training image shows any foreground; check its masks and data.foreground"

@@ -12,9 +12,9 @@ import yaml
 from torch.utils.tensorboard import SummaryWriter
 
 from segmentation.common.artifacts import RUNS, checkpoint_path
+from segmentation.geometry import Image, Mask
 from segmentation.inference.runner import Runner
 from segmentation.loading.cache import decoded_bytes
-from segmentation.loading.transforms import Image, Mask
 from segmentation.params import Params
 from segmentation.runtime.distributed import world_size
 from segmentation.runtime.memory import peak_memory

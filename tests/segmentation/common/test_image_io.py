@@ -15,6 +15,7 @@ from PIL import Image
 from segmentation.common import dataset_layout as layout
 from segmentation.common.errors import InputError
 from segmentation.common.image_io import FORMATS, open_rgb, read_image, read_trimap
+from segmentation.geometry import Geometry
 from segmentation.splitting.checks import check_pair
 
 SIZE = (24, 16)
@@ -77,7 +78,7 @@ def trimap(raw: Path, size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("kind", USABLE)
 def test_usable_images(raw: Path, kind: str, recwarn: pytest.WarningsRecorder) -> None:
     layout.image_path(raw, "a").write_bytes(USABLE[kind]())
-    reason = check_pair(raw, "a").reason
+    reason = check_pair(raw, "a", ["pet"], Geometry(64)).reason
     assert reason is None
     image = open_rgb(layout.image_path(raw, "a"))
     assert (image.mode, image.size) == ("RGB", SIZE)  # as stored, whatever EXIF says
@@ -88,7 +89,7 @@ def test_usable_images(raw: Path, kind: str, recwarn: pytest.WarningsRecorder) -
 def test_one_pixel(raw: Path) -> None:
     layout.image_path(raw, "a").write_bytes(saved(drawn(size=(1, 1)), "PNG"))
     trimap(raw, (1, 1))
-    assert check_pair(raw, "a")[0] is None
+    assert check_pair(raw, "a", ["pet"], Geometry(64))[0] is None
 
 
 @pytest.mark.fault("a image of another kind than expected")
@@ -96,7 +97,7 @@ def test_exif_orientation_is_not_applied(raw: Path) -> None:
     """A mask drawn on the image as a viewer turns it does not fit the pixels as they are stored."""
     layout.image_path(raw, "a").write_bytes(USABLE["EXIF rotation"]())
     trimap(raw, (SIZE[1], SIZE[0]))
-    reason = check_pair(raw, "a").reason
+    reason = check_pair(raw, "a", ["pet"], Geometry(64)).reason
     assert reason is not None and "see data.folder.orientation" in reason
 
 
@@ -133,7 +134,7 @@ UNUSABLE: dict[str, Callable[[], bytes]] = {
 @pytest.mark.parametrize("kind", UNUSABLE)
 def test_unusable_images(raw: Path, kind: str) -> None:
     layout.image_path(raw, "a").write_bytes(UNUSABLE[kind]())
-    reason = check_pair(raw, "a").reason
+    reason = check_pair(raw, "a", ["pet"], Geometry(64)).reason
     assert reason is not None and reason.startswith("image a: ")
 
 

@@ -18,6 +18,7 @@ from segmentation.evaluation.calibration import (
     threshold_curves,
 )
 from segmentation.evaluation.failures import false_pixels
+from segmentation.geometry import Geometry
 from segmentation.inference.predictor import Predictor
 from segmentation.loading.dataset import SegmentationDataset
 from segmentation.models.build import build_model
@@ -77,7 +78,7 @@ def test_masks_are_those_that_a_user_gets(
 def test_at_network_size_it_is_what_validation_counts(
     name: str, sample: Path, images: list[LabelledImage], predictors: dict[str, Predictor], scored: Scored
 ) -> None:
-    test = SegmentationDataset(sample, read_list(sample / TEST)[:COUNT], 64, FOREGROUND)
+    test = SegmentationDataset(sample, read_list(sample / TEST)[:COUNT], Geometry(64), FOREGROUND)
     answer, predictor = scored.networks[name], predictors[name]
     probabilities = np.stack(predictor.probabilities([each.image for each in images], own_size=False))
     targets = np.stack([test.read_mask(i) for i in range(COUNT)])

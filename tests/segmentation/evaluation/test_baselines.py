@@ -7,6 +7,7 @@ from test_evaluated_checkpoints import metadata
 from segmentation.common.dataset_layout import TEST, TRAINVAL, read_list
 from segmentation.evaluation.answers import score_answers
 from segmentation.evaluation.baselines import baselines, mean_mask
+from segmentation.geometry import Geometry
 from segmentation.inference.predictor import Predictor
 from segmentation.loading.dataset import SegmentationDataset
 from segmentation.models.build import build_model
@@ -17,7 +18,7 @@ FOREGROUND = ["pet", "border"]
 
 
 def test_baselines_against_plain_numpy(sample: Path) -> None:
-    train = SegmentationDataset(sample, read_list(sample / TRAINVAL)[:40], 64, FOREGROUND)
+    train = SegmentationDataset(sample, read_list(sample / TRAINVAL)[:40], Geometry(64), FOREGROUND)
     ids = read_list(sample / TEST)[:20]
     share = mean_mask(train)
     masks = np.stack([train.read_mask(i) for i in range(40)])
@@ -26,7 +27,7 @@ def test_baselines_against_plain_numpy(sample: Path) -> None:
     assert 0 < mask.mean() < 1
     network = Predictor.from_checkpoint(Checkpoint(build_model("unet", 2), metadata("unet")))
     answers = score_answers(sample, ids, FOREGROUND, {"unet": network}, baselines(train)).baselines
-    test = SegmentationDataset(sample, ids, 64, FOREGROUND)
+    test = SegmentationDataset(sample, ids, Geometry(64), FOREGROUND)
     targets = np.stack([test.read_mask(i) for i in range(20)])
     expected = [2 * (mask & target).sum() / (mask.sum() + target.sum()) for target in targets]
     np.testing.assert_allclose(scores.dice(answers["mean_mask"].network.counts), expected)

@@ -10,6 +10,7 @@ from segmentation.common.dataset_layout import TEST, TRAINVAL, read_list
 from segmentation.common.signals import StopRequest
 from segmentation.evaluation.answers import Answer, AtSize, Counted, ImageFacts, Scored
 from segmentation.evaluation.compare import SHORT, Comparison, compare
+from segmentation.geometry import Geometry
 from segmentation.inference.predictor import Predictor
 from segmentation.inference.runner import Runner
 from segmentation.loading.dataset import SegmentationDataset
@@ -115,7 +116,8 @@ def test_counts_of_a_whole_test_set_do_not_overflow() -> None:
 def test_bfloat16_scores_as_float32_does(sample: Path, name: str) -> None:
     ids = read_list(sample / TRAINVAL)
     train, test = (
-        SegmentationDataset(sample, part, 64, FOREGROUND) for part in (ids[:150], read_list(sample / TEST))
+        SegmentationDataset(sample, part, Geometry(64), FOREGROUND)
+        for part in (ids[:150], read_list(sample / TEST))
     )
     normalization = Normalization([0.5] * 3, [0.25] * 3)
     exact, fast = (Runner(torch.device("cpu"), each, normalization) for each in ("float32", "bf16"))
@@ -127,7 +129,9 @@ def test_bfloat16_scores_as_float32_does(sample: Path, name: str) -> None:
         training.validate()
     rows = []
     for runner in (exact, fast):
-        found = score(Predictor(model, runner, 64, 0.5), Batches(test, 8).epoch(0), LOSSES["bce_dice"])
+        found = score(
+            Predictor(model, runner, Geometry(64), 0.5), Batches(test, 8).epoch(0), LOSSES["bce_dice"]
+        )
         pooled = found.counts.sum(axis=0)
         rows.append([scores.dice(found.counts).mean(), scores.iou(found.counts).mean(), scores.dice(pooled),
                      scores.iou(pooled), scores.mean_soft_dice(found.soft)])  # fmt: skip

@@ -36,10 +36,10 @@ def test_all_networks_are_evaluated_on_the_same_task(tmp_path: Path, monkeypatch
     for name, model in models.items():
         write_bytes(checkpoint_path(name), checkpoint_bytes(model.state_dict(), metadata(name)))
     assert list(load_checkpoints()) == network_names()
-    for change in ({"size": 96}, {"foreground": ["border"]}):
+    for change in ({"size": 96}, {"resize": "area"}, {"foreground": ["border"]}):
         changed = checkpoint_bytes(models["resnet"].state_dict(), metadata("resnet", **change))
         write_bytes(checkpoint_path("resnet"), changed)
-        with pytest.raises(InputError, match="checkpoints: trained for different sizes or foregrounds"):
+        with pytest.raises(InputError, match="checkpoints: trained for different sizes, kinds"):
             load_checkpoints()
     checkpoint_path("resnet").unlink()
     with pytest.raises(InputError, match=r"checkpoints/resnet\.pt: no such checkpoint"):

@@ -8,16 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from segmentation.common.artifacts import Stats
+from segmentation.geometry import Geometry, Image
 from segmentation.inference.predictor import Predictor
 from segmentation.inference.runner import Runner
-from segmentation.loading.transforms import (
-    IMAGENET,
-    Image,
-    choose_normalization,
-    resize_image,
-    resize_probabilities,
-    to_tensor,
-)
+from segmentation.loading.transforms import IMAGENET, choose_normalization, to_tensor
 from segmentation.models.build import build_model, network_names
 from segmentation.models.checkpoints import load_checkpoint
 
@@ -30,7 +24,7 @@ def images(*sizes: tuple[int, int]) -> list[Image]:
     rng = np.random.default_rng(0)
     coarse = [rng.random((5, 5, 3)) for _ in sizes]
     stretched = [
-        np.stack([resize_probabilities(each[..., c].astype(np.float32), *size) for c in range(3)], axis=-1)
+        np.stack([Geometry(5).to_image(each[..., c].astype(np.float32), *size) for c in range(3)], axis=-1)
         for each, size in zip(coarse, sizes, strict=True)
     ]
     return [(255 * each).astype(np.uint8) for each in stretched]
@@ -44,12 +38,12 @@ class Brightness(nn.Module):
 
 
 def brightness(size: int = 64, threshold: float = 0.5) -> Predictor:
-    return Predictor(Brightness(), Runner(CPU, "float32", IMAGENET), size, threshold)
+    return Predictor(Brightness(), Runner(CPU, "float32", IMAGENET), Geometry(size), threshold)
 
 
 def network(name: str, size: int = 64) -> Predictor:
     torch.manual_seed(0)
-    return Predictor(build_model(name, width=4), Runner(CPU, "float32", IMAGENET), size, 0.5)
+    return Predictor(build_model(name, width=4), Runner(CPU, "float32", IMAGENET), Geometry(size), 0.5)
 
 
 @pytest.mark.parametrize("name", network_names())
@@ -141,7 +135,7 @@ def test_a_checkpoint_predicts_at_once() -> None:
 
 def test_images_are_resized_as_in_training() -> None:
     predictor, (image,) = network("unet"), images((100, 75))
-    expected = predictor.probabilities([resize_image(image, 64)], own_size=False)
+    expected = predictor.probabilities([Geometry(64).to_network(image)], own_size=False)
     np.testing.assert_array_equal(predictor.probabilities([image], own_size=False), expected)
 
 

@@ -12,6 +12,7 @@ import torch
 from projects import ROOT
 
 from segmentation.common import dataset_layout as layout
+from segmentation.geometry import Geometry
 from segmentation.loading.cache import ImageCache, decoded_bytes, make_caches
 from segmentation.loading.dataset import SegmentationDataset
 from segmentation.training.loader import Batches
@@ -24,21 +25,24 @@ def test_each_image_is_decoded_once_by_any_worker(sample: Path, tmp_path: Path, 
     ids = layout.read_list(sample / layout.TRAINVAL)[:11]
     raw = tmp_path / "raw"
     shutil.copytree(sample, raw)
-    plain = Batches(SegmentationDataset(sample, ids, 48, FOREGROUND), 2, shuffle_seed=0)
+    plain = Batches(SegmentationDataset(sample, ids, Geometry(48), FOREGROUND), 2, shuffle_seed=0)
     cache = ImageCache(len(ids), 48)
-    cached = SegmentationDataset(raw, ids, 48, FOREGROUND, cache=cache)
+    cached = SegmentationDataset(raw, ids, Geometry(48), FOREGROUND, cache=cache)
     batches = Batches(cached, 2, shuffle_seed=0, workers=workers)
     for epoch in (1, 2, 3, 4):  # from the second on there is nothing left to decode
         for expected, found in zip(plain.epoch(epoch), batches.epoch(epoch), strict=True):
             assert torch.equal(expected[0], found[0]) and torch.equal(expected[1], found[1])
         if epoch == 1:
             shutil.rmtree(raw)
-    assert (cached.read_mask(3) == SegmentationDataset(sample, ids, 48, FOREGROUND).read_mask(3)).all()
+    assert (
+        cached.read_mask(3) == SegmentationDataset(sample, ids, Geometry(48), FOREGROUND).read_mask(3)
+    ).all()
 
 
 SHARED_BY_PROCESSES = """
 import json, sys, torch
 from pathlib import Path
+from segmentation.geometry import Geometry
 from segmentation.loading.cache import make_caches
 from segmentation.loading.dataset import SegmentationDataset
 from segmentation.training.loader import Batches
@@ -47,7 +51,7 @@ from segmentation.runtime.distributed import all_gather, process_group, rank
 raw, out, ids = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
 with process_group(torch.device("cpu")):
     (cache,) = make_caches([len(ids)], 48, 10**9)
-    data, decoded = SegmentationDataset(raw, ids, 48, ["pet"], cache=cache), []
+    data, decoded = SegmentationDataset(raw, ids, Geometry(48), ["pet"], cache=cache), []
     decode, data._decode = data._decode, lambda index: (decoded.append(index), decode(index))[1]
     for epoch in range(3):
         seen = [batch[2].tolist() for batch in Batches(data, 4, shuffle_seed=0).epoch(epoch)]

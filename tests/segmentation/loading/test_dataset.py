@@ -7,6 +7,7 @@ from projects import DEFAULTS
 from segmentation.common import dataset_layout as layout
 from segmentation.common.errors import InputError
 from segmentation.common.image_io import read_image, read_trimap
+from segmentation.geometry import Geometry
 from segmentation.loading.dataset import SegmentationDataset
 from segmentation.training.augmentation import Augmentation
 
@@ -20,11 +21,11 @@ def ids(sample: Path) -> list[str]:
 
 def augmented(sample: Path, ids: list[str], seed: int = 0) -> SegmentationDataset:
     changes = Augmentation(DEFAULTS.augment.model_copy(update={"affine": 0.5, "flip": 0.5}))
-    return SegmentationDataset(sample, ids, 48, FOREGROUND, changes, seed)
+    return SegmentationDataset(sample, ids, Geometry(48), FOREGROUND, changes, seed)
 
 
 def test_an_item_is_the_resized_image_and_mask(sample: Path, ids: list[str]) -> None:
-    image, mask, index = SegmentationDataset(sample, ids, 48, FOREGROUND)[0, 3]
+    image, mask, index = SegmentationDataset(sample, ids, Geometry(48), FOREGROUND)[0, 3]
     assert index == 3
     assert image.shape == (3, 48, 48) and mask.shape == (1, 48, 48)
     assert image.dtype == mask.dtype == torch.uint8 and set(mask.unique().tolist()) == {0, 1}
@@ -36,10 +37,10 @@ def test_an_item_is_the_resized_image_and_mask(sample: Path, ids: list[str]) -> 
 
 def test_the_parts_of_the_foreground_add_up(sample: Path, ids: list[str]) -> None:
     masks = {
-        part: SegmentationDataset(sample, ids, 48, [part]).read_mask(0)
+        part: SegmentationDataset(sample, ids, Geometry(48), [part]).read_mask(0)
         for part in ("pet", "border", "background")
     }
-    both = SegmentationDataset(sample, ids, 48, FOREGROUND).read_mask(0)
+    both = SegmentationDataset(sample, ids, Geometry(48), FOREGROUND).read_mask(0)
     # A pixel that three parts share may be half covered by none of them.
     assert not (masks["pet"] & masks["border"]).any() and (masks["pet"] | masks["border"] <= both).all()
     assert (both + masks["background"] == 1).all()
@@ -62,4 +63,4 @@ def test_augmentation_differs_between_items_and_epochs_and_repeats(sample: Path,
 
 def test_a_missing_file_is_named_before_any_work(sample: Path, ids: list[str]) -> None:
     with pytest.raises(InputError, match=r"nobody\.jpg: no such file"):
-        SegmentationDataset(sample, [*ids, "nobody"], 48, FOREGROUND)
+        SegmentationDataset(sample, [*ids, "nobody"], Geometry(48), FOREGROUND)

@@ -19,7 +19,7 @@ def test_format_1_still_loads() -> None:
     assert content["version"] == 1 and "val_dice" not in json.loads(content["meta"])
     model, meta = load_checkpoint(FORMAT_1)
     assert (meta.model, meta.width, meta.size, meta.threshold) == ("unet", 1, 32, 0.5)
-    assert meta.val_dice is None and meta.started_from is None
+    assert meta.val_dice is None and meta.started_from is None and meta.resize == "linear"
     assert all(torch.equal(model.state_dict()[name], each) for name, each in content["weights"].items())
 
 
@@ -32,7 +32,7 @@ def test_an_older_checkpoint_is_written_in_the_present_format(tmp_path: Path) ->
     model, meta = load_checkpoint(FORMAT_1)
     path = tmp_path / "new.pt"
     path.write_bytes(checkpoint_bytes(model.state_dict(), meta.model_copy(update={"val_dice": 0.5})))
-    assert torch.load(path, weights_only=True)["version"] == VERSION == 4
+    assert torch.load(path, weights_only=True)["version"] == VERSION == 5
     assert load_checkpoint(path).meta.val_dice == 0.5
 
 

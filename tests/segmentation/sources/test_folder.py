@@ -81,7 +81,7 @@ def coloured(mask: np.ndarray) -> Image.Image:
 
 def palette(mask: np.ndarray) -> Image.Image:
     image = Image.fromarray((mask > 0).astype(np.uint8))
-    image.putpalette([255, 255, 255, 0, 0, 0])
+    image.putpalette([0, 0, 0, 255, 0, 0])
     return image
 
 
@@ -138,9 +138,9 @@ def test_the_split_names_unusable_files(own: Path, how: str) -> None:
         (lambda own: shutil.rmtree(own / "images"), "images: no such folder; put your files there"),
         (lambda own: shutil.rmtree(own / "masks"), "needs exactly one of the folders masks/ and trim"),
         (lambda own: (own / "trimaps").mkdir(), "needs exactly one of the folders masks/ and trim"),
-        (lambda own: [each.unlink() for each in (own / "images").iterdir()], r"images: contains no files"),
+        (lambda own: [each.unlink() for each in (own / "images").iterdir()], r"images: contains no images"),
         (lambda own: (own / "test.txt").touch(), r"needs both trainval\.txt and test\.txt"),
-        (lambda own: shutil.copy(own / "images/photo 0.jpg", own / "images/photo 0.png"), "differ only by"),
+        (lambda own: shutil.copy(own / "images/photo 0.jpg", own / "images/photo 0.png"), "have one name"),
         (lambda own: Image.new("L", (30, 20)).save(own / "masks/photo 0.png", "JPEG"), "must be lossless"),
         (lambda own: [(own / n).write_text("../x\n") for n in ("test.txt", "trainval.txt")], "not a plain"),
     ],

@@ -8,6 +8,7 @@ from own_folder import own_folder, photo, turn, written
 from PIL import Image
 
 from segmentation.common.errors import InputError
+from segmentation.geometry import Geometry
 from segmentation.splitting.checks import check_dataset
 
 
@@ -22,7 +23,7 @@ def test_a_photo_is_turned_where_only_that_fits_its_mask(own: Path, tag: int) ->
     raw, said = written(own)
     assert "images brought upright by their EXIF orientation: 1, the first" in said
     np.testing.assert_array_equal(photo(raw, "0")[..., 0], np.asarray(upright))
-    assert check_dataset(raw)["0"].reason is None
+    assert check_dataset(raw, ["pet"], Geometry(64))["0"].reason is None
 
 
 def test_a_photo_whose_mask_was_drawn_as_it_is_stored_stays(own: Path) -> None:
@@ -31,7 +32,7 @@ def test_a_photo_whose_mask_was_drawn_as_it_is_stored_stays(own: Path) -> None:
     mask.save(own / "masks/0.png")
     raw, said = written(own)
     assert "upright" not in said and photo(raw, "0").shape[:2] == np.asarray(upright).shape[::-1]
-    assert check_dataset(raw)["0"].reason is None
+    assert check_dataset(raw, ["pet"], Geometry(64))["0"].reason is None
 
 
 @pytest.mark.parametrize(("name", "tag"), [("0", 3), ("0", 2), ("2", 6), ("2", 8)])

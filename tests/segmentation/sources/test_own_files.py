@@ -12,6 +12,7 @@ from projects import set_params
 from segmentation.common import dataset_layout as layout
 from segmentation.common.errors import InputError
 from segmentation.common.image_io import read_trimap
+from segmentation.geometry import Geometry
 from segmentation.splitting.checks import check_dataset, describe
 
 
@@ -29,7 +30,7 @@ def change_masks(own: Path, change: object) -> None:
 def test_what_was_found_is_said(own: Path) -> None:
     raw, said = written(own)
     assert said == "10 images, 10 masks"
-    lines = describe(check_dataset(raw))
+    lines = describe(check_dataset(raw, ["pet"], Geometry(64)))
     assert lines[0] == "10 of 10 images are usable: 64x32 to 40x60 pixels, median 48x48"
     assert "share of pixels that are not background: median 0." in lines[1] and len(lines) == 2
 
@@ -85,19 +86,19 @@ def test_masks_below_the_threshold_do_not_train_unnoticed(own: Path) -> None:
 def test_masks_without_background_do_not_train_unnoticed(own: Path, change: object, threshold: int) -> None:
     change_masks(own, change)
     raw, _ = written(own)
-    warning = describe(check_dataset(raw))[2]
+    warning = describe(check_dataset(raw, ["pet"], Geometry(64)))[2]
     assert (
         warning.startswith("warning: masks without any background: 10, the first")
         and "mask_threshold" in warning
     )
     raw, _ = written(own, mask_threshold=threshold)
-    assert "warning" not in "".join(describe(check_dataset(raw)))
+    assert "warning" not in "".join(describe(check_dataset(raw, ["pet"], Geometry(64))))
 
 
 def test_inverted_masks_do_not_train_unnoticed(own: Path) -> None:
     change_masks(own, lambda mask: 255 - mask)
     raw, _ = written(own)
-    assert "if they are inverted, invert them" in describe(check_dataset(raw))[-1]
+    assert "if they are inverted, invert them" in describe(check_dataset(raw, ["pet"], Geometry(64)))[-1]
 
 
 def test_sixteen_bits_need_their_white(own: Path) -> None:
@@ -115,7 +116,7 @@ def test_sixteen_bits_need_their_white(own: Path) -> None:
     expected = np.clip(np.rint(deep * (255 / 4095)), 0, 255)
     np.testing.assert_array_equal(photo(raw, "4")[..., 0], expected)
     assert photo(raw, "4").shape == (64, 32, 3) and largest > 255
-    assert all(each.reason is None for each in check_dataset(raw).values())
+    assert all(each.reason is None for each in check_dataset(raw, ["pet"], Geometry(64)).values())
 
 
 def test_a_photo_cut_short_is_left_to_the_split(own: Path) -> None:
@@ -123,7 +124,7 @@ def test_a_photo_cut_short_is_left_to_the_split(own: Path) -> None:
     path = own / "images/0.png"
     path.write_bytes(path.read_bytes()[:-400])
     raw, _ = written(own)
-    assert "does not decode" in (check_dataset(raw)["0"].reason or "")
+    assert "does not decode" in (check_dataset(raw, ["pet"], Geometry(64))["0"].reason or "")
 
 
 def test_colours_count_as_values(own: Path) -> None:
@@ -175,7 +176,7 @@ def test_names_that_a_list_cannot_hold_are_refused(own: Path, name: str) -> None
 def test_one_full_mask_does_not_hide_that_all_are_inverted(own: Path) -> None:
     change_masks(own, lambda mask: 255 - mask)
     Image.new("L", (60, 40), 255).save(own / "masks/0.png")
-    warnings = describe(check_dataset(written(own)[0]))[2:]
+    warnings = describe(check_dataset(written(own)[0], ["pet"], Geometry(64)))[2:]
     assert len(warnings) == 2 and "without any background: 1" in warnings[0] and "inverted" in warnings[1]
 
 

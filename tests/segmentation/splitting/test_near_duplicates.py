@@ -9,6 +9,7 @@ from projects import checked_split
 
 from segmentation.common import dataset_layout as layout
 from segmentation.common.artifacts import Split
+from segmentation.geometry import Geometry
 from segmentation.splitting.checks import check_dataset
 from segmentation.splitting.near_duplicates import MAX_DISTANCE, difference_hash, near_duplicates
 from segmentation.splitting.parts import describe_twins
@@ -74,7 +75,7 @@ def test_groups_are_those_of_comparing_all_pairs() -> None:
 
 def checked_and_described(raw: Path, val_fraction: float, **others: Any) -> tuple[Split, list[str]]:
     split = checked_split(raw, val_fraction, **others)
-    return split, describe_twins(split, check_dataset(raw))
+    return split, describe_twins(split, check_dataset(raw, ["pet"], Geometry(64)))
 
 
 def make_dataset(raw: Path, scenes: list[Image.Image], lists: bool = False) -> list[str]:

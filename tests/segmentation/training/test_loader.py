@@ -12,6 +12,7 @@ from torch import Tensor
 
 from segmentation.common.cores import usable_cores
 from segmentation.common.dataset_layout import TRAINVAL, read_list
+from segmentation.geometry import Geometry
 from segmentation.loading.dataset import SegmentationDataset
 from segmentation.training.augmentation import Augmentation
 from segmentation.training.loader import Batches, ListedBatches, ShuffledBatches
@@ -26,7 +27,7 @@ def ids(sample: Path) -> list[str]:
 
 def augmented(sample: Path, ids: list[str]) -> SegmentationDataset:
     changes = Augmentation(DEFAULTS.augment.model_copy(update={"affine": 0.5, "flip": 0.5}))
-    return SegmentationDataset(sample, ids, 48, FOREGROUND, changes)
+    return SegmentationDataset(sample, ids, Geometry(48), FOREGROUND, changes)
 
 
 def images_of(batches: Batches, epoch: int) -> list[Tensor]:
@@ -64,8 +65,8 @@ def test_the_first_images_are_those_of_the_first_step(sample: Path, ids: list[st
 
 
 def test_each_image_once_per_epoch_in_another_order(sample: Path, ids: list[str]) -> None:
-    batches = Batches(SegmentationDataset(sample, ids, 48, FOREGROUND), 5, shuffle_seed=0)
-    plain = images_of(Batches(SegmentationDataset(sample, ids, 48, FOREGROUND), 5), 0)
+    batches = Batches(SegmentationDataset(sample, ids, Geometry(48), FOREGROUND), 5, shuffle_seed=0)
+    plain = images_of(Batches(SegmentationDataset(sample, ids, Geometry(48), FOREGROUND), 5), 0)
     orders = []
     for epoch in (1, 2, 1):
         images = images_of(batches, epoch)
@@ -110,7 +111,7 @@ def test_processes_score_each_image_once(monkeypatch: pytest.MonkeyPatch, count:
 
 
 def test_batches_carry_their_indices(sample: Path, ids: list[str]) -> None:
-    data = SegmentationDataset(sample, ids, 48, FOREGROUND)
+    data = SegmentationDataset(sample, ids, Geometry(48), FOREGROUND)
     plain = images_of(Batches(data, 5), 0)
     for images, _, indices in Batches(data, 5, shuffle_seed=0).epoch(1):
         assert all((image == plain[index]).all() for image, index in zip(images, indices, strict=True))
@@ -120,6 +121,7 @@ IN_LITTLE_SHARED_MEMORY = """
 import sys, torch
 from pathlib import Path
 from segmentation.common.dataset_layout import TRAINVAL, read_list
+from segmentation.geometry import Geometry
 from segmentation.loading.cache import make_caches
 from segmentation.loading.dataset import SegmentationDataset
 from segmentation.training.loader import Batches, loader_workers
@@ -129,7 +131,7 @@ ids = read_list(raw / TRAINVAL)[:64]
 workers = loader_workers(torch.device("cuda"), 8, 128)
 (cache,) = make_caches([len(ids)], 128, 10**9)
 assert cache  # 4 MB: it needs no room there
-batches = Batches(SegmentationDataset(raw, ids, 128, ["pet"], cache=cache), 8, workers=workers)
+batches = Batches(SegmentationDataset(raw, ids, Geometry(128), ["pet"], cache=cache), 8, workers=workers)
 print(workers, [sum(1 for _ in batches.epoch(epoch)) for epoch in (1, 2)])
 batches.close()
 """
@@ -162,11 +164,13 @@ from pathlib import Path
 import psutil
 from segmentation.common.dataset_layout import TRAINVAL, read_list
 from segmentation.common.signals import deferred
+from segmentation.geometry import Geometry
 from segmentation.loading.dataset import SegmentationDataset
 from segmentation.training.loader import Batches
 
 raw = Path(sys.argv[1])
-batches = Batches(SegmentationDataset(raw, read_list(raw / TRAINVAL)[:12], 48, ["pet"]), 2, workers=1)
+ids = read_list(raw / TRAINVAL)[:12]
+batches = Batches(SegmentationDataset(raw, ids, Geometry(48), ["pet"]), 2, workers=1)
 with closing(batches), deferred() as stop:
     images = batches.epoch()
     next(images)

@@ -8,6 +8,7 @@ from projects import DEFAULTS
 from segmentation.common.dataset_layout import TRAINVAL, read_list
 from segmentation.common.errors import Fault
 from segmentation.common.signals import Interrupted, StopRequest
+from segmentation.geometry import Geometry
 from segmentation.inference.predictor import Predictor
 from segmentation.inference.runner import Runner
 from segmentation.loading.dataset import SegmentationDataset
@@ -29,7 +30,7 @@ def settings(**changes: object) -> Train:
 
 
 def dataset(sample: Path, images: int = 9) -> SegmentationDataset:
-    return SegmentationDataset(sample, read_list(sample / TRAINVAL)[:images], 64, FOREGROUND)
+    return SegmentationDataset(sample, read_list(sample / TRAINVAL)[:images], Geometry(64), FOREGROUND)
 
 
 def training(
@@ -72,10 +73,14 @@ def test_a_loss_that_is_not_finite_is_a_fault(sample: Path, images: int) -> None
 
 def test_the_validation_loss_weighs_all_images_equally(sample: Path) -> None:
     data, loss = dataset(sample), LOSSES["bce_dice"]
-    predictor = Predictor(build_model("unet", width=4), RUNNER, 64, 0.5)
+    predictor = Predictor(build_model("unet", width=4), RUNNER, Geometry(64), 0.5)
     single = score(predictor, Batches(data, 1).epoch(0), loss)
     parts = [
-        score(predictor, Batches(SegmentationDataset(sample, [each], 64, FOREGROUND), 1).epoch(0), loss).loss
+        score(
+            predictor,
+            Batches(SegmentationDataset(sample, [each], Geometry(64), FOREGROUND), 1).epoch(0),
+            loss,
+        ).loss
         for each in data.ids
     ]
     assert single.loss == pytest.approx(sum(parts) / 9, rel=1e-5)
@@ -88,7 +93,9 @@ def test_the_average_of_the_weights_is_scored(sample: Path) -> None:
     val_loss = trained.validate()["val_loss"]
     assert trained.predictor.model is not trained.model
     assert score(trained.predictor, trained.val.epoch(), loss).loss == val_loss
-    assert score(Predictor(trained.model, RUNNER, 64, 0.5), trained.val.epoch(), loss).loss != val_loss
+    assert (
+        score(Predictor(trained.model, RUNNER, Geometry(64), 0.5), trained.val.epoch(), loss).loss != val_loss
+    )
 
 
 def test_an_average_does_not_change_the_training(sample: Path) -> None:
