@@ -58,9 +58,10 @@ def _unique(values: list[str]) -> list[str]:
 
 
 def _outside_checkpoints(value: str) -> str:
-    if not Path(value).is_absolute():
+    path = Path(value).expanduser()
+    if not path.is_absolute():
         raise ValueError("must be an absolute path")
-    if Path(os.path.realpath(value)).is_relative_to(os.path.realpath(CHECKPOINTS)):
+    if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(CHECKPOINTS)):
         raise ValueError(
             f"must lie outside {CHECKPOINTS}/, whose files DVC deletes before it trains; copy them"
         )

@@ -23,7 +23,7 @@ from segmentation.evaluation.evaluation import evaluate
 from segmentation.evaluation.tables import notes, results_table, start_note
 from segmentation.params import load_params
 from segmentation.runtime.devices import choose_device, prepare
-from segmentation.runtime.memory import enough_memory
+from segmentation.runtime.memory import enough_memory, step
 
 
 def main() -> None:
@@ -34,7 +34,7 @@ def main() -> None:
     checkpoints = load_checkpoints()
     meta = next(iter(checkpoints.values())).meta
     remedy = "close other programs, scale large photos down, or train with a lower image.size or model.width"
-    with enough_memory(BATCH_SIZE, meta.size, remedy):
+    with enough_memory(step(BATCH_SIZE, meta.size), remedy):
         found = evaluate(RAW, split, groups, checkpoints, params.evaluate)
     for path, files in (
         (OVERLAYS, found.overlays),

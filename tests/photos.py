@@ -44,3 +44,10 @@ def three_photos(folder: Path) -> Path:
 
 def predictor(finished: Path, name: str = "unet") -> Predictor:
     return Predictor.load(finished / f"checkpoints/{name}.pt")
+
+
+def png_of_one_colour(height: int, width: int) -> bytes:
+    """The small file of a large image."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (width, height), (90, 60, 30)).save(buffer, "PNG")
+    return buffer.getvalue()

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import vl_convert
 from filelock import Timeout
 
-from segmentation.common.command_line import make_parser, run
+from segmentation.common.command_line import make_parser, path_argument, run
 from segmentation.common.errors import Fault, InputError
 from segmentation.common.files import write_bytes
 from segmentation.experiments import results, running
@@ -144,7 +144,7 @@ if __name__ == "__main__":
     run_command = commands.add_parser(
         "run", help="train the runs that a file of questions needs", allow_abbrev=False
     )
-    run_command.add_argument("file", type=Path, help="a file of questions in experiments/")
+    run_command.add_argument("file", type=path_argument, help="a file of questions in experiments/")
     help_text = "where an archive is (data.pets.*_url), or machine.*; may be repeated"
     run_command.add_argument("-S", "--set-param", action="append", metavar="KEY=VALUE", help=help_text)
     help_text = "train as tasks of a Slurm cluster, or, to try it, as processes here"

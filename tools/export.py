@@ -8,7 +8,7 @@ import hashlib
 from pathlib import Path
 
 from segmentation.common.artifacts import RAW, SPLIT, Split, checkpoint_path
-from segmentation.common.command_line import make_parser, run
+from segmentation.common.command_line import make_parser, path_argument, run
 from segmentation.common.files import read_json, write_bytes
 from segmentation.export.check import compare, read_samples, require, with_precision
 from segmentation.export.graph import ImagesToProbabilities, to_onnx
@@ -16,25 +16,27 @@ from segmentation.inference.predictor import Predictor
 from segmentation.models.checkpoints import load_checkpoint
 from segmentation.prediction.load import best_network, checked_name
 from segmentation.prediction.onnx_predictor import OnnxPredictor
+from segmentation.runtime.devices import choose_device, prepare
 
 CHECKED = 16  # validation images
 
 
 def main(model: str | None, out: Path | None) -> None:
     """Convert the checkpoint, compare, and write."""
+    prepare(choose_device())
     name = checked_name(model) if model else best_network()
-    path, out = checkpoint_path(name), out or Path("exports") / f"{name}.onnx"
-    checkpoint, split = load_checkpoint(path), read_json(SPLIT, "split", Split)
+    file, out = checkpoint_path(name), out or Path("exports") / f"{name}.onnx"
+    checkpoint, split = load_checkpoint(file), read_json(SPLIT, "split", Split)
     meta, graph = checkpoint.meta, ImagesToProbabilities(checkpoint)
     metadata = {
         "model": name,
         "threshold": repr(meta.threshold),
         "foreground": ",".join(meta.foreground),
-        "checkpoint_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "checkpoint_sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
     }
     content = to_onnx(graph, metadata)
     samples = read_samples(RAW, split["val"][:CHECKED], meta.foreground)
-    predictor = with_precision(Predictor.load(path), "float32")  # as the file; the training's may be bfloat16
+    predictor = with_precision(Predictor.load(file), "float32")  # as the file; the training's may be bfloat16
     check = compare(graph, predictor, OnnxPredictor.of_bytes(content, str(out)), samples)
     require(check)
     print(check)
@@ -46,5 +48,5 @@ def main(model: str | None, out: Path | None) -> None:
 if __name__ == "__main__":
     parser = make_parser(__doc__)
     parser.add_argument("--model", metavar="NAME", help="such as unet; default: the better on validation")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="default: exports/NAME.onnx")
+    parser.add_argument("--out", type=path_argument, metavar="FILE", help="default: exports/NAME.onnx")
     run(main, parser)

@@ -7,19 +7,21 @@ resumes where it stopped. A photo that cannot be read is named and listed in err
 """
 
 import argparse
+import os
 import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from segmentation.common.command_line import make_parser, run
+from segmentation.common.command_line import make_parser, path_argument, run
 from segmentation.common.errors import Fault, InputError
 from segmentation.prediction import job
 from segmentation.prediction.inputs import HEIC_HINT, find_sources, refuse_out
 from segmentation.prediction.kinds import KINDS, read_photo, split_kinds, write_kind
 from segmentation.prediction.load import choose_file, load_predictor
 from segmentation.prediction.shards import choose_shard
+from segmentation.runtime.devices import choose_device, prepare
 
 STDIN = Path("/dev/stdin")
 
@@ -38,12 +40,14 @@ def main(
     force: bool,
 ) -> None:
     """Find the photos, predict what is missing, and sum up."""
+    prepare(choose_device())
     kinds, paths = split_kinds(kind, paths)
     if not paths:
         raise InputError("no image named; see `python -m tools.predict --help`")
     if paths == ["-"]:
         pipe(kinds, choose_file(model, checkpoint), threshold, tta, white)
         return
+    paths = [os.path.expanduser(each) for each in paths]  # noqa: PTH111 (they may be globs)
     refuse_out(out, paths)
     found, share = find_sources(paths), choose_shard(shard)
     tasks = job.plan(found.sources, out, kinds)[share.index :: share.count]
@@ -55,8 +59,10 @@ def main(
     start, errors = time.perf_counter(), list[job.Error]()
     try:
         job.predict(predictor, left, batch, errors, white)
-    finally:
-        table = job.write_errors(out, share, errors)
+    except BaseException:
+        job.write_errors(out, share, errors, not_reached=job.missing(left))
+        raise
+    table = job.write_errors(out, share, errors)
     seconds, done = time.perf_counter() - start, len(left) - len(errors)
     skipped = f"; {len(tasks) - len(left)} skipped, as files of these names exist (--force replaces them)"
     print(
@@ -105,18 +111,16 @@ if __name__ == "__main__":
     parser.add_argument("--kind", nargs="+", action="extend", default=[], metavar="KIND", help=kinds)
     network = parser.add_mutually_exclusive_group()
     network.add_argument("--model", metavar="NAME", help="such as unet; default: the better on validation")
-    network.add_argument("--checkpoint", type=Path, metavar="FILE", help="a .pt or .onnx file")
+    network.add_argument("--checkpoint", type=path_argument, metavar="FILE", help="a .pt or .onnx file")
     parser.add_argument(
-        "--out", type=Path, default=Path("predictions"), metavar="DIR", help="default: %(default)s"
+        "--out", type=path_argument, default=Path("predictions"), metavar="DIR", help="default: %(default)s"
     )
     parser.add_argument("--threshold", type=share_of_one, metavar="T", help="default: the checkpoint's own")
     parser.add_argument(
         "--tta", choices=["none", "flip"], default="none", help="flip: mean with the mirror image"
     )
     parser.add_argument("--batch", type=positive, default=8, metavar="N", help="photos at a time; default: 8")
-    parser.add_argument(
-        "--white", type=positive, metavar="N", help="value of 16-bit grey photos that becomes 255"
-    )
+    parser.add_argument("--white", type=positive, metavar="N", help="value of 16-bit photos that becomes 255")
     parser.add_argument("--shard", metavar="I/N", help="every N-th photo from number I, 0 to N-1")
     parser.add_argument("--force", action="store_true", help="replace what exists")
     run(main, parser)

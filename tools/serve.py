@@ -8,17 +8,19 @@ import argparse
 from contextlib import suppress
 from pathlib import Path
 
-from segmentation.common.command_line import make_parser, run
+from segmentation.common.command_line import make_parser, path_argument, run
 from segmentation.common.errors import InputError
 
 
-def main(host: str, port: int, checkpoint: list[Path]) -> None:
+def main(host: str, port: int, checkpoint: list[Path], root_path: str) -> None:
     """Answer requests until a signal."""
     try:
+        from segmentation.runtime.devices import choose_device, prepare
         from segmentation.serving.server import serve
     except ModuleNotFoundError as error:
         raise InputError(f"needs {error.name}; `pip install -r requirements-serve.txt`") from None
-    serve(host, port, checkpoint)
+    prepare(choose_device())
+    serve(host, port, checkpoint, root_path)
 
 
 def port_number(text: str) -> int:
@@ -35,5 +37,10 @@ if __name__ == "__main__":
         "--host", default="127.0.0.1", metavar="ADDRESS", help="default: %(default)s, this machine"
     )
     parser.add_argument("--port", type=port_number, default=8000, metavar="N", help="default: %(default)s")
-    parser.add_argument("--checkpoint", nargs="+", action="extend", type=Path, default=[], metavar="FILE")
+    parser.add_argument(
+        "--checkpoint", nargs="+", action="extend", type=path_argument, default=[], metavar="FILE"
+    )
+    parser.add_argument(
+        "--root-path", default="", metavar="PREFIX", help="under which a proxy shows this server, as /masks"
+    )
     run(main, parser)

@@ -25,6 +25,11 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"{message}; see `{self.prog} --help`")
 
 
+def path_argument(text: str) -> Path:
+    """Read a path, in which ~ is the home folder: shells leave the one in --out=~/masks as it is."""
+    return Path(text).expanduser()
+
+
 def make_parser(description: str | None) -> Parser:
     """Return a parser without arguments for the module that runs, with its docstring as `description`."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)  # None for a script

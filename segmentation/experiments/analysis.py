@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 CONFIDENCE = 0.95
-NARROW = 0.015  # half the width of an interval that is narrow enough to say that nothing shows
+NARROW = 0.015  # a smaller difference in Dice does not matter; half the width of a narrow interval
 
 Verdict = Literal["better", "worse", "no difference shown", "too few runs to say"]
 
@@ -74,15 +74,16 @@ def seed_difference(differences: NDArray[np.floating]) -> Difference:
     return Difference(mean, mean - half, mean + half, seeds)
 
 
-Answer = Literal["agrees", "contradicts", "undecided"]
+Answer = Literal["agrees", "contradicts", "too small to matter", "undecided"]
 
 
 def answer(difference: Difference, claimed: Literal["better", "worse"]) -> Answer:
-    """Say whether a difference agrees with a claimed one.
+    """Say whether a difference agrees with a claimed one, or contradicts it: lies on the other side of 0.
 
-    It contradicts the claim if its interval leaves no room for a difference of `NARROW` that way.
+    One that is shown to be smaller than `NARROW`, either way, does neither.
     """
+    if max(-difference.low, difference.high) < NARROW:
+        return "too small to matter"
     if difference.verdict == claimed:
         return "agrees"
-    room = difference.high if claimed == "better" else -difference.low
-    return "contradicts" if room < NARROW else "undecided"
+    return "contradicts" if difference.verdict in ("better", "worse") else "undecided"

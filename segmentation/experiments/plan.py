@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from segmentation.common.errors import InputError
 from segmentation.params import check_params, load_params
@@ -45,6 +45,13 @@ class Plan(BaseModel):
     budget: dict[str, Any]
     seeds: Annotated[list[Annotated[int, Field(strict=True, ge=0, lt=2**32)]], Field(min_length=1)]
     questions: Annotated[list[Question], Field(min_length=1)]
+    _presets: dict[Path, Leaves] = PrivateAttr(default_factory=dict)
+
+    def preset(self, path: Path) -> Leaves:
+        """Return the params of a preset, which is read once."""
+        if path not in self._presets:
+            self._presets[path] = flat(load_params(path).model_dump())
+        return self._presets[path]
 
 
 class Run(NamedTuple):
@@ -60,7 +67,7 @@ def run_of(plan: Plan, arm: Mapping[str, Any], seed: int, given: Mapping[str, An
     Raises `InputError` for params that are unknown or have a bad value.
     """
     path = PRESETS / f"{arm.get(PRESET, plan.base)}.yaml"
-    leaves = flat(load_params(path).model_dump())
+    leaves = plan.preset(path)
     changes = {key: value for key, value in (plan.budget | dict(arm) | dict(given)).items() if key != PRESET}
     for key in changes:
         if key not in leaves:

@@ -4,6 +4,7 @@ import csv
 import io
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
@@ -38,11 +39,12 @@ class Task(NamedTuple):
 
 
 def plan(sources: Sequence[Source], out: Path, kinds: Sequence[str]) -> list[Task]:
-    """Return the task of each photo.
+    """Return the task of each photo. Those that differ only by suffix keep it: `a.gif` becomes `a.gif.png`.
 
     Raises `InputError` where two photos, or a photo and an output, would be the same file.
     """
     taken = {place(source.path): source.path for source in sources}
+    sources = _told_apart(sources)
     tasks = [Task(source.path, {kind: _output(out, source, kind) for kind in kinds}) for source in sources]
     for task in tasks:
         for output in task.outputs.values():
@@ -75,7 +77,7 @@ def predict(
 ) -> None:
     """Predict and write all tasks, with a progress bar; add what could not be read to `errors` as it is met.
 
-    `white` as in `open_rgb`. Raises `Fault` if an output cannot be written.
+    `white` as in `open_image`. Raises `Fault` if an output cannot be written.
     """
     with (
         ThreadPoolExecutor(usable_cores()) as pool,
@@ -95,19 +97,41 @@ def predict(
             bar.update(len(batch))
 
 
-def write_errors(out: Path, shard: Shard, errors: Sequence[Error]) -> Path:
-    """Write the table of errors of a shard, or delete that of an earlier run; return its path."""
+def write_errors(out: Path, shard: Shard, errors: Sequence[Error], not_reached: Sequence[Task] = ()) -> Path:
+    """Write the table of errors of a shard, or delete that of an earlier run; return its path.
+
+    What it said of photos that this run has `not_reached` stays.
+    """
     name = "errors.csv" if shard.count == 1 else f"errors-{shard.index}-of-{shard.count}.csv"
     path = out / name
-    if errors:
+    earlier = _read_errors(path)
+    waiting = {str(task.source) for task in not_reached}
+    kept = [row for row in earlier or [] if row[0] in waiting and row[0] not in {str(p) for p, _ in errors}]
+    if errors or kept:
         table = io.StringIO()
-        csv.writer(table, lineterminator="\n").writerows([HEADER, *errors])
+        csv.writer(table, lineterminator="\n").writerows([HEADER, *kept, *errors])
         write_bytes(path, table.getvalue().encode(errors="surrogateescape"))
-    elif path.is_file() and path.read_bytes().startswith(
-        ",".join(HEADER).encode()
-    ):  # not a file of the user's
+    elif earlier is not None:
         path.unlink()
     return path
+
+
+def _read_errors(path: Path) -> list[list[str]] | None:
+    """Return the rows of an earlier table; None if there is none, or the file is the user's."""
+    if not path.is_file():
+        return None
+    text = path.read_bytes().decode(errors="surrogateescape")
+    if not text.startswith(",".join(HEADER)):
+        return None
+    return [row for row in csv.reader(io.StringIO(text, newline="")) if len(row) == len(HEADER)][1:]
+
+
+def _told_apart(sources: Sequence[Source]) -> list[Source]:
+    names = Counter(source.name for source in sources)
+    return [
+        source._replace(name=source.name.with_name(source.path.name)) if names[source.name] > 1 else source
+        for source in sources
+    ]
 
 
 def _output(out: Path, source: Source, kind: str) -> Path:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from segmentation.common.cores import usable_cores
 from segmentation.common.errors import InputError
 from segmentation.geometry import Image
 
@@ -37,7 +38,9 @@ class OnnxPredictor:
         except ImportError:
             raise InputError(f"{name}: needs onnxruntime; `pip install -r {REQUIREMENTS}`") from None
         try:
-            session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = usable_cores()  # its own default counts those that a quota forbids
+            session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
             threshold = float(session.get_modelmeta().custom_metadata_map["threshold"])
             names = [each.name for each in (*session.get_inputs(), *session.get_outputs())]
             if names != ["images", "probabilities"] or not 0 < threshold < 1:

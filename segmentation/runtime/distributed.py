@@ -30,12 +30,12 @@ def rank() -> int:
 
 def local_world_size() -> int:
     """Return the number of processes that `torchrun` started on this machine."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if launched_by_torchrun() else 1
 
 
 def local_rank() -> int:
     """Return the number of this process among those that `torchrun` started on this machine."""
-    return int(os.environ.get("LOCAL_RANK", "0"))
+    return int(os.environ.get("LOCAL_RANK", "0")) if launched_by_torchrun() else 0
 
 
 def launched_by_torchrun() -> bool:
@@ -49,7 +49,7 @@ def process_group(device: torch.device) -> Iterator[None]:
 
     Raises `Fault` when one of the others has ended.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if not launched_by_torchrun() or os.environ.get("WORLD_SIZE", "1") == "1":  # Slurm sets it too
         yield
         return
     dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")

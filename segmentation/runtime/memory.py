@@ -34,10 +34,10 @@ def keep_freed_memory() -> None:
 
 
 @contextlib.contextmanager
-def enough_memory(batch_size: int, size: int, remedy: str | Callable[[], str]) -> Iterator[None]:
+def enough_memory(work: str, remedy: str | Callable[[], str]) -> Iterator[None]:
     """Turn "out of memory", of whichever device and library, into a `Fault` that says what to do.
 
-    A step takes `batch_size` images of `size` x `size` pixels. The remedy may be found only then.
+    `work` names what needs it. The remedy may be found only then.
     """
     try:
         yield
@@ -45,9 +45,12 @@ def enough_memory(batch_size: int, size: int, remedy: str | Callable[[], str]) -
         if not _out_of_memory(error):
             raise
         _free(error)
-        step = f"{batch_size} images of {size}x{size} pixels a step"
-        what = remedy if isinstance(remedy, str) else remedy()
-        raise Fault(f"out of memory with {step}; {what}") from None
+        raise Fault(f"out of memory with {work}; {remedy if isinstance(remedy, str) else remedy()}") from None
+
+
+def step(batch_size: int, size: int) -> str:
+    """Name a step for `enough_memory`."""
+    return f"{batch_size} images of {size}x{size} pixels a step"
 
 
 def fits(work: Callable[[], None]) -> bool:

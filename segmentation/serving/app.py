@@ -13,9 +13,17 @@ from starlette.requests import ClientDisconnect
 from segmentation.common.errors import Fault, InputError
 from segmentation.prediction.kinds import KINDS
 from segmentation.serving.examples import Part, example_png
+from segmentation.serving.limits import HeadAsGet, Limits
 from segmentation.serving.networks import Network
-from segmentation.serving.places import Places
-from segmentation.serving.requests import MAX_BODY, read_file, refuse_other_hosts, refuse_other_sites
+from segmentation.serving.requests import (
+    MAX_BODY,
+    PredictOptions,
+    PreviewOptions,
+    ProbabilityOptions,
+    read_request,
+    refuse_other_hosts,
+    refuse_other_sites,
+)
 from segmentation.serving.worker import Answer, Worker
 
 PAGE = {"": "text/html", "page.css": "text/css", "page.js": "text/javascript", "pixels.js": "text/javascript"}
@@ -25,26 +33,35 @@ PAGE_HEADERS = {  # nothing from anywhere else, whatever the page may come to ho
     "Cache-Control": "no-cache",
 }
 
-White = Annotated[int | None, Query(ge=1, le=2**32)]
 OWN_PAGE = [Depends(refuse_other_sites)]
 
 
 def create_app(
-    networks: Mapping[str, Network], names: Sequence[str], any_address: bool, examples: Sequence[str]
+    networks: Mapping[str, Network],
+    names: Sequence[str],
+    any_address: bool,
+    examples: Sequence[str],
+    root_path: str = "",
 ) -> FastAPI:
     """Return the server of some networks, of which the first one answers where a request names none.
 
-    It answers to `names` and, with `any_address`, to any IP address; `examples` are ids of test images.
+    It answers to `names` and, with `any_address`, to any IP address; `examples` are ids of test images. A
+    proxy may show it under the prefix `root_path`, which it takes off the addresses or not.
     """
 
     async def own_host(request: Request) -> None:
         refuse_other_hosts(request, names, any_address)
 
     app = FastAPI(
-        title="Binary segmentation", docs_url=None, redoc_url=None, dependencies=[Depends(own_host)]
+        title="Binary segmentation",
+        docs_url=None,
+        redoc_url=None,
+        dependencies=[Depends(own_host)],
+        root_path=f"/{root_path.strip('/')}".rstrip("/"),
     )
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=MAX_BODY)
-    app.add_middleware(Places)
+    app.add_middleware(Limits)
+    app.add_middleware(HeadAsGet)
     _answer_errors_in_one_line(app)
     _add_page(app)
     worker = Worker()
@@ -71,34 +88,28 @@ def create_app(
         )
 
     @app.post("/predict", dependencies=OWN_PAGE)
-    async def predict(
-        request: Request,
-        model: str | None = None,
-        kind: str = "mask",
-        threshold: Annotated[float | None, Query(gt=0, lt=1)] = None,
-        white: White = None,
-    ) -> Response:
-        if kind not in KINDS:
-            raise InputError(f"kind {kind[:40]!r}: allowed: {', '.join(KINDS)}")
-        network, file = chosen(model), await read_file(request)
-        answer = await worker.do(
-            worker.predict, network, file, kind, threshold or network.meta.threshold, white
-        )
+    async def predict(request: Request, query: Annotated[PredictOptions, Query()]) -> Response:
+        file, options = await read_request(request, query)
+        if options.kind not in KINDS:
+            raise InputError(f"kind {options.kind[:40]!r}: allowed: {', '.join(KINDS)}")
+        network = chosen(options.model)
+        threshold = options.threshold or network.meta.threshold
+        answer = await worker.predict(network, file, options.kind, threshold, options.white)
         return Response(answer.content, headers=_times(answer), media_type="image/png")
 
     @app.post("/probabilities", dependencies=OWN_PAGE)
-    async def probabilities(request: Request, model: str | None = None, white: White = None) -> Response:
-        network, file = chosen(model), await read_file(request)
-        answer = await worker.do(worker.predict, network, file, None, network.meta.threshold, white)
+    async def probabilities(request: Request, query: Annotated[ProbabilityOptions, Query()]) -> Response:
+        file, options = await read_request(request, query)
+        network = chosen(options.model)
+        answer = await worker.predict(network, file, None, network.meta.threshold, options.white)
         size = {"X-Height": str(answer.height), "X-Width": str(answer.width)}
         return Response(answer.content, headers=_times(answer) | size, media_type="application/octet-stream")
 
     @app.post("/preview", dependencies=OWN_PAGE)
-    async def preview(
-        request: Request, side: Annotated[int, Query(ge=1, le=4096)] = 1000, white: White = None
-    ) -> Response:
-        file = await read_file(request)
-        return Response(await worker.do(worker.preview, file, white, side), media_type="image/jpeg")
+    async def preview(request: Request, query: Annotated[PreviewOptions, Query()]) -> Response:
+        file, options = await read_request(request, query)
+        content = await worker.preview(file, options.white, options.side)
+        return Response(content, media_type="image/jpeg")
 
     def chosen(model: str | None) -> Network:
         name = next(iter(networks)) if model is None else model

@@ -35,11 +35,11 @@ async function ask(path, body) {
 }
 
 const query = (model, kind, threshold) =>
-  `/predict?${new URLSearchParams({model, kind, ...(kind === "cutout" ? {} : {threshold})})}`;
+  `predict?${new URLSearchParams({model, kind, ...(kind === "cutout" ? {} : {threshold})})}`;
 
 async function predict(model, photo) {
   const began = performance.now();
-  const response = await ask(`/probabilities?${new URLSearchParams({model: model.name})}`, photo);
+  const response = await ask(`probabilities?${new URLSearchParams({model: model.name})}`, photo);
   const values = new Float32Array(await response.arrayBuffer());
   const work = response.headers.get("Server-Timing").match(/network;dur=([\d.]+)/);
   return {
@@ -66,7 +66,7 @@ async function show(name, photo, getExample = null) {
     }
     const {width, height} = results[0], step = Math.ceil(Math.max(width, height) / SIDE);
     // What the server sees of the photo: browsers turn fewer photos upright, and read fewer formats.
-    const preview = await (await ask(`/preview?side=${SIDE}`, image)).blob();
+    const preview = await (await ask(`preview?side=${SIDE}`, image)).blob();
     const [photoPixels, target] = await Promise.all([pixelsOf(preview), truth && pixelsOf(truth)]);
     if (number !== asked) return;
     forget(shown);
@@ -221,19 +221,19 @@ addEventListener("drop", event => {
 });
 
 function addExample(id, number) {
-  const part = name => `/examples/${number}/${name}`;
+  const part = name => `examples/${number}/${name}`;
   const get = () => Promise.all(["image", "mask"].map(async name => (await ask(part(name))).blob()));
   $("examples").append(element("button", {type: "button", title: id, onclick: () => show(id, null, get)},
     element("img", {src: part("thumbnail"), alt: id})));
 }
 
 async function start() {
-  models = await (await ask("/models")).json();
+  models = await (await ask("models")).json();
   for (const model of models) {
     const alone = models.filter(({title}) => title === model.title).length === 1;
     model.label = alone ? model.title : `${model.title} (${model.name})`;
   }
-  const examples = await (await ask("/examples")).json();
+  const examples = await (await ask("examples")).json();
   examples.forEach(addExample);
   $("examples").hidden = examples.length === 0;
 }

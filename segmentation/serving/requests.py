@@ -1,13 +1,16 @@
 """What clients send: an image as the body of a request, or as the file of a form."""
 
 import asyncio
+import difflib
 import ipaddress
 import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Annotated, TypeVar
 from urllib.parse import urlsplit
 
 from fastapi import HTTPException, Request
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -28,27 +31,73 @@ class _InMemory(MultiPartParser):
     spool_max_size = MAX_BODY
 
 
-async def read_file(request: Request) -> bytes:
-    """Return the image that a request carries, as it was sent.
+class Options(BaseModel):
+    """What a request may say about its image, in its address or in the fields of its form."""
 
-    Raises `InputError` if there is none, and status 408 if it takes too long. A body above the limit is
-    refused while it is read.
+    model_config = ConfigDict(extra="allow")  # `read_request` refuses what is unknown, in both places
+    white: Annotated[int | None, Field(ge=1, le=2**32)] = None
+
+
+class ProbabilityOptions(Options):
+    """Options of /probabilities."""
+
+    model: str | None = None
+
+
+class PredictOptions(ProbabilityOptions):
+    """Options of /predict."""
+
+    kind: str = "mask"
+    threshold: Annotated[float | None, Field(gt=0, lt=1)] = None
+
+
+class PreviewOptions(Options):
+    """Options of /preview."""
+
+    side: Annotated[int, Field(ge=1, le=4096)] = 1000
+
+
+AnyOptions = TypeVar("AnyOptions", bound=Options)
+
+
+async def read_request(request: Request, query: AnyOptions) -> tuple[bytes, AnyOptions]:
+    """Return the image that a request carries, as it was sent, and its options: `query` and form fields.
+
+    Raises `InputError` if there is no image, or for unknown or contradicting options; status 408 if it takes
+    too long. A body above the limit is refused while it is read.
     """
     kind, options = parse_options_header(request.headers.get("content-type"))
     try:
         async with asyncio.timeout(SECONDS):
             if kind == b"multipart/form-data":
-                file = await _form_file(request, options.get(b"boundary", b""))
+                file, fields = await _form(request, options.get(b"boundary", b""))
             else:
-                file = await request.body()
+                file, fields = await request.body(), {}
     except TimeoutError:
         raise HTTPException(408, f"the image did not arrive within {SECONDS} s") from None
     if not file:
         raise InputError("no image was sent: the body, or the file of the multipart form, is empty")
-    return file
+    return file, _with_fields(query, fields)
 
 
-async def _form_file(request: Request, boundary: bytes) -> bytes:
+def _with_fields(query: AnyOptions, fields: Mapping[str, str]) -> AnyOptions:
+    given, known = query.model_dump(exclude_unset=True), list(type(query).model_fields)
+    for name in [*given, *fields]:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"allowed here: {', '.join(known)}"
+            raise InputError(f"{name[:40]!r} is not a known parameter ({hint})")
+    if twice := given.keys() & fields.keys():
+        raise InputError(f"{min(twice)}: is given twice, in the address and in the form")
+    try:
+        return type(query).model_validate(given | dict(fields))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(f"{first['loc'][-1]}: {first['msg']}") from None
+
+
+async def _form(request: Request, boundary: bytes) -> tuple[bytes, dict[str, str]]:
+    """Return the file of a form, empty if there is none, and its other fields."""
     if not boundary:
         raise InputError("the form cannot be read: its Content-Type names no boundary")
     # Nothing else of the header: Starlette looks a client's charset up, and fails with some.
@@ -58,7 +107,8 @@ async def _form_file(request: Request, boundary: bytes) -> bytes:
     except MultiPartException as error:
         raise InputError(f"the form cannot be read: {error.message}") from None
     files = [value for value in form.values() if isinstance(value, UploadFile)]
-    return await files[0].read() if files else b""
+    fields = {name: value for name, value in form.items() if isinstance(value, str)}
+    return await files[0].read() if files else b"", fields
 
 
 def refuse_other_hosts(request: Request, names: Sequence[str], any_address: bool) -> None:

@@ -18,16 +18,17 @@ ANY = ("0.0.0.0", "::", "")
 FINISH_S = requests.SECONDS + 60  # after a signal, for requests under way: to arrive, and to be answered
 
 
-def serve(host: str, port: int, files: Sequence[Path]) -> None:
+def serve(host: str, port: int, files: Sequence[Path], root_path: str = "") -> None:
     """Answer requests with the networks of checkpoint files until a signal; port 0 is any free one.
 
-    Raises `InputError` as `load_networks` does, and `Fault` if the address cannot be had.
+    A proxy may show the server under the prefix `root_path`. Raises `InputError` as `load_networks` does, and
+    `Fault` if the address cannot be had.
     """
     networks = load_networks(files)
     # The true mask of an example must be what every network looks for.
     one_task = len({tuple(network.meta.foreground) for network in networks.values()}) == 1
     examples = choose_examples() if one_task else []
-    app = create_app(networks, requests.own_names(host), host in ANY, examples)
+    app = create_app(networks, requests.own_names(host), host in ANY, examples, root_path)
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=FINISH_S))
     # uvicorn finishes what is under way, then sends the signal once more.
     with _listening(host, port) as listener, suppress(Interrupted):

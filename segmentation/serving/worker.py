@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from typing import NamedTuple, TypeVar, TypeVarTuple
 
 import numpy as np
@@ -42,13 +42,13 @@ class Worker:
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(THREADS)
         self._forward = threading.Lock()  # torch uses all cores for one image; two at once are slower
-        self._large = threading.Lock()
+        self._large = asyncio.Lock()  # whoever waits for it takes no thread
 
     async def do(self, function: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
         """Call a function in one of the threads."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
 
-    def predict(
+    async def predict(
         self, network: Network, file: bytes, kind: str | None, threshold: float, white: int | None
     ) -> Answer:
         """Return a prediction as `tools.predict` writes it, or with `kind` None the probabilities themselves.
@@ -56,46 +56,63 @@ class Worker:
         These are little-endian float32, row by row. Raises `InputError` if `file` is not an image, and
         `Fault` if memory runs out.
         """
-        with self._room(file), enough_memory(1, network.predictor.geometry.size, "send a smaller photo"):
-            began = time.perf_counter()
-            photo = read_photo(io.BytesIO(file), white)
-            decoded = time.perf_counter()
-            with self._forward:
-                entered = time.perf_counter()
-                (probabilities,) = network.predictor.probabilities([photo.image])
-            predicted = time.perf_counter()
-            if kind is None:
-                content = np.ascontiguousarray(probabilities, "<f4").tobytes()
-            else:
-                buffer = io.BytesIO()
-                write_kind(kind, photo, probabilities, threshold, buffer)
-                content = buffer.getvalue()
-            encoded = time.perf_counter()
-        seconds = {"read": decoded - began, "network": predicted - entered, "write": encoded - predicted}
-        height, width = probabilities.shape
-        return Answer(content, height, width, {name: 1000 * value for name, value in seconds.items()})
+        return await self._alone_if_large(file, self._predict, network, file, kind, threshold, white)
 
-    def preview(self, file: bytes, white: int | None, side: int) -> bytes:
+    async def preview(self, file: bytes, white: int | None, side: int) -> bytes:
         """Return a photo as a network gets it, upright, as JPEG: of a large one, every n-th pixel or so.
 
         n is the smallest number that leaves at most `side` pixels. Errors as in `predict`.
         """
-        with self._room(file), enough_memory(1, side, "send a smaller photo"):
-            photo = read_photo(io.BytesIO(file), white)
-            height, width, _ = photo.image.shape
-            step = -(-max(height, width) // side)
-            small = Image.fromarray(photo.image).resize(
-                (-(-width // step), -(-height // step)), reducing_gap=2
-            )
-            buffer = io.BytesIO()
-            small.save(buffer, "JPEG", quality=95, subsampling=0, icc_profile=photo.profile)
-            return buffer.getvalue()
+        return await self._alone_if_large(file, _preview, file, white, side)
 
-    def _room(self, file: bytes) -> AbstractContextManager[object]:
-        try:
-            width, height = image_size(io.BytesIO(file))
-        except InputError:
-            if file.startswith(HEIC, 4):
-                raise InputError(HEIC_HINT) from None
-            raise
-        return self._large if width * height > LARGE else nullcontext()
+    async def _alone_if_large(
+        self, file: bytes, function: Callable[[*Arguments], Result], *arguments: *Arguments
+    ) -> Result:
+        width, height = await self.do(_size, file)
+
+        def work() -> Result:
+            with enough_memory(f"a photo of {width}x{height} pixels", "send a smaller one"):
+                return function(*arguments)
+
+        async with self._large if width * height > LARGE else nullcontext():
+            return await self.do(work)
+
+    def _predict(
+        self, network: Network, file: bytes, kind: str | None, threshold: float, white: int | None
+    ) -> Answer:
+        began = time.perf_counter()
+        photo = read_photo(io.BytesIO(file), white)
+        decoded = time.perf_counter()
+        with self._forward:
+            entered = time.perf_counter()
+            (probabilities,) = network.predictor.probabilities([photo.image])
+        predicted = time.perf_counter()
+        if kind is None:
+            content = np.ascontiguousarray(probabilities, "<f4").tobytes()
+        else:
+            buffer = io.BytesIO()
+            write_kind(kind, photo, probabilities, threshold, buffer)
+            content = buffer.getvalue()
+        encoded = time.perf_counter()
+        seconds = {"read": decoded - began, "network": predicted - entered, "write": encoded - predicted}
+        height, width = probabilities.shape
+        return Answer(content, height, width, {name: 1000 * value for name, value in seconds.items()})
+
+
+def _preview(file: bytes, white: int | None, side: int) -> bytes:
+    photo = read_photo(io.BytesIO(file), white)
+    height, width, _ = photo.image.shape
+    step = -(-max(height, width) // side)
+    small = Image.fromarray(photo.image).resize((-(-width // step), -(-height // step)), reducing_gap=2)
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=95, subsampling=0, icc_profile=photo.profile)
+    return buffer.getvalue()
+
+
+def _size(file: bytes) -> tuple[int, int]:
+    try:
+        return image_size(io.BytesIO(file))
+    except InputError:
+        if file.startswith(HEIC, 4):
+            raise InputError(HEIC_HINT) from None
+        raise

@@ -59,8 +59,8 @@ def write_image(image: Path, destination: Path, mask_size: tuple[int, int] | Non
     """Write an image upright, if it must be, and with 8 bits; what does not decode is copied."""
     try:
         with image.open("rb") as file, Image.open(file, formats=FORMATS) as opened:
+            deep_color = is_deep_color(opened)  # first: asking for EXIF may load the image
             shown, tiff, tag = opened.size, opened.format == "TIFF", _orientation(opened)
-            deep_color = is_deep_color(opened)
             largest = int(np.asarray(opened).max()) if opened.mode in DEEP else None
     except Exception as error:  # a broken file can fail in any of the formats' parsers
         return _copied(image, destination, error)

@@ -26,7 +26,7 @@ from segmentation.runtime.distributed import (
     rank,
     world_size,
 )
-from segmentation.runtime.memory import enough_memory
+from segmentation.runtime.memory import enough_memory, step
 from segmentation.scoring.scores import SOFT_DICE_BATCH
 from segmentation.training.augmentation import Augmentation
 from segmentation.training.fingerprint import fingerprint, require_same
@@ -55,7 +55,7 @@ def train_network(name: str, params: Params) -> None:
         return
     device = choose_device()
     prepare(device)
-    with process_group(device), enough_memory(params.train.batch_size, params.image.size, IN_GENERAL):
+    with process_group(device), enough_memory(step(params.train.batch_size, params.image.size), IN_GENERAL):
         if world_size() != processes:
             raise InputError(
                 f"train.processes = {processes}, but torchrun started {world_size()}; make them equal"
@@ -103,7 +103,7 @@ def _train(name: str, params: Params, device: torch.device) -> None:
             outputs.load_state_dict(saved["outputs"], training.history)
         saver = Saver(training, outputs, state)
         batch_size, size = settings.batch_size, params.image.size
-        with enough_memory(batch_size, size, lambda: what_fits(training.try_step, batch_size, size)):
+        with enough_memory(step(batch_size, size), lambda: what_fits(training.try_step, batch_size, size)):
             _take_epochs(training, outputs, saver)
         if outputs:
             outputs.finish(training.history, device)

@@ -26,7 +26,7 @@ def load_start(name: str, params: Params) -> Start | None:
     """
     if params.train.start_from is None:
         return None
-    path, width = Path(params.train.start_from) / f"{name}.pt", params.model.width
+    path, width = Path(params.train.start_from).expanduser() / f"{name}.pt", params.model.width
     try:
         content = path.read_bytes()
     except FileNotFoundError:

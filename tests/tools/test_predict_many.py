@@ -12,6 +12,9 @@ import pytest
 from commands import RunHere
 from photos import pixels, save, scene, three_photos
 
+from segmentation.common.signals import Interrupted
+from segmentation.prediction import job
+
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
@@ -125,3 +128,40 @@ def test_interrupted_it_leaves_whole_files_and_resumes(finished: Path, tmp_path:
     again = subprocess.run(command, cwd=finished, capture_output=True, text=True)
     assert again.returncode == 0 and f"{60 - len(done)} of 60 images" in again.stdout
     assert len({path.read_bytes() for path in out.iterdir()}) == 1
+
+
+def test_an_interrupted_run_forgets_no_error_of_photos_that_it_did_not_reach(
+    finished: Path, tmp_path: Path, run_here: RunHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        save(tmp_path / f"photos/{number}.png", scene(30, 40))
+    for name in ("1.png", "2.png"):
+        (tmp_path / "photos" / name).write_bytes(b"broken")
+    arguments = ["tools.predict", tmp_path / "photos", "--out", tmp_path / "out", "--batch", 1]
+    assert run_here(finished, *arguments).status == 1
+    table = tmp_path / "out/errors.csv"
+    before = table.read_text()
+    read = job._read
+
+    def interrupted(task: job.Task, white: int | None) -> object:
+        if task.source.name == "2.png":
+            raise Interrupted(signal.SIGINT)
+        return read(task, white)
+
+    monkeypatch.setattr(job, "_read", interrupted)
+    assert run_here(finished, *arguments, "--force").status == 130
+    assert sorted(table.read_text().splitlines()) == sorted(before.splitlines())
+    save(tmp_path / "photos/1.png", scene(30, 40))
+    assert run_here(finished, *arguments).status == 130
+    assert "1.png" not in table.read_text() and "2.png" in table.read_text()
+
+
+@pytest.mark.fault("a machine that fails while an image is read")
+def test_an_error_of_the_disk_ends_the_run(
+    finished: Path, photos: Path, tmp_path: Path, run_here: RunHere
+) -> None:
+    (photos / "1.png").unlink()
+    (photos / "1.png").symlink_to("/proc/self/mem")
+    ended = run_here(finished, "tools.predict", photos, "--out", tmp_path / "out")
+    assert ended.status == 1 and "photos/1.png: cannot be read (Input/output error)" in ended.stderr
+    assert not (tmp_path / "out/errors.csv").exists()

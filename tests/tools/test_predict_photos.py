@@ -2,15 +2,19 @@
 
 import dataclasses
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from commands import RunHere
 from photos import pixels, predictor, save, scene
 from PIL import Image, ImageCms, ImageOps
+
+from segmentation.common.cores import usable_cores
 
 UPRIGHT = {2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}  # tag: the transposition that undoes it, as a tag
 
@@ -107,3 +111,52 @@ def test_a_hundred_megapixels_in_two_gibibytes(finished: Path, tmp_path: Path) -
     assert os.waitstatus_to_exitcode(status) == 0
     assert usage.ru_maxrss < 2 * 1024**2  # KiB
     assert Image.open(tmp_path / "out/large.cutout.png").size == (11_550, 8_660)
+
+
+def test_a_cutout_never_shows_what_was_transparent(finished: Path, tmp_path: Path, run_here: RunHere) -> None:
+    photo = np.dstack([scene(60, 80), np.linspace(0, 255, 60 * 80).reshape(60, 80).astype(np.uint8)])
+    save(tmp_path / "photo.png", photo)
+    save(tmp_path / "opaque.png", photo[..., :3])
+    arguments = ["--out", tmp_path / "out", "--kind", "cutout"]
+    assert run_here(finished, "tools.predict", *arguments, *tmp_path.glob("*.png")).status == 0
+    found, opaque = (pixels(tmp_path / f"out/{name}.cutout.png") for name in ("photo", "opaque"))
+    np.testing.assert_array_equal(found[..., 3], np.minimum(opaque[..., 3], photo[..., 3]))
+    assert (found[..., 3] < opaque[..., 3]).any()
+
+
+def test_names_that_differ_only_by_suffix_keep_it(finished: Path, tmp_path: Path, run_here: RunHere) -> None:
+    for suffix in ("gif", "webp"):
+        save(tmp_path / f"photos/anim.{suffix}", scene(30, 40))
+    save(tmp_path / "photos/other.jpg", scene(30, 40))
+    (tmp_path / "photos/several.mpo").write_bytes((tmp_path / "photos/other.jpg").read_bytes())
+    (tmp_path / "photos/notes.txt").write_text("no photo")
+    ended = run_here(finished, "tools.predict", tmp_path / "photos", "--out", tmp_path / "out")
+    assert ended.status == 0 and "4 of 4 images" in ended.stdout
+    written = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert written == ["anim.gif.png", "anim.webp.png", "other.png", "several.png"]
+    again = run_here(finished, "tools.predict", tmp_path / "photos", "--out", tmp_path / "out")
+    assert "4 skipped" in again.stdout
+
+
+def test_the_processor_is_used_as_in_training(finished: Path, tmp_path: Path, run_here: RunHere) -> None:
+    """torch starts with a thread for each core that it sees, and computes denormal numbers slowly."""
+    save(tmp_path / "photo.png", scene(30, 40))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(64)
+    try:
+        run_here(finished, "tools.predict", tmp_path / "photo.png", "--out", tmp_path / "out")
+        assert torch.get_num_threads() <= usable_cores()
+        assert (torch.tensor([1e-39]) * 1).item() == 0
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_tilde_is_the_home_folder(
+    finished: Path, tmp_path: Path, run_here: RunHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    save(tmp_path / "photo.png", scene(30, 40))
+    shutil.copy(finished / "checkpoints/unet.pt", tmp_path)
+    arguments = ["--out=~/out", "--checkpoint=~/unet.pt", "~/*.png"]
+    assert run_here(finished, "tools.predict", *arguments).status == 0
+    assert (tmp_path / "out/photo.png").exists()

@@ -1,9 +1,11 @@
+import errno
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
-from segmentation.common.errors import InputError
+from segmentation.common.errors import Fault, InputError
 from segmentation.common.files import read_json, replace_dir, write_bytes, write_json
 
 
@@ -56,3 +58,35 @@ def test_missing_or_broken_json_names_the_stage(tmp_path: Path, content: bytes |
         (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(InputError, match=r"a\.json.*python -m stages\.split"):
         read_json(tmp_path / "a.json", "split", dict)
+
+
+def test_what_cannot_be_removed_after_the_swap_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new content is complete then. As root nothing is undeletable, so the removal itself fails here."""
+    target = tmp_path / "raw"
+    target.mkdir()
+    unlink = os.unlink
+
+    def stale(path: object, **options: object) -> None:
+        if str(path).endswith("old"):
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(path))
+        unlink(path, **options)  # type: ignore[arg-type]
+
+    (target / "old").touch()
+    monkeypatch.setattr(os, "unlink", stale)
+    with replace_dir(target) as folder:
+        (folder / "new").touch()
+    assert [path.name for path in target.iterdir()] == ["new"]
+
+
+def test_a_folder_comes_back_if_the_new_one_cannot_take_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "raw"
+    target.mkdir()
+    (target / "old").touch()
+    with pytest.raises(Fault, match="its previous content is intact"), replace_dir(target) as folder:
+        shutil.rmtree(folder)  # somebody cleans up
+    assert [path.name for path in target.iterdir()] == ["old"]
+    assert [path.name for path in tmp_path.iterdir()] == ["raw"]

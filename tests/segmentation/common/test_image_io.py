@@ -2,18 +2,23 @@
 
 import io
 import random
+import subprocess
+import sys
 import warnings
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from content import flipped
 from hostile import pixel_bomb, text_bomb
 from PIL import Image
+from projects import ROOT
 
 from segmentation.common import dataset_layout as layout
-from segmentation.common.errors import InputError
+from segmentation.common.errors import Fault, InputError
 from segmentation.common.image_io import FORMATS, open_rgb, read_image, read_trimap
 from segmentation.geometry import Geometry
 from segmentation.splitting.checks import check_pair
@@ -162,3 +167,63 @@ def test_random_damage(tmp_path: Path, kind: str, rounds: Callable[[int], None])
                 refused += 1
     assert refused > 0
     rounds(count)
+
+
+@pytest.mark.fault("a machine that fails while an image is read")
+def test_an_error_of_the_disk_ends_the_check_of_a_dataset(raw: Path) -> None:
+    layout.image_path(raw, "a").symlink_to("/proc/self/mem")  # reading it gives EIO
+    with pytest.raises(Fault, match=r"images/a\.jpg: cannot be read \(Input/output error\)"):
+        check_pair(raw, "a", ["pet"], Geometry(64))
+
+
+WITHOUT_MEMORY = """
+import resource, sys
+from pathlib import Path
+from segmentation.common.errors import Fault
+from segmentation.common.image_io import open_rgb
+
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 50_000_000, -1))
+try:
+    open_rgb(sys.argv[1])
+except Fault as error:
+    print(error)
+"""
+
+
+@pytest.mark.fault("a machine that fails while an image is read")
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux")
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF"])
+def test_a_lack_of_memory_makes_no_image_unusable(tmp_path: Path, kind: str) -> None:
+    Image.new("RGB", (8000, 5000)).save(tmp_path / "large", kind)
+    finished = subprocess.run(
+        [sys.executable, "-c", WITHOUT_MEMORY, tmp_path / "large"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert finished.stdout.startswith(f"{tmp_path / 'large'}: out of memory while it is decoded"), finished
+
+
+def deep_colour(orientation: int, kind: str, alpha: bool) -> tuple[bytes, np.ndarray]:
+    """An image of 16 bits per channel with values up to 4000, and how it is seen upright, in 8 bits."""
+    values = np.random.default_rng(0).integers(0, 4001, (16, 24, 4 if alpha else 3), np.uint16)
+    if alpha:
+        values[..., 3] = 65535
+    _, content = cv2.imencode(f".{kind}", values[..., [2, 1, 0, 3][: values.shape[-1]]])
+    seen = np.rint(values[..., :3] * (255 / 4000)).astype(np.uint8)
+    if orientation == 1:
+        return content.tobytes(), seen
+    with_exif = Image.open(io.BytesIO(content.tobytes())).getexif()
+    with_exif[0x0112] = orientation
+    chunk = b"eXIf" + with_exif.tobytes().removeprefix(b"Exif\0\0")
+    png = content.tobytes()
+    length, check = len(chunk) - 4, zlib.crc32(chunk)
+    return png[:33] + length.to_bytes(4) + chunk + check.to_bytes(4) + png[33:], np.rot90(seen, -1)
+
+
+@pytest.mark.parametrize(
+    ("orientation", "kind", "alpha"),
+    [(1, "png", False), (1, "png", True), (1, "tiff", False), (6, "png", False)],
+)
+def test_white_of_deep_colours(orientation: int, kind: str, alpha: bool) -> None:
+    content, seen = deep_colour(orientation, kind, alpha)
+    np.testing.assert_array_equal(read_image(io.BytesIO(content), upright=True, white=4000), seen)
+    assert read_image(io.BytesIO(content), upright=True).max() <= 4000 // 256

@@ -112,10 +112,12 @@ def test_what_it_says_about_a_claim() -> None:
 
     assert about(0.01, 0.03, "better") == about(-0.03, -0.01, "worse") == "agrees"
     assert about(0.01, 0.03, "worse") == about(-0.03, -0.01, "better") == "contradicts"
-    assert about(-0.01, 0.01, "better") == about(-0.01, 0.01, "worse") == "contradicts"
-    # No difference shown, but room for one.
-    assert about(-0.001, 0.028, "better") == "undecided" and about(-0.001, 0.028, "worse") == "contradicts"
-    assert about(-0.1, 0.1, "better") == "undecided"
+    for low, high in ((-0.01, 0.01), (0.0040, 0.0113), (-0.0004, 0.0130), (-0.0045, -0.0020)):
+        assert about(low, high, "better") == about(low, high, "worse") == "too small to matter"
+    # No difference shown, but room for one: that contradicts nothing.
+    assert about(-0.001, 0.028, "better") == about(-0.001, 0.028, "worse") == "undecided"
+    assert about(-0.1, 0.1, "better") == about(-0.016, 0.010, "worse") == "undecided"
+    assert about(0.001, 0.016, "better") == "agrees"
 
 
 def test_a_single_seed_says_nothing() -> None:

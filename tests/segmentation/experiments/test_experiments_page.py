@@ -84,7 +84,7 @@ def test_verdicts_follow_from_the_runs(plan: Path) -> None:
     assert low.difference.mean == pytest.approx(0.03, abs=0.004) and low.difference.verdict == "better"
     assert low.about_the_claim == "agrees" and low.label == "low minus high, U-Net"
     assert found["Low?", "resnet"].difference.verdict == "no difference shown"
-    assert found["Low?", "resnet"].about_the_claim == "contradicts"  # a narrow interval around 0
+    assert found["Low?", "resnet"].about_the_claim == "too small to matter"  # a narrow interval around 0
     network = found["Which network?", "resnet"]
     assert network.difference.verdict == "worse" and network.about_the_claim == "contradicts"
     assert found["Pets?", "unet"].about_the_claim == "-"  # the lab report says nothing about it

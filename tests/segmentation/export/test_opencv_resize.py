@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from segmentation.export.opencv_resize import resize
+from segmentation.export.opencv_resize import resize, to_network
+from segmentation.geometry import Geometry
 
 SIZES = [
     (375, 500),
@@ -29,3 +30,14 @@ def test_it_is_that_of_opencv(shape: tuple[int, int], size: int) -> None:
     found = resize(torch.from_numpy(images), size).numpy()
     # Other processors may round the last bit in another way.
     assert np.abs(found - np.stack(expected)).max() <= 1 and (found == np.stack(expected)).mean() > 0.9999
+
+
+@pytest.mark.parametrize("size", [32, 96, 128])
+@pytest.mark.parametrize("shape", SIZES)
+def test_area_is_that_of_geometry(shape: tuple[int, int], size: int) -> None:
+    geometry = Geometry(size, "area")
+    images = np.random.default_rng(0).integers(0, 256, (2, *shape, 3), dtype=np.uint8)
+    expected = np.stack([geometry.to_network(image) for image in images])
+    found = to_network(torch.from_numpy(images), geometry).numpy()
+    # OpenCV rounds halves up where the factor is whole, and to even elsewhere.
+    assert np.abs(found - expected).max() <= 1 and (found == expected).mean() > 0.95

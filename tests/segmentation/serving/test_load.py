@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 import requests
-from photos import save, scene
+from photos import png, png_of_one_colour, save, scene
 from servers import Server, running
 
 CLIENTS, REQUESTS, FIRST = 16, 500, 50
@@ -57,3 +57,33 @@ def test_a_signal_lets_requests_finish(finished: Path, tmp_path: Path) -> None:
             client.sendall(photo[100:])
             assert client.recv(12) == b"HTTP/1.1 200"
         assert server.process.wait(10) == 0
+
+
+def test_small_photos_do_not_wait_for_large_ones(server: Server) -> None:
+    """Large photos are worked on one at a time; those that wait take no thread."""
+    large, small, answered = png_of_one_colour(5100, 5000), png(30, 20), list[str]()
+
+    def ask(name: str, photo: bytes) -> None:
+        assert server.post("/predict", photo).status_code == 200
+        answered.append(name)
+
+    with ThreadPoolExecutor(5) as clients:
+        asked = [clients.submit(ask, "large", large) for _ in range(4)]
+        time.sleep(0.3)
+        asked.append(clients.submit(ask, "small", small))
+        for one in asked:
+            one.result()
+    assert answered.index("small") <= 1
+
+
+def test_a_photo_too_large_for_the_memory_is_named_as_that(finished: Path) -> None:
+    large = png_of_one_colour(9000, 9000)
+    with running(finished) as server:
+        process = psutil.Process(server.process.pid)
+        assert server.post("/predict", png(30, 20)).status_code == 200
+        process.rlimit(psutil.RLIMIT_AS, (process.memory_info().vms + 600_000_000, -1))
+        answer = server.post("/predict", large)
+        assert answer.status_code == 503 and "out of memory" in answer.json()["detail"]
+        assert "32x32" not in answer.text  # what the network sees of it is not too large
+        process.rlimit(psutil.RLIMIT_AS, (-1, -1))
+        assert server.post("/predict", large).status_code == 200

@@ -35,6 +35,8 @@ NAMED = b'--x\r\nContent-Disposition: form-data; name="a\xff"\r\n\r\nabc\r\n--x-
         ("?threshold=nan", PHOTO, "threshold: "),
         ("?threshold=half", PHOTO, "threshold: "),
         ("", b"\0\0\0\x18ftypheic" + bytes(50), "HEIC is not supported"),
+        ("?treshold=0.9", PHOTO, "'treshold' is not a known parameter (did you mean threshold?)"),
+        ("?x=1", PHOTO, "'x' is not a known parameter (allowed here: white, model, kind, threshold)"),
         ("?white=0", PHOTO, "white: "),
         ("?white=1" + 5000 * "0", PHOTO, "white: "),
     ],
@@ -65,6 +67,21 @@ def test_bad_input_is_one_line(query: str, body: bytes, said: str, server: Serve
 )
 def test_forms_without_an_image(kind: str, body: bytes, said: str, server: Server) -> None:
     answer = server.post("/predict", body, headers={"Content-Type": kind})
+    assert answer.status_code == 422 and said in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"treshold": "0.9"}, "'treshold' is not a known parameter (did you mean threshold?)"),
+        ({"side": "9"}, "'side' is not a known parameter"),
+        ({"threshold": "high"}, "threshold: "),
+        ({"kind": "matte"}, "kind 'matte': allowed: mask, cutout, overlay, probability"),
+        ({"model": "resnet"}, "model: is given twice, in the address and in the form"),
+    ],
+)
+def test_fields_of_a_form(fields: dict[str, str], said: str, server: Server) -> None:
+    answer = server.post("/predict?model=unet", fields, files={"image": PHOTO})
     assert answer.status_code == 422 and said in answer.json()["detail"]
 
 

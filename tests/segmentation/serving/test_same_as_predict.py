@@ -5,10 +5,12 @@ import io
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+import requests
 from commands import RunHere
-from photos import predictor, save, scene
+from photos import png, predictor, save, scene
 from PIL import Image
 from servers import Server, running
 
@@ -123,3 +125,30 @@ def test_a_shared_checkpoint_where_nothing_was_trained(
         assert other.get("/examples").json() == []
         expected = server.post("/predict?model=unet", image).content
         assert other.post("/predict", image).content == expected
+
+
+def test_form_fields_are_what_parameters_of_the_address_are(server: Server) -> None:
+    photo, options = png(40, 60), {"model": "resnet", "kind": "cutout", "threshold": "0.9"}
+    by_address = server.post("/predict", photo, params=options)
+    by_form = server.post("/predict", options, files={"image": photo})
+    assert by_form.status_code == 200 and by_form.content == by_address.content
+    assert by_form.content != server.post("/predict", photo).content
+    preview = server.post("/preview", {"side": 7}, files={"image": photo})
+    assert preview.content == server.post("/preview?side=7", photo).content
+
+
+def test_white_of_16_bits_in_colour_and_grey(server: Server) -> None:
+    grey = np.linspace(0, 4095, 50 * 40).reshape(40, 50).astype(np.uint16)
+    seen = np.rint(grey * (255 / 4095)).astype(np.uint8)
+    encoded = [cv2.imencode(".png", image)[1].tobytes() for image in (np.stack([grey] * 3, -1), grey)]
+    encoded.append(cv2.imencode(".png", np.stack([seen] * 3, -1))[1].tobytes())
+    found = [server.post("/probabilities?white=4095", image).content for image in encoded]
+    assert found[0] == found[1] == found[2] != server.post("/probabilities", encoded[0]).content
+
+
+@pytest.mark.parametrize("path", ["/", "/page.js", "/healthz", "/models", "/examples", "/openapi.json"])
+def test_head_says_what_get_says_without_its_body(path: str, server: Server) -> None:
+    head, get = requests.head(server.url + path, timeout=60), server.get(path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == get.headers["content-length"]
+    assert requests.head(f"{server.url}/predict", timeout=60).status_code == 405

@@ -1,5 +1,6 @@
 import os
 import shutil
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -156,4 +157,63 @@ def test_a_folder_that_cannot_be_used(own: Path, spoil, message: str) -> None:  
 def test_a_file_name_that_no_list_can_hold(own: Path, name: bytes) -> None:
     shutil.copy(own / "images/photo 0.jpg", os.fsdecode(bytes(own / "images") + b"/" + name))
     with pytest.raises(InputError, match="cannot be written in a list; rename it"):
+        written(own)
+
+
+def test_subfolders_are_read_in_both_folders(own: Path) -> None:
+    for name in ("images", "masks"):
+        (own / name / "more").mkdir()
+        for suffix in (".jpg", ".png"):
+            if (file := own / name / f"photo 3{suffix}").exists():
+                file.rename(own / name / f"more/photo 3{suffix}")
+    (own / "trainval.txt").write_text(
+        "".join(f"photo {i}\n" for i in range(12) if i != 3) + "more/photo 3.jpg\n"
+    )
+    (own / "test.txt").write_text("".join(f"photo {i}\n" for i in range(12, COUNT)))
+    raw = written(own)
+    assert members(raw)[0][-1] == "more__photo 3"
+    assert (read_trimap(layout.trimap_path(raw, "more__photo 3")) == layout.PET).sum() == 20
+    (own / "images/more__photo 3.png").write_bytes(b"")
+    with pytest.raises(InputError, match=r"'more__photo 3.png' and 'more/photo 3.jpg' would have one name"):
+        written(own)
+
+
+def test_files_that_are_no_images_are_counted_and_passed_over(own: Path) -> None:
+    (own / "images/labels.json").write_text("{}")
+    (own / "masks/classes.txt").write_text("cell")
+    (own / "images/photo 3.jpg").rename(own / "images/photo 3.what")  # its content is that of an image
+    raw = own.parent / "raw"
+    raw.mkdir()
+    said, _ = write_folder(raw, own, RULES)
+    assert said[0] == f"{COUNT} images, {COUNT} masks"
+    assert f"files that are no images, passed over: 2, the first {own / 'images/labels.json'}" in said
+
+
+def test_names_that_end_with_numbers_keep_them(own: Path) -> None:
+    for name, suffix in (("images", ".jpg"), ("masks", ".png")):
+        (own / name / f"photo 3{suffix}").rename(own / name / f"cat 2021 03 00{suffix}")
+    (own / "trainval.txt").write_text("cat 2021 03 00\nphoto 6 1 1 1\n")
+    (own / "test.txt").write_text("photo 9\ncat 2021 03 00 1 1 1\n")
+    assert members(written(own)) == (["cat 2021 03 00", "photo 6"], ["photo 9", "cat 2021 03 00"])
+
+
+def test_a_list_from_windows(own: Path) -> None:
+    (own / "trainval.txt").write_bytes(
+        b"\xef\xbb\xbfimages\\photo 3.jpg\r\nD:\\pets\\images\\photo 6.jpg\r\n"
+    )
+    (own / "test.txt").write_bytes(b"photo 9\r\n")
+    assert members(written(own)) == (["photo 3", "photo 6"], ["photo 9"])
+
+
+def test_macos_and_linux_write_letters_differently(own: Path) -> None:
+    nfc, nfd = (unicodedata.normalize(form, "été") for form in ("NFC", "NFD"))
+    (own / "images/photo 3.jpg").rename(own / f"images/{nfd}.jpg")
+    (own / "masks/photo 3.png").rename(own / f"masks/{nfc}.png")
+    (own / "trainval.txt").write_text(f"{nfd}\nphoto 6\n")
+    (own / "test.txt").write_text("photo 9\n")
+    raw = written(own)
+    assert members(raw)[0] == [nfc, "photo 6"] and layout.image_path(raw, nfc).exists()
+    shutil.copy(own / "images/photo 6.jpg", own / f"images/{nfc}.jpg")
+    both = r"'e\\u0301te\\u0301.jpg' and '\\xe9t\\xe9.jpg' would have one name"
+    with pytest.raises(InputError, match=both):
         written(own)

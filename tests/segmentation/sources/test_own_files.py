@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from commands import RunHere
@@ -10,7 +11,7 @@ from PIL import Image
 from projects import set_params
 
 from segmentation.common import dataset_layout as layout
-from segmentation.common.errors import InputError
+from segmentation.common.errors import Fault, InputError
 from segmentation.common.image_io import read_trimap
 from segmentation.geometry import Geometry
 from segmentation.splitting.checks import check_dataset, describe
@@ -194,3 +195,84 @@ def test_the_stages_say_it(own: Path, project: Path, run_here: RunHere) -> None:
     turn(own, "2", 3)
     refused = run_here(project, "stages.download")
     assert refused.status == 2 and refused.stderr.count("\n") == 1 and "fits both ways" in refused.stderr
+
+
+@pytest.mark.parametrize("scale", [1 / 255, 257.0, 0.01 / 255])
+def test_masks_of_floats_have_the_rules_of_whole_numbers(own: Path, scale: float) -> None:
+    edges = Image.open(own / "masks/3.png").resize((16, 8)).resize((64, 32), Image.Resampling.BILINEAR)
+    for number in range(10):
+        soft = edges if number == 3 else Image.open(own / f"masks/{number}.png")
+        Image.fromarray(np.asarray(soft, np.float32) * np.float32(scale)).save(own / f"masks/{number}.tif")
+        (own / f"masks/{number}.png").unlink()
+    raw, said = written(own)
+    assert "warning: masks with more than two values: 1, the first" in said and "masks/3.tif" in said
+    raw, said = written(own, mask_threshold=128 * scale)
+    found = read_trimap(layout.trimap_path(raw, "3")) == layout.PET
+    np.testing.assert_array_equal(found, np.asarray(edges) >= 128)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_masks_of_no_numbers_are_named(own: Path, value: float, recwarn: pytest.WarningsRecorder) -> None:
+    mask = np.zeros((32, 64), np.float32)
+    mask[3, 4] = value
+    (own / "masks/3.png").unlink()
+    Image.fromarray(mask).save(own / "masks/3.tif")
+    with pytest.raises(InputError, match=r"masks/3\.tif: holds NaN or infinity"):
+        written(own)
+    assert not recwarn.list
+
+
+def indexed(mask: Image.Image, palette: list[int], inverted: bool) -> Image.Image:
+    """A mask whose values are the numbers of two colours."""
+    values = (np.asarray(mask) > 0) ^ inverted
+    image = Image.fromarray(values.astype(np.uint8))
+    image.putpalette(palette)
+    return image
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "BMP"])
+def test_a_black_and_white_palette_means_its_colours_in_any_order(own: Path, kind: str) -> None:
+    before = [np.asarray(Image.open(own / f"masks/{n}.png")) > 0 for n in range(10)]
+    for number in range(10):
+        mask = Image.open(own / f"masks/{number}.png")
+        (own / f"masks/{number}.png").unlink()
+        indexed(mask, [255] * 3 + [0] * 3, inverted=True).save(own / f"masks/{number}.{kind.lower()}", kind)
+    quantized = Image.fromarray(np.uint8(255 * before[4])).convert("RGB").quantize(2)
+    (own / f"masks/4.{kind.lower()}").unlink()
+    quantized.save(own / "masks/4.png")
+    raw, said = written(own)
+    assert "warning" not in said and "palette" not in said
+    for number, expected in enumerate(before):
+        found = read_trimap(layout.trimap_path(raw, str(number))) == layout.PET
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_a_coloured_palette_means_its_numbers_and_is_named(own: Path) -> None:
+    before = np.asarray(Image.open(own / "masks/0.png")) > 0
+    indexed(Image.open(own / "masks/0.png"), [255, 255, 255, 128, 0, 0], inverted=False).save(
+        own / "masks/0.png"
+    )
+    raw, said = written(own)
+    assert "masks with a coloured palette: 1, the first" in said and "0 is background" in said
+    np.testing.assert_array_equal(read_trimap(layout.trimap_path(raw, "0")) == layout.PET, before)
+
+
+def test_white_applies_to_colour_as_to_grey(own: Path) -> None:
+    before = photo(written(own)[0], "4")
+    deep = np.clip(before.astype(np.uint16) * 16, 0, 4095)[..., ::-1]  # cv2 has the channels in reverse
+    cv2.imwrite(str(own / "images/4.png"), deep)
+    raw, said = written(own)
+    assert "warning: colour images with 16 bits per channel, reduced" in said
+    assert photo(raw, "4").max() <= 16
+    raw, said = written(own, white=4095)
+    assert "warning" not in said and "data.folder.white = 4095 becomes 255" in said
+    assert np.abs(photo(raw, "4").astype(int) - before).max() <= 1
+
+
+@pytest.mark.parametrize("place", ["images", "masks"])
+def test_an_error_of_the_disk_drops_no_image(own: Path, place: str) -> None:
+    """Reading /proc/self/mem at its start is what a bad disk is: EIO."""
+    (own / f"{place}/3.png").unlink()
+    (own / f"{place}/3.png").symlink_to("/proc/self/mem")
+    with pytest.raises(Fault, match=rf"{place}/3\.png: cannot be read \(Input/output error\)"):
+        written(own)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from segmentation.common.errors import Fault
-from segmentation.runtime.memory import enough_memory, fits
+from segmentation.runtime.memory import enough_memory, fits, step
 from segmentation.training.fitting import IN_GENERAL, what_fits
 
 
@@ -58,8 +58,8 @@ def test_the_remedy_is_looked_for_once_and_nested_contexts_say_it_once() -> None
 
     with (
         pytest.raises(Fault, match="with 8 images of 64x64 pixels a step; buy some"),
-        enough_memory(1, 1, "outer"),
-        enough_memory(8, 64, remedy),
+        enough_memory(step(1, 1), "outer"),
+        enough_memory(step(8, 64), remedy),
     ):
         raise MemoryError
     assert asked == [1]

@@ -1,0 +1,144 @@
+"""What the server takes on at once, and how long it waits for its clients."""
+
+import select
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import uvicorn
+from photos import png
+from servers import Server
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from segmentation.serving.limits import COUNT, Limits
+
+PHOTO = png(20, 30)
+RESULT = 20_000_000  # bytes, more than what sockets hold
+REQUEST = b"GET /predict HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+def test_a_full_queue(server: Server) -> None:
+    """More clients than there are places are slow to send theirs: those too many are told to try again."""
+    host, port = server.url.removeprefix("http://").split(":")
+    head = f"POST /predict HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(PHOTO)}\r\n\r\n".encode()
+    with ExitStack() as stack:
+        clients = [
+            stack.enter_context(socket.create_connection((host, int(port)), timeout=30))
+            for _ in range(COUNT + 3)
+        ]
+        for each in clients:
+            each.sendall(head + PHOTO[:10])
+        refused = {each: each.recv(4096) for each in answered(clients, 3)}
+        assert all(b" 503 " in text and b"\r\nretry-after: 1\r\n" in text for text in refused.values())
+        assert server.post("/predict", PHOTO).status_code == 503
+        assert server.get("/healthz").status_code == 200
+        admitted = [each for each in clients if each not in refused]
+        admitted.pop().close()  # gives up
+        for each in admitted:
+            each.sendall(PHOTO[10:])
+            assert each.recv(12) == b"HTTP/1.1 200"
+    assert server.post("/predict", PHOTO).status_code == 200
+
+
+def answered(clients: list[socket.socket], count: int) -> list[socket.socket]:
+    """Those clients that have been answered, once there are `count` of them."""
+    for _ in range(300):
+        found, _, _ = select.select(clients, [], [], 0.1)
+        if len(found) >= count:
+            break
+        time.sleep(0.1)
+    assert len(found) == count
+    return found
+
+
+def test_answers_that_nobody_takes(server: Server) -> None:
+    """A place is free again only when its answer has been received."""
+    host, port = server.url.removeprefix("http://").split(":")
+    large = png(1500, 1500)  # its probabilities take 9 MB, more than what sockets hold
+    head = f"POST /probabilities HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(large)}\r\n\r\n".encode()
+    with ExitStack() as stack:
+        clients = [
+            stack.enter_context(socket.create_connection((host, int(port)), timeout=60)) for _ in range(COUNT)
+        ]
+        for each in clients:
+            each.sendall(head + large)
+        for each in clients:
+            assert each.recv(12) == b"HTTP/1.1 200"
+        assert server.post("/predict", PHOTO).status_code == 503
+        size = 12
+        while size < 4 * 1500 * 1500:
+            size += len(clients[0].recv(2**20))
+        for _ in range(100):  # the place is given back a moment later
+            if server.post("/predict", PHOTO).status_code == 200:
+                break
+            time.sleep(0.1)
+        else:
+            raise AssertionError("no place became free")
+    assert server.post("/predict", PHOTO).status_code == 200
+
+
+async def answers_much(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "http":
+        await Response(bytes(RESULT))(scope, receive, send)
+
+
+@contextmanager
+def serving(limits: Limits) -> Iterator[int]:
+    """Serve at a free port of this machine, in a thread."""
+    server = uvicorn.Server(uvicorn.Config(limits, log_level="error", lifespan="off"))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        yield listener.getsockname()[1]
+        server.should_exit = True
+        thread.join(timeout=30)
+        assert not thread.is_alive()
+
+
+def asking(stack: ExitStack, port: int) -> socket.socket:
+    client = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+    client.sendall(REQUEST)
+    return client
+
+
+def test_a_client_that_reads_slowly_is_given_up_in_the_end() -> None:
+    """Every 0.1 s it takes as much as keeps a limit for each piece from ending: the whole has a limit."""
+    with (
+        serving(Limits(answers_much, count=1, seconds=1.0 - RESULT / 1_000_000)) as port,
+        ExitStack() as stack,
+    ):
+        slow, began = asking(stack, port), time.monotonic()
+        received = len(slow.recv(2**16))
+        while (piece := slow.recv(2**16)) and time.monotonic() - began < 20:
+            received += len(piece)
+            time.sleep(0.1)
+        assert received < RESULT and 0.9 < time.monotonic() - began < 20
+        assert asking(stack, port).recv(12) == b"HTTP/1.1 200"  # its place is free
+
+
+def test_so_many_bytes_wait_for_their_clients_and_no_more() -> None:
+    with serving(Limits(answers_much, waiting=2 * RESULT)) as port, ExitStack() as stack:
+        waiting = [asking(stack, port) for _ in range(2)]
+        assert [client.recv(12) for client in waiting] == [b"HTTP/1.1 200"] * 2
+        refused = stack.enter_context(asking(stack, port).makefile("rb"))
+        assert refused.readline().startswith(b"HTTP/1.1 503")
+        assert any(b"results wait" in refused.readline() for _ in range(9))
+        received = 12
+        while received < RESULT:
+            received += len(waiting[0].recv(2**20))
+        for _ in range(100):  # the bytes are given back a moment later
+            if asking(stack, port).recv(12) == b"HTTP/1.1 200":
+                break
+            time.sleep(0.1)
+        else:
+            raise AssertionError("no room became free")
+
+
+def test_one_result_may_be_larger_than_all_that_may_wait() -> None:
+    with serving(Limits(answers_much, waiting=10)) as port, ExitStack() as stack:
+        client, received = asking(stack, port), 0
+        while received < RESULT:
+            received += len(client.recv(2**20))
