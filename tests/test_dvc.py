@@ -74,10 +74,11 @@ def test_the_library_and_the_command_say_the_same(restored: Path) -> None:
         ({"train__lr": 1e-4}, {"train_unet", "train_resnet"}),
         ({"train__lr": 0.01}, set()),  # the present value
         ({"evaluate__bootstrap": 200}, {"evaluate"}),
-        ({"image__size": 64}, {"train_unet", "train_resnet"}),
+        ({"image__size": 64}, {"split", "train_unet", "train_resnet"}),
+        ({"image__resize": "linear"}, {"split", "train_unet", "train_resnet"}),
         ({"data__limit": 12}, {"split"}),
         ({"data__seed": 5}, {"download", "split"}),
-        ({"data__foreground": ["border"]}, {"train_unet", "train_resnet"}),
+        ({"data__foreground": ["border"]}, {"split", "train_unet", "train_resnet"}),
         ({"machine__cache_bytes": 0}, set()),
     ],
     ids=lambda value: str(sorted(value) if isinstance(value, set) else value),
@@ -94,6 +95,7 @@ def test_a_param_changes_the_stages_that_use_it(
     [
         ("scoring/scores.py", {"train_unet", "train_resnet", "evaluate"}),
         ("loading/transforms.py", {"train_unet", "train_resnet", "evaluate"}),
+        ("geometry.py", {"split", "train_unet", "train_resnet", "evaluate"}),
         ("networks/unet.py", {"train_unet", "evaluate"}),
         ("networks/resnet.py", {"train_resnet", "evaluate"}),
         ("evaluation/overlays.py", {"evaluate"}),

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from commands import RunHere, dvc_environment
+from commands import RunHere, dvc, dvc_environment
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
-from projects import set_params
+from projects import copied, set_params
 
 COUNT = 24
 
@@ -186,3 +186,13 @@ def test_a_folder_that_vanishes_while_it_is_read(project: Path, tmp_path: Path) 
     assert f"{own}" in stderr and "cannot be read (No such file or directory)" in stderr
     assert {path: path.stat().st_mtime_ns for path in (project / "data/raw").rglob("*")} == before
     assert sorted(each.name for each in (project / "data").iterdir() if each.name[0] == ".") == [".gitignore"]
+
+
+def test_a_path_that_the_parser_of_s_would_not_take(finished: Path, tmp_path: Path, states: Path) -> None:
+    """As README.md types it: Hydra's grammar, by which DVC reads -S, knows few characters without quotes."""
+    project, own = copied(finished, tmp_path), tmp_path / "été [1], (2)"
+    microscope(own)
+    typed = f"data.folder.path=\"{own}\""
+    assert "LexerNoViableAlt" in dvc(project, "exp", "run", "-S", typed.replace('"', ""), status=255)
+    said = dvc(project, "exp", "run", "-S", "data.source=folder", "-S", typed, "split")
+    assert f"{COUNT} images, {COUNT} masks" in said

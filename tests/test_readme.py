@@ -15,10 +15,6 @@ from projects import ROOT
 README = (ROOT / "README.md").read_text()
 
 
-def test_it_is_read_in_three_minutes() -> None:
-    assert len(README.splitlines()) <= 160
-
-
 def test_the_mask_of_an_image_from_python(finished: Path, tmp_path: Path, run_here: RunHere) -> None:
     (code,) = re.findall(r"```python\n(from segmentation.*?)```", README, re.S)
     shutil.copytree(finished / "checkpoints", tmp_path / "checkpoints")

@@ -81,11 +81,8 @@ def test_what_is_no_photo_is_refused_by_name(folder: Path, path: str, problem: s
 
 
 def test_the_same_output_twice_is_refused(folder: Path) -> None:
-    photo(folder / "b.png")
-    with pytest.raises(InputError, match=r"in/b.png: its output out/b.png"):
-        plan(find_sources(["in"]).sources, OUT, ["mask"])
     photo(folder / "more/b.jpg")
-    with pytest.raises(InputError, match=r"its output out/b\.png"):
+    with pytest.raises(InputError, match=r"its output out/b\.jpg\.png"):
         plan(find_sources(["in/b.jpg", "in/more/b.jpg"]).sources, OUT, ["mask"])
     assert len(plan(find_sources(["in/b.jpg", "in/more"]).sources[:1], OUT, ["mask"])) == 1
 
