@@ -12,7 +12,7 @@ def main() -> None:
     """Read data/raw/ and data/split.json, write data/stats.json."""
     load_params()  # it uses none, but a wrong file stops every stage
     split = read_json(SPLIT, "split", Split)
-    stats = compute_stats([image_path(RAW, each) for each in split["train"]])
+    stats = compute_stats([image_path(RAW, image_id) for image_id in split["train"]])
     write_json(STATS, stats)
     mean, std = (" ".join(f"{value:.4f}" for value in stats[key]) for key in ("mean", "std"))
     print(f"{stats['images']} images: mean {mean}, std {std} (red, green, blue)")

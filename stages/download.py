@@ -17,30 +17,20 @@ from segmentation.sources.sample.generator import write_sample
 def main() -> None:
     """Write data/raw/ and data/groups.csv; what is there stays until the new dataset is complete."""
     data = load_params().data
-    said: list[str] = []
+    lines: list[str] = []
     with replace_dir(RAW) as folder:
         if data.source == "sample":
             write_sample(folder, data.seed)
             groups = breeds(folder)
         elif data.source == "oxford-iiit-pet":
-            pets = data.pets
-            write_pets(
-                folder,
-                pets.images_url,
-                pets.images_md5,
-                pets.annotations_url,
-                pets.annotations_md5,
-                default_cache(),
-            )
+            write_pets(folder, **data.pets.model_dump(), cache=default_cache())
             groups = breeds(folder)
         else:
             own = data.folder
             rules = Rules(own.mask_threshold, own.orientation, own.white)
-            said, groups = write_folder(folder, Path(own.path).expanduser(), rules)
+            lines, groups = write_folder(folder, Path(own.path).expanduser(), rules)
     write_bytes(GROUPS, csv_bytes(GROUP_COLUMNS, groups))
-    for line in said:
-        print(line)
-    print(f"{data.source}: {RAW} is complete")
+    print(*lines, f"{data.source}: {RAW} is complete", sep="\n")
 
 
 if __name__ == "__main__":

@@ -20,8 +20,7 @@ def main() -> None:
     write_json(SPLIT, split)
     for dropped in split["dropped"]:
         print(f"dropped {dropped['id']}: {dropped['reason']}", file=sys.stderr)
-    lines = describe(checked) + describe_small(checked, image.size) + describe_twins(split, checked)
-    print("\n".join(lines))
+    print(*describe(checked), *describe_small(checked, image.size), *describe_twins(split, checked), sep="\n")
     print(f"train {len(split['train'])}, val {len(split['val'])}, test {len(split['test'])} images")
 
 

@@ -26,7 +26,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def path_argument(text: str) -> Path:
-    """Read a path, in which ~ is the home folder: shells leave the one in --out=~/masks as it is."""
+    """Return a path with ~ replaced by the home folder: shells leave the one in --out=~/masks as it is."""
     return Path(text).expanduser()
 
 
@@ -48,7 +48,8 @@ def run(main: Callable[..., None], parser: argparse.ArgumentParser) -> None:
         try:
             main(**vars(parser.parse_args()))
         finally:
-            _flush()
+            if sys.stdout is not None:
+                sys.stdout.flush()
     except InputError as error:
         status, message = 2, f"error: {error}"
     except Fault as error:
@@ -70,12 +71,7 @@ def run(main: Callable[..., None], parser: argparse.ArgumentParser) -> None:
         sys.exit(status)
 
 
-def _flush() -> None:
-    if sys.stdout is not None:  # None: closed before the start
-        sys.stdout.flush()
-
-
 def _discard_output() -> None:
-    """Discard what standard output still holds: Python's own flush at exit would fail, and say so."""
+    """Discard what standard output still holds: Python's own flush at exit would fail with a traceback."""
     with suppress(OSError, ValueError, AttributeError):  # it may be closed, or have no file descriptor
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

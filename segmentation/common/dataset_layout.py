@@ -1,4 +1,4 @@
-"""How a dataset lies on disk.
+"""The layout of a dataset on disk.
 
 Every source leaves its data in the layout of Oxford-IIIT Pet:
 
@@ -31,12 +31,12 @@ _NUMBERS = re.compile(r"(\s+\d+){3}\s*$")  # class, species and breed; an id may
 
 
 def image_path(raw: Path, image_id: str) -> Path:
-    """Where the image of `image_id` lies under the dataset folder `raw`."""
+    """Return where the image of `image_id` is under the dataset folder `raw`."""
     return raw / IMAGES / f"{image_id}.jpg"
 
 
 def trimap_path(raw: Path, image_id: str) -> Path:
-    """Where the trimap of `image_id` lies under the dataset folder `raw`."""
+    """Return where the trimap of `image_id` is under the dataset folder `raw`."""
     return raw / TRIMAPS / f"{image_id}.png"
 
 
@@ -45,12 +45,10 @@ def has_lists(raw: Path) -> bool:
     return (raw / TRAINVAL).exists() or (raw / TEST).exists()
 
 
-def read_list(path: Path, known: Container[str] = ()) -> list[str]:
-    """Return the ids that a list file names, one a line, without the three numbers that may follow.
+def read_lines(path: Path) -> list[str]:
+    """Return the lines of a list file but for blank ones and comments, which start with `#`.
 
-    A line that starts with `#` is a comment. In a person's list, names and paths of files stand for the
-    `known` ids (`find_id`). Raises `InputError` for a missing file, and for ids that could lead out of the
-    dataset's folder.
+    Raises `InputError` for a missing file, and for one that is not text.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()  # Windows' editors begin with a mark
@@ -58,7 +56,16 @@ def read_list(path: Path, known: Container[str] = ()) -> list[str]:
         raise InputError(f"{path}: no such list; run `python -m stages.download` first") from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: not a text file in UTF-8") from None
-    ids = [find_id(line, known) for line in lines if line.strip() and not line.startswith("#")]
+    return [line for line in lines if line.strip() and not line.startswith("#")]
+
+
+def read_list(path: Path, known: Container[str] = ()) -> list[str]:
+    """Return the ids that a list file names, one a line, without the three numbers that may follow.
+
+    In a person's list, names and paths of files stand for the `known` ids (`find_id`). Raises `InputError` as
+    `read_lines` does, and for ids that could lead out of the dataset's folder.
+    """
+    ids = [find_id(line, known) for line in read_lines(path)]
     for image_id in ids:
         if not is_plain(image_id):
             raise InputError(f"{path}: {image_id!r} is not a plain image id")

@@ -23,7 +23,7 @@ from segmentation.common.errors import Fault, InputError, reason
 
 T = TypeVar("T")
 
-MANY = 100  # files, from which syncing them one by one takes longer
+MANY_FILES = 100  # from here on syncing them one by one takes longer than syncing the whole system
 
 _UMASK = os.umask(0o022)  # it cannot be read without setting it, which threads must not do
 os.umask(_UMASK)
@@ -43,7 +43,6 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     On an error the previous file stays intact. Raises `Fault` if it cannot be written.
     """
     with fault(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path))
         temporary = Path(name)
         try:
@@ -58,17 +57,6 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
             raise
 
 
-def _sync(folder: Path) -> None:
-    """Write the files of a new folder to disk."""
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    if len(files) > MANY:
-        os.sync()  # of the whole system, but one call
-        return
-    for path in files:
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-
-
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON; NaN and infinity, which are no JSON, are refused."""
     write_bytes(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
@@ -81,7 +69,6 @@ def replace_dir(path: Path) -> Iterator[Path]:
     On an error the previous folder stays intact. Raises `Fault` if it cannot be written.
     """
     with fault(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
         new = Path(tempfile.mkdtemp(dir=path.parent, prefix=_prefix(path)))
         try:
             new.chmod(0o777 & ~_UMASK)
@@ -91,6 +78,16 @@ def replace_dir(path: Path) -> Iterator[Path]:
         except BaseException:
             shutil.rmtree(new, ignore_errors=True)
             raise
+
+
+def _sync(folder: Path) -> None:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    if len(files) > MANY_FILES:
+        os.sync()
+        return
+    for path in files:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
 
 
 def _swap(new: Path, path: Path) -> None:
@@ -122,7 +119,8 @@ def fault(path: Path) -> Iterator[None]:
 
 
 def _prefix(path: Path) -> str:
-    """Return the prefix of a temporary file beside `path`."""
+    """Return the prefix of a temporary file beside `path`, whose folder is made and tidied."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     _delete_leftovers(path.parent.absolute())
     return f".{path.name[:32]}{_MARK}{os.getpid()}-"  # a name has at most 255 bytes
 
@@ -139,11 +137,10 @@ def _delete_leftovers(folder: Path) -> None:
 
 def _alive(pid: int) -> bool:
     try:
-        os.kill(pid, 0)
+        with suppress(PermissionError):  # another user's
+            os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # another user's
-        return True
     return True
 
 
@@ -152,19 +149,21 @@ def visible_files(folder: Path) -> list[Path]:
 
     Raises `OSError` for a folder that cannot be read.
     """
-    found: list[Path] = []
-    seen = set()
-    for name, folders, files in os.walk(folder, followlinks=True, onerror=_raise):
+
+    def stop(error: OSError) -> NoReturn:
+        raise error
+
+    visible: list[Path] = []
+    visited = set()
+    for name, folders, files in os.walk(folder, followlinks=True, onerror=stop):
         real = os.path.realpath(name)
-        folders[:] = [] if real in seen else sorted(sub for sub in folders if not sub.startswith("."))
-        if real not in seen:
-            found += [Path(name, file) for file in sorted(files) if not file.startswith(".")]
-        seen.add(real)
-    return [file for file in found if file.is_file()]
-
-
-def _raise(error: OSError) -> NoReturn:
-    raise error
+        if real in visited:  # a link to a folder above, or a second one to the same
+            folders.clear()
+            continue
+        visited.add(real)
+        folders[:] = sorted(sub for sub in folders if not sub.startswith("."))
+        visible += [Path(name, file) for file in sorted(files) if not file.startswith(".")]
+    return [file for file in visible if file.is_file()]
 
 
 def read_json(path: Path, stage: str, kind: type[T]) -> T:

@@ -1,9 +1,9 @@
-"""Reading images and trimaps, whatever somebody has put there."""
+"""Reading images and trimaps of any format, by their content."""
 
-import errno
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from errno import EINVAL, EISDIR, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EOVERFLOW
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,23 +22,14 @@ FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "JPEG2000", "PPM
 
 HEIC = {".heic", ".heif"}  # suffixes of photos that cannot be decoded
 
-DEEP = ("I;16", "I;16L", "I;16B", "I")  # Pillow's modes of grey images with more than 8 bits
+DEEP_GREY_MODES = ("I;16", "I;16L", "I;16B", "I")  # Pillow's, of grey images with more than 8 bits
 
-# Above Image.MAX_IMAGE_PIXELS Pillow warns, above twice as many it refuses: the warning helps nobody.
+# Above Image.MAX_IMAGE_PIXELS Pillow warns, above twice as many it refuses: the refusal is enough.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", "Corrupt EXIF data")
 
-
-# What a name or a file's content can cause; all others are the machine's.
-_ERRNOS_OF_FILES = (
-    errno.ENOENT,
-    errno.EINVAL,
-    errno.EISDIR,
-    errno.ENOTDIR,
-    errno.ENAMETOOLONG,
-    errno.ELOOP,
-    errno.EOVERFLOW,
-)
+# Errors that a name or a file's content can cause; all others are the machine's.
+_FILE_ERRORS = (ENOENT, EINVAL, EISDIR, ENOTDIR, ENAMETOOLONG, ELOOP, EOVERFLOW)
 
 Source = str | Path | IO[bytes]  # where a file is, or its content, open for reading
 
@@ -73,7 +64,7 @@ def refuse_machine_faults(error: Exception, name: object) -> None:
     """
     if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
         raise Fault(f"{name}: out of memory while it is decoded; close other programs, or scale it down")
-    if isinstance(error, OSError) and error.errno not in (None, *_ERRNOS_OF_FILES):
+    if isinstance(error, OSError) and error.errno not in (None, *_FILE_ERRORS):
         raise Fault(f"{name}: cannot be read ({error.strerror})")
 
 
@@ -119,7 +110,7 @@ def open_image(source: Source, upright: bool = False, white: int | None = None) 
     with _opened(source, "an image") as image:
         content = _content(image) if white is not None and is_deep_color(image) else None
         image.load()
-        if image.mode in DEEP:  # converting these would clip almost all to white
+        if image.mode in DEEP_GREY_MODES:  # converting these would clip almost all to white
             values = np.asarray(image)
             if white is None:
                 raise InputError(

@@ -36,16 +36,16 @@ class StopRequest:
 
 def listen() -> None:
     """Raise `Interrupted` on a signal from now on; stop with the parent if that is DVC or `torchrun`."""
-    for each in SIGNALS:
-        signal.signal(each, _interrupt)
+    for signum in SIGNALS:
+        signal.signal(signum, _interrupt)
     if "DVC_STAGE" in os.environ or "TORCHELASTIC_RUN_ID" in os.environ:
         threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def end_at_once(status: int) -> None:
     """From now on a signal ends this process with `status`; while Python ends, it would print a traceback."""
-    for each in SIGNALS:
-        signal.signal(each, lambda *_: os._exit(status))
+    for signum in SIGNALS:
+        signal.signal(signum, lambda *_: os._exit(status))
 
 
 @contextmanager
@@ -56,12 +56,12 @@ def deferred() -> Iterator[StopRequest]:
     def record(signum: int, _: FrameType | None) -> None:
         request.signum = request.signum or signum
 
-    before = [signal.signal(each, record) for each in SIGNALS]
+    handlers = {signum: signal.signal(signum, record) for signum in SIGNALS}
     try:
         yield request
     finally:
-        for each, handler in zip(SIGNALS, before, strict=True):
-            signal.signal(each, handler)
+        for signum, handler in handlers.items():
+            signal.signal(signum, handler)
 
 
 def _interrupt(signum: int, _: FrameType | None) -> NoReturn:

@@ -27,15 +27,16 @@ def read_csv(
 
     Raises `InputError` if it is missing or damaged, lacks one of `columns`, or has no rows but should.
     """
+    damaged = InputError(f"{path}: damaged; run `python -m stages.{stage}` again")
     try:
-        reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline=""), strict=True)
-        rows = list(reader)
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            rows, header = list(reader), reader.fieldnames
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run `python -m stages.{stage}` first") from None
     except (csv.Error, UnicodeDecodeError):
-        reader, rows = None, []
-    header = reader.fieldnames if reader else None
+        raise damaged from None
     torn = any(None in row or None in row.values() for row in rows)
     if not header or set(columns) - set(header) or torn or not (rows or may_be_empty):
-        raise InputError(f"{path}: damaged; run `python -m stages.{stage}` again")
+        raise damaged
     return rows

@@ -50,9 +50,9 @@ class _Slow(_Broken):
 def fetch(url: str, md5: str, cache: Path, patience: Patience = PATIENCE) -> Path:
     """Return a local archive whose md5 is `md5`, from `cache` if it is there, else from `url`.
 
-    A `file://` address is checked where it lies and never copied. An `http(s)://` one is kept as
-    `cache/MD5.tar.gz`; beside it lie `MD5.part` while it is incomplete, and `MD5.lock`, which keeps
-    two processes from fetching it at once.
+    A `file://` address is checked where it is and never copied. An `http(s)://` one is kept as
+    `cache/MD5.tar.gz`, beside `MD5.part` while it is incomplete, and `MD5.lock`, which keeps two processes
+    from fetching it at once.
 
     Raises InputError for a bad address or md5, for a network that does not recover, for an error that the
     server reports, and for a file with another md5; Fault if the cache cannot be written.
@@ -65,14 +65,13 @@ def fetch(url: str, md5: str, cache: Path, patience: Patience = PATIENCE) -> Pat
         return _local(url, rest, md5)
     if scheme.lower() not in ("http", "https"):
         raise InputError(f"{url}: the address must start with https://, http:// or file://")
-    kept = cache / f"{md5}.tar.gz"
+    kept, part = cache / f"{md5}.tar.gz", cache / f"{md5}.part"
     try:
-        if _is_good(kept, md5):  # needs no lock: the name is only given to whole files
+        if _md5(kept) == md5:  # needs no lock: the name is only given to whole files
             return kept
         cache.mkdir(parents=True, exist_ok=True)
         with FileLock(cache / f"{md5}.lock"):
-            if not _is_good(kept, md5):  # another process may have fetched it meanwhile
-                part = cache / f"{md5}.part"
+            if _md5(kept) != md5:  # another process may have fetched it meanwhile
                 _fetch_checked(url, md5, part, patience)
                 part.replace(kept)
     except OSError as error:
@@ -85,18 +84,17 @@ def _local(url: str, rest: str, md5: str) -> Path:
     if host not in ("", "localhost"):
         raise InputError(f"{url}: a file address needs an absolute path, as in file:///folder/file.tar.gz")
     path = Path(url2pathname(f"/{name}"))
-    if not path.is_file():
+    actual = _md5(path)
+    if actual is None:
         raise InputError(f"{url}: there is no file {path}; correct the address")
-    if (found := _md5(path)) != md5:
-        raise InputError(f"{url}: expected md5 {md5}, found {found}; correct the address or the md5")
+    if actual != md5:
+        raise InputError(f"{url}: expected md5 {md5}, found {actual}; correct the address or the md5")
     return path
 
 
-def _is_good(path: Path, md5: str) -> bool:
-    return path.is_file() and _md5(path) == md5
-
-
-def _md5(path: Path) -> str:
+def _md5(path: Path) -> str | None:
+    if not path.is_file():
+        return None
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
@@ -104,24 +102,36 @@ def _md5(path: Path) -> str:
 def _fetch_checked(url: str, md5: str, part: Path, patience: Patience) -> None:
     for _ in range(2):
         resumed = _fetch_whole(url, part, patience)
-        found, size = _md5(part), part.stat().st_size
-        if found == md5:
+        actual, size = _md5(part), part.stat().st_size
+        if actual == md5:
             return
         part.unlink()
         if not resumed:
             break  # else the file may have changed between the pieces: once more, from zero
     raise InputError(
-        f"{url}: expected md5 {md5}, found {found} ({size} bytes); correct the address or the md5"
+        f"{url}: expected md5 {md5}, found {actual} ({size} bytes); correct the address or the md5"
     )
 
 
 def _fetch_whole(url: str, part: Path, patience: Patience) -> bool:
     """Ask until `part` is complete; whether its last piece was added to earlier ones."""
     longest, fruitless = _size(part), 0
-    with _session(patience) as session:
+    retry = urllib3.Retry(  # until a response's body begins
+        total=patience.tries - 1,
+        status_forcelist=(429, 500, 502, 503, 504),
+        raise_on_status=False,  # the last response is more telling than an exception
+        backoff_factor=patience.backoff,
+        backoff_max=_LONGEST_PAUSE,
+        retry_after_max=_LONGEST_PAUSE,
+    )
+    with requests.Session() as session:
+        session.mount("https://", HTTPAdapter(max_retries=retry))
+        session.mount("http://", HTTPAdapter(max_retries=retry))
+        # Servers that take .gz for an encoding would have it decoded on the way, and its md5 changed.
+        session.headers["Accept-Encoding"] = "identity"
         for _ in range(patience.total):
             try:
-                return _fetch_piece(session, url, part, patience)
+                return _fetch_rest(session, url, part, patience)
             except (requests.RequestException, urllib3.exceptions.HTTPError) as error:  # tried again already
                 reason = f"{_root_cause(error)}; check the address or the network, then run again"
                 raise InputError(f"{url}: {reason}") from error
@@ -135,25 +145,7 @@ def _fetch_whole(url: str, part: Path, patience: Patience) -> bool:
     raise InputError(f"{url}: {problem}, repeatedly; check the network, then run again to resume")
 
 
-def _session(patience: Patience) -> requests.Session:
-    """A session that tries again by itself until a response's body begins."""
-    retry = urllib3.Retry(
-        total=patience.tries - 1,
-        status_forcelist=(429, 500, 502, 503, 504),
-        raise_on_status=False,  # the last response is more telling than an exception
-        backoff_factor=patience.backoff,
-        backoff_max=_LONGEST_PAUSE,
-        retry_after_max=_LONGEST_PAUSE,
-    )
-    session = requests.Session()
-    for prefix in ("https://", "http://"):
-        session.mount(prefix, HTTPAdapter(max_retries=retry))
-    # Servers that take .gz for an encoding would have it decoded on the way, and its md5 changed.
-    session.headers["Accept-Encoding"] = "identity"
-    return session
-
-
-def _fetch_piece(session: requests.Session, url: str, part: Path, patience: Patience) -> bool:
+def _fetch_rest(session: requests.Session, url: str, part: Path, patience: Patience) -> bool:
     """Ask once for what `part` lacks; whether what it had was kept."""
     size = _size(part)
     headers = {"Range": f"bytes={size}-"} if size else {}
@@ -164,27 +156,24 @@ def _fetch_piece(session: requests.Session, url: str, part: Path, patience: Pati
         if response.status_code == 200:
             _save(response, part, 0, response.raw.length_remaining, patience)
             return False
-        if response.status_code == 206:
-            _save(response, part, size, _piece_total(response, part, size), patience)
-            return True
-        status = f"{response.status_code} {response.reason}"
-        raise InputError(f"{url}: the server answered {status}; check the address, or try again later")
-
-
-def _piece_total(response: requests.Response, part: Path, start: int) -> int | None:
-    """The size of the whole file by a partial response, which must begin at `start`."""
-    match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
-    if match is None or int(match[1]) != start:
-        part.unlink(missing_ok=True)  # so that the next request asks for everything
-        raise _Broken("the server sent a different part of the file than requested")
-    return None if match[2] == "*" else int(match[2])
+        if response.status_code != 206:
+            status = f"{response.status_code} {response.reason}"
+            raise InputError(f"{url}: the server answered {status}; check the address, or try again later")
+        content_range = response.headers.get("Content-Range", "")
+        match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", content_range)
+        if match is None or int(match[1]) != size:
+            part.unlink(missing_ok=True)  # so that the next request asks for everything
+            raise _Broken("the server sent a different part of the file than requested")
+        _save(response, part, size, None if match[2] == "*" else int(match[2]), patience)
+        return True
 
 
 def _save(response: requests.Response, part: Path, size: int, total: int | None, patience: Patience) -> None:
+    """Append the body to the first `size` bytes of `part`, the whole of which has `total`, if known."""
     name = Path(urlsplit(response.url).path).name
     pause = 0.1 if sys.stderr.isatty() else 5.0  # a log keeps every line
     bar = tqdm(total=total, initial=size, desc=name, unit="B", unit_scale=True, mininterval=pause)
-    looked, had = time.monotonic(), size
+    checked, had = time.monotonic(), size
     with bar, part.open("ab" if size else "wb") as file:
         try:
             # read1, because read would throw away what came before the connection broke
@@ -192,16 +181,15 @@ def _save(response: requests.Response, part: Path, size: int, total: int | None,
                 file.write(piece)
                 size += len(piece)
                 bar.update(len(piece))
-                if (seconds := time.monotonic() - looked) > patience.read:
+                if (seconds := time.monotonic() - checked) > patience.read:
                     if size - had < patience.slowest * seconds:
                         raise _Slow(f"received only {size - had} bytes in {seconds:.0f} s")
-                    looked, had = time.monotonic(), size
-            file.flush()
-            os.fsync(file.fileno())
+                    checked, had = time.monotonic(), size
         except urllib3.exceptions.HTTPError as error:
-            raise _Broken(
-                f"interrupted after {size} of {total or '?'} bytes ({_root_cause(error)})"
-            ) from error
+            cause = _root_cause(error)
+            raise _Broken(f"interrupted after {size} of {total or '?'} bytes ({cause})") from error
+        file.flush()
+        os.fsync(file.fileno())
     if total is not None and size < total:
         raise _Broken(f"the server sent only {size} of {total} bytes")
 

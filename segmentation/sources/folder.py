@@ -9,13 +9,13 @@
 
 An image and its mask have the same name but for the suffix, in the same subfolder if there are any; the image
 in images/more/a.jpg has the id more__a. Files that are no images are passed over. trimaps/ and the lists may
-also lie in annotations/, so that an unpacked Oxford-IIIT Pet is such a folder too.
+also be in annotations/, so that an unpacked Oxford-IIIT Pet is such a folder too.
 """
 
 import shutil
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
 
 from tqdm import tqdm
 
@@ -24,191 +24,172 @@ from segmentation.common.cores import usable_cores
 from segmentation.common.errors import InputError
 from segmentation.common.files import visible_files
 from segmentation.common.image_io import is_image_file
-from segmentation.sources.groups import Row, own_groups
-from segmentation.sources.own_files import Findings, Rules, mask_size, write_image, write_trimap
+from segmentation.sources.groups import own_groups
+from segmentation.sources.own_files import FileTraits, Rules, write_image, write_trimap
 
-LITTER = {"Thumbs.db", "desktop.ini"}  # of Windows
+WINDOWS_FILES = {"Thumbs.db", "desktop.ini"}  # of its file manager: not worth a line
 
 
-def write_folder(folder: Path, path: Path, rules: Rules) -> tuple[list[str], list[Row]]:
+def write_folder(folder: Path, path: Path, rules: Rules) -> tuple[list[str], list[dict[str, str]]]:
     """Write the images of `path` into the existing, empty `folder`, their masks as trimaps.
 
     Returns lines that say what was found, and the groups in groups.csv. An image without a mask, a mask
-    without an image and whatever does not decode are listed all the same: the split names them. Raises
+    without an image and what does not decode are listed all the same: the split names them. Raises
     `InputError` if a part of `path` is missing or ambiguous.
     """
-    images, others = _files(path / "images")
-    masks, trimaps = path / "masks", _either(path, "trimaps")
-    if masks.is_dir() == trimaps.is_dir():
+    images, other_files = _images_by_id(path / "images")
+    masks_dir, trimaps_dir = path / "masks", _in_annotations_or(path, "trimaps")
+    if masks_dir.is_dir() == trimaps_dir.is_dir():
         raise InputError(f"{path}: needs exactly one of the folders masks/ and trimaps/ besides images/")
-    labels, other_labels = _files(masks if masks.is_dir() else trimaps)
-    if not images.keys() & labels.keys():
+    masks, others = _images_by_id(masks_dir if masks_dir.is_dir() else trimaps_dir)
+    if not images.keys() & masks.keys():
         raise InputError(
             f"{next(iter(images.values()))}: no image has a mask of the same name; the first mask is"
-            f" {next(iter(labels.values()))}"
+            f" {next(iter(masks.values()))}"
         )
-    ids = sorted(images.keys() | labels.keys())
+    ids = sorted(images.keys() | masks.keys())
     lists, groups = _lists(path, ids), own_groups(path, set(ids))
     (folder / layout.IMAGES).mkdir()
     (folder / layout.TRIMAPS).mkdir(parents=True)
 
-    def write_pair(image_id: str) -> tuple[Findings, Findings]:
-        image, label = images.get(image_id), labels.get(image_id)
-        found = [Findings(), Findings()]
+    def write_pair(image_id: str) -> dict[Path, FileTraits]:
+        image, mask = images.get(image_id), masks.get(image_id)
+        written = {}
         try:
             if image:
-                found[0] = write_image(image, layout.image_path(folder, image_id), mask_size(label), rules)
-            if label and masks.is_dir():
-                found[1] = write_trimap(label, layout.trimap_path(folder, image_id), rules)
-            elif label:
-                shutil.copyfile(label, layout.trimap_path(folder, image_id))
+                written[image] = write_image(image, layout.image_path(folder, image_id), mask, rules)
+            if mask and masks_dir.is_dir():
+                written[mask] = write_trimap(mask, layout.trimap_path(folder, image_id), rules)
+            elif mask:
+                shutil.copyfile(mask, layout.trimap_path(folder, image_id))
         except OSError as error:
-            if str(error.filename) in (str(image), str(label)):
+            if str(error.filename) in (str(image), str(mask)):
                 raise _unreadable(error) from None
             raise
-        return found[0], found[1]
+        return written
 
+    traits: dict[Path, FileTraits] = {}
     with ThreadPoolExecutor(usable_cores()) as pool:
-        pairs = list(tqdm(pool.map(write_pair, ids), "images and masks", len(ids), disable=None))
-    found = dict(zip(ids, pairs, strict=True))
-    listed = {each for members in lists.values() for each in members}
-    image_findings = {images[each]: image for each, (image, _) in found.items() if each in images}
-    _refuse({image: each for image, each in image_findings.items() if image.stem in listed}, rules)
+        for written in tqdm(pool.map(write_pair, ids), "images and masks", len(ids), disable=None):
+            traits |= written
+    listed = sorted({image_id for members in lists.values() for image_id in members} & images.keys())
+    _refuse_ambiguous({images[image_id]: traits[images[image_id]] for image_id in listed}, rules)
     for name, members in ({layout.LIST: ids} | lists).items():
-        (folder / name).write_text("".join(f"{each} 1 1 1\n" for each in members), encoding="utf-8")
-    mask_findings = {labels[each]: mask for each, (_, mask) in found.items() if each in labels}
-    said = [
-        f"{len(images)} images, {len(labels)} masks",
-        *_counted("warning: images without a mask", [images[each] for each in images.keys() - labels.keys()]),
-        *_counted(
-            "warning: masks without an image", [labels[each] for each in labels.keys() - images.keys()]
-        ),
-        *_counted("files that are no images, passed over", others + other_labels),
-        *_about_images(image_findings, rules),
-        *_about_masks(mask_findings, rules),
+        (folder / name).write_text("".join(f"{image_id} 1 1 1\n" for image_id in members), encoding="utf-8")
+    kinds = [
+        ("warning: images without a mask", [images[name] for name in images.keys() - masks.keys()], ""),
+        ("warning: masks without an image", [masks[name] for name in masks.keys() - images.keys()], ""),
+        ("files that are no images, passed over", other_files + others, ""),
+        *_kinds_of_files(traits, rules),
     ]
-    return said, groups
-
-
-def _counted(what: str, files: list[Path], rest: str = "") -> list[str]:
-    """Return the line that says how many files there are of a kind, and the first; none without files."""
-    return [f"{what}: {len(files)}, the first {min(files)}{rest}"] if files else []
+    counts = [f"{kind}: {len(files)}, the first {min(files)}{note}" for kind, files, note in kinds if files]
+    return [f"{len(images)} images, {len(masks)} masks", *counts], groups
 
 
 def _unreadable(error: OSError) -> InputError:
     return InputError(f"{error.filename}: cannot be read ({error.strerror}); check data.folder.path")
 
 
-def _refuse(found: dict[Path, Findings], rules: Rules) -> None:
-    """Raise `InputError` for images that nobody can read without being told how."""
-    undecided = [image for image, each in found.items() if each.undecided]
-    if undecided:
-        first = undecided[0]
+def _refuse_ambiguous(traits: Mapping[Path, FileTraits], rules: Rules) -> None:
+    """Raise `InputError` if `rules` must first say which way up, or how bright, an image is."""
+    orientations = {image: found.undecided for image, found in traits.items() if found.undecided}
+    for image, orientation in orientations.items():
         raise InputError(
-            f"{first}: its EXIF orientation ({found[first].undecided}) turns it, and its mask fits"
-            f" both ways ({len(undecided)} such images); set data.folder.orientation to upright, or to stored"
-            " if the masks were drawn on the pixels as they are stored"
+            f"{image}: its EXIF orientation ({orientation}) turns it, and its mask fits"
+            f" both ways ({len(orientations)} such images); set data.folder.orientation to upright, or to"
+            " stored if the masks were drawn on the pixels as they are stored"
         )
-    deep = {image: each.largest for image, each in found.items() if each.largest is not None}
-    if deep and rules.white is None:
+    largest = {image: found.largest for image, found in traits.items() if found.largest is not None}
+    if largest and rules.white is None:
         raise InputError(
-            f"{next(iter(deep))}: has more than 8 bits per channel ({len(deep)} such images; their largest"
-            f" value is {max(deep.values())}); set data.folder.white to the value that becomes 255"
+            f"{next(iter(largest))}: has more than 8 bits per channel ({len(largest)} such images; their"
+            f" largest value is {max(largest.values())}); set data.folder.white to the value that becomes 255"
         )
 
 
-def _about_images(found: dict[Path, Findings], rules: Rules) -> list[str]:
-    deep = [each.largest for each in found.values() if each.largest is not None]
-    fits = bool(deep and rules.white) and rules.white / 4 <= max(deep) <= rules.white  # type: ignore[operator]
+def _kinds_of_files(traits: Mapping[Path, FileTraits], rules: Rules) -> list[tuple[str, list[Path], str]]:
+    """Return the kinds of files worth a line: what they are, those that there are, and a remark."""
+
+    def files(condition: Callable[[FileTraits], bool]) -> list[Path]:
+        return [file for file, found in traits.items() if condition(found)]
+
+    largest = max((found.largest for found in traits.values() if found.largest is not None), default=0)
+    fits = rules.white is not None and rules.white / 4 <= largest <= rules.white
+    becomes = f"data.folder.white = {rules.white} becomes 255"
+    threshold = rules.mask_threshold
+    rule = "any value but 0" if threshold is None else f"a value of at least {threshold:g}"
     return [
-        *_counted(
-            "images brought upright by their EXIF orientation",
-            [image for image, each in found.items() if each.turned],
-        ),
-        *_counted(
+        ("images brought upright by their EXIF orientation", files(lambda found: found.turned), ""),
+        (
             f"{'' if fits else 'warning: '}grey images with more than 8 bits",
-            [image for image, each in found.items() if each.largest is not None],
-            f"; largest value {max(deep, default=0)}, data.folder.white = {rules.white} becomes 255",
+            files(lambda found: found.largest is not None),
+            f"; largest value {largest}, {becomes}",
         ),
-        *_counted(
+        (
             "colour images with 16 bits per channel"
             if rules.white
             else "warning: colour images with 16 bits per channel, reduced to their upper 8",
-            [image for image, each in found.items() if each.deep_color],
-            f"; data.folder.white = {rules.white} becomes 255"
+            files(lambda found: found.deep_color),
+            f"; {becomes}"
             if rules.white
             else "; if they look black, set data.folder.white to the value that becomes 255",
         ),
-    ]
-
-
-def _about_masks(found: dict[Path, Findings], rules: Rules) -> list[str]:
-    least = rules.mask_threshold
-    rule = "any value but 0" if least is None else f"a value of at least {least:g}"
-    return [
-        *_counted(
+        (
             "warning: masks with more than two values",
-            [mask for mask, each in found.items() if each.shaded],
+            files(lambda found: found.shaded),
             f"; foreground is {rule} (data.folder.mask_threshold)",
         ),
-        *_counted(
+        (
             "masks with a coloured palette",
-            [mask for mask, each in found.items() if each.indexed],
+            files(lambda found: found.indexed),
             "; the numbers of the colours are their values, and 0 is background",
         ),
-        *_counted(
+        (
             "warning: masks that count as empty",
-            [mask for mask, each in found.items() if each.faint],
-            f"; no value reaches data.folder.mask_threshold = {least}",
+            files(lambda found: found.faint),
+            f"; no value reaches data.folder.mask_threshold = {threshold}",
         ),
     ]
 
 
-def _either(path: Path, name: str) -> Path:
+def _in_annotations_or(path: Path, name: str) -> Path:
     return path / name if (path / name).exists() else path / "annotations" / name
 
 
-class _Folder(NamedTuple):
-    """The images of a folder and its subfolders by id, and the visible files that are no images."""
-
-    images: dict[str, Path]
-    others: list[Path]
-
-
-def _files(folder: Path) -> _Folder:
+def _images_by_id(folder: Path) -> tuple[dict[str, Path], list[Path]]:
+    """Return the images of a folder and its subfolders by id, and the visible files that are no images."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; put your files there, or set data.folder.path")
     try:
-        visible = visible_files(folder)
+        files = [file for file in visible_files(folder) if file.name not in WINDOWS_FILES]
     except OSError as error:
         raise _unreadable(error) from None
-    found = _Folder({}, [])
-    for file in visible:
-        if file.name in LITTER:
-            continue
+    images: dict[str, Path] = {}
+    others = []
+    for file in files:
         if not is_image_file(file):
-            found.others.append(file)
+            others.append(file)
             continue
         path = file.relative_to(folder)
         image_id = layout.file_id(path)
         if not layout.is_plain(image_id):
             raise InputError(f"{folder}: {str(path)!r} cannot be written in a list; rename it")
-        if image_id in found.images:
-            first = str(found.images[image_id].relative_to(folder))
+        if image_id in images:
+            first = str(images[image_id].relative_to(folder))
             raise InputError(f"{folder}: {first!a} and {str(path)!a} would have one name; rename one")
-        found.images[image_id] = file
-    if not found.images:
+        images[image_id] = file
+    if not images:
         raise InputError(f"{folder}: contains no images")
-    return found
+    return images, others
 
 
 def _lists(path: Path, ids: list[str]) -> dict[Path, list[str]]:
     """Return what trains and what tests, if the folder says so, or else all ids."""
-    given = {each: _either(path, each.name) for each in (layout.TRAINVAL, layout.TEST)}
-    found = [file.is_file() for file in given.values()]
-    if any(found) != all(found):
+    files = {name: _in_annotations_or(path, name.name) for name in (layout.TRAINVAL, layout.TEST)}
+    given = [file.is_file() for file in files.values()]
+    if any(given) != all(given):
         raise InputError(f"{path}: needs both trainval.txt and test.txt, or neither")
-    if not any(found):
+    if not any(given):
         return {layout.LIST: ids}
     known = set(ids)
-    return {each: layout.read_list(file, known) for each, file in given.items()}
+    return {name: layout.read_list(file, known) for name, file in files.items()}

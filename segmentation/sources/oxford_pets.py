@@ -30,15 +30,9 @@ def write_pets(
     annotations = fetch(annotations_url, annotations_md5, cache)
     unpack(images, folder)
     unpack(annotations, folder)
-    for path, url in {
-        layout.IMAGES: images_url,
-        layout.TRIMAPS: annotations_url,
-        layout.LIST: annotations_url,
-        layout.TRAINVAL: annotations_url,
-        layout.TEST: annotations_url,
-    }.items():
-        found = folder / path
-        if not (found.is_file() if path.suffix else found.is_dir()):
+    for path in (layout.IMAGES, layout.TRIMAPS, layout.LIST, layout.TRAINVAL, layout.TEST):
+        part, url = folder / path, images_url if path == layout.IMAGES else annotations_url
+        if not (part.is_file() if path.suffix else part.is_dir()):
             raise InputError(
                 f"{url}: the archive has no {path}; use the official one, or one with the same layout"
             )

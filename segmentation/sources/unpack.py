@@ -37,11 +37,8 @@ def unpack(archive: Path, destination: Path, max_bytes: int = MAX_BYTES) -> None
                 if not PurePosixPath(member.name).name.startswith("._"):
                     # No attributes: modes as the user's umask has them, whatever the archive says.
                     tar.extract(member, destination, set_attrs=False, filter="data")
-    except _DAMAGE as error:
+    except (*_DAMAGE, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # None: gzip's and bz2's own
+            where = error.filename or destination
+            raise Fault(f"{where}: {error.strerror}, while unpacking {archive}") from error
         raise InputError(f"{archive}: cannot be unpacked ({error}); use another one") from error
-    except OSError as error:
-        if error.errno is None:  # gzip's and bz2's own
-            raise InputError(f"{archive}: cannot be unpacked ({error}); use another one") from error
-        raise Fault(
-            f"{error.filename or destination}: {error.strerror}, while unpacking {archive}"
-        ) from error

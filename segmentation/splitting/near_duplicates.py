@@ -1,4 +1,4 @@
-"""Images that look alike: the same scene twice, a copy in another size, a frame and the next one."""
+"""Near-duplicate images: the same scene twice, a copy in another size, a frame and the next one."""
 
 from collections.abc import Mapping
 
@@ -9,9 +9,9 @@ from scipy.sparse.csgraph import connected_components
 
 SIDE = 16
 BITS = SIDE * SIDE
-# On 7,349 pets at 128x128 the pairs of at most 20 bits are 42, of 31 bits 45: few lie near the limit.
+# On 7,349 pets at 128x128 the pairs of at most 20 bits are 42, of 31 bits 45: few are near the limit.
 MAX_DISTANCE = 20
-ROWS = 512  # images compared with all others at once, to bound the memory
+BLOCK = 512  # images compared with all others at once, to bound the memory
 
 
 def difference_hash(image: Image.Image) -> bytes:
@@ -23,12 +23,12 @@ def difference_hash(image: Image.Image) -> bytes:
     return np.packbits(grey[:, 1:] > grey[:, :-1]).tobytes()
 
 
-def shows_little(look: bytes) -> bool:
+def shows_little(image_hash: bytes) -> bool:
     """Whether a difference hash is as near to that of an even surface or gradient as duplicates are.
 
     Such images, as cells on black, would all be near-duplicates of each other.
     """
-    bits = int.from_bytes(look).bit_count()
+    bits = int.from_bytes(image_hash).bit_count()
     return min(bits, BITS - bits) <= MAX_DISTANCE
 
 
@@ -37,13 +37,13 @@ def near_duplicates(hashes: Mapping[str, bytes]) -> list[list[str]]:
 
     Images that show little are left out. The time grows with the square of the number of images.
     """
-    hashes = {image_id: look for image_id, look in hashes.items() if not shows_little(look)}
+    hashes = {image_id: bits for image_id, bits in hashes.items() if not shows_little(bits)}
     ids, count = list(hashes), len(hashes)
     packed = np.frombuffer(b"".join(hashes.values()), np.uint8).reshape(count, BITS // 8)
     signs = 2 * np.unpackbits(packed, axis=1).astype(np.float32) - 1
     group = np.arange(count)
-    for start in range(0, count, ROWS):
-        agreement = signs[start : start + ROWS] @ signs[start:].T  # bits that agree minus those that do not
+    for start in range(0, count, BLOCK):
+        agreement = signs[start : start + BLOCK] @ signs[start:].T  # bits that agree minus those that do not
         rows, columns = np.nonzero(agreement >= BITS - 2 * MAX_DISTANCE)
         links = np.ones(len(rows), np.float32), (group[start + rows], group[start + columns])
         _, merged = connected_components(csr_matrix(links, shape=(count, count)), directed=False)

@@ -16,7 +16,7 @@ from segmentation.params import Data
 from segmentation.splitting.checks import Checked
 from segmentation.splitting.near_duplicates import near_duplicates, shows_little
 
-NAMED = 5  # unusable images that an error names
+MAX_REASONS = 5  # unusable images that an error names
 LARGEST_GROUP = 0.2  # share of the images up to which near-duplicates are kept in one part
 
 Parts = dict[str, list[str]]  # train, val and test
@@ -39,51 +39,49 @@ def split_dataset(raw: Path, data: Data, checked: Mapping[str, Checked]) -> Spli
     spaced images are kept. Raises `InputError` if more than the share `data.max_dropped` of the images is
     unusable, or if a part is left empty.
     """
-    dropped = [Dropped(id=name, reason=each.reason) for name, each in checked.items() if each.reason]
+    dropped = [Dropped(id=image_id, reason=pair.reason) for image_id, pair in checked.items() if pair.reason]
     if len(dropped) > data.max_dropped * len(checked):
-        first = "; ".join(each["reason"] for each in dropped[:NAMED])
+        reasons = "; ".join(image["reason"] for image in dropped[:MAX_REASONS])
         raise InputError(
             f"{len(dropped)} of {len(checked)} images are unusable, more than data.max_dropped "
-            f"= {data.max_dropped} allows; fix them or raise it. The first: {first}"
+            f"= {data.max_dropped} allows; fix them or raise it. The first: {reasons}"
         )
-    usable = {name: each for name, each in checked.items() if not each.reason}
-    twins = near_duplicates({name: each.look for name, each in usable.items()})
+    usable = {image_id: pair for image_id, pair in checked.items() if not pair.reason}
+    twins = near_duplicates({image_id: pair.image_hash for image_id, pair in usable.items()})
     listed = _by_lists(raw, data) if has_lists(raw) else _at_random(list(checked), twins, data)
-    parts = {part: [each for each in ids if each in usable] for part, ids in listed.items()}
+    parts = {part: [image_id for image_id in ids if image_id in usable] for part, ids in listed.items()}
     if data.limit and data.limit < len(train := parts["train"]):
         parts["train"] = [train[i * len(train) // data.limit] for i in range(data.limit)]
     for part, ids in parts.items():
         if not ids:
             fix = "the lists" if has_lists(raw) else "data.folder.test_fraction and data.val_fraction"
             raise InputError(f"{raw}: the {part} part is empty; add images, or fix {fix}")
-    used = {each for ids in parts.values() for each in ids}
-    twins = [[each for each in group if each in used] for group in twins]
-    pixels = "".join(f"{each} {usable[each].hashes}\n" for ids in parts.values() for each in ids)
+    used = {image_id: usable[image_id].sha256 for ids in parts.values() for image_id in ids}
+    twins = [[image_id for image_id in group if image_id in used] for group in twins]
+    hashes = "".join(f"{image_id} {sha256}\n" for image_id, sha256 in used.items())
     return Split(
         train=parts["train"],
         val=parts["val"],
         test=parts["test"],
         dropped=dropped,
         twins=[group for group in twins if len(group) > 1],
-        sha256=hashlib.sha256(pixels.encode()).hexdigest(),
+        sha256=hashlib.sha256(hashes.encode()).hexdigest(),
     )
 
 
 def describe_twins(split: Split, checked: Mapping[str, Checked]) -> list[str]:
     """Return lines about near-duplicate images; those across parts make scores too good."""
-    part_of = {each: part for part in ("train", "val", "test") for each in split[part]}
-    groups = split["twins"]
-    apart = [group for group in groups if len({part_of[each] for each in group}) > 1]
+    part_of = {image_id: part for part in ("train", "val", "test") for image_id in split[part]}
     lines = []
-    if blank := [each for each in part_of if shows_little(checked[each].look)]:
+    if blank := [image_id for image_id in part_of if shows_little(checked[image_id].image_hash)]:
         lines.append(
             f"images that show too little to know near-duplicates: {len(blank)}, the first {blank[0]}"
         )
-    if groups:
+    if groups := split["twins"]:
         lines.append(f"groups of near-duplicate images: {len(groups)}, with {sum(map(len, groups))} images")
-    if apart:
+    if apart := [group for group in groups if len({part_of[image_id] for image_id in group}) > 1]:
         first = apart[0][0]
-        other = next(each for each in apart[0] if part_of[each] != part_of[first])
+        other = next(image_id for image_id in apart[0] if part_of[image_id] != part_of[first])
         lines.append(
             f"warning: groups in different parts: {len(apart)}, the first with {first} ({part_of[first]})"
             f" and {other} ({part_of[other]}); scores on them may be too good"
@@ -95,8 +93,8 @@ def _by_lists(raw: Path, data: Data) -> Parts:
     trainval = read_list(raw / TRAINVAL)
     validates = evenly_spaced(len(trainval), data.val_fraction)
     return {
-        "train": [each for each, val in zip(trainval, validates, strict=True) if not val],
-        "val": [each for each, val in zip(trainval, validates, strict=True) if val],
+        "train": [image_id for image_id, val in zip(trainval, validates, strict=True) if not val],
+        "val": [image_id for image_id, val in zip(trainval, validates, strict=True) if val],
         "test": read_list(raw / TEST),
     }
 
@@ -107,10 +105,10 @@ def _at_random(ids: Sequence[str], twins: Sequence[Sequence[str]], data: Data) -
     validating = max(1, round(data.val_fraction * (len(ids) - testing)))
     wanted = {"test": testing, "val": validating, "train": len(ids) - testing - validating}
     together = [group for group in twins if len(group) <= LARGEST_GROUP * len(ids)]
-    grouped = {each for group in together for each in group}
-    units = [*together, *([each] for each in ids if each not in grouped)]
+    grouped = {image_id for group in together for image_id in group}
+    units = [*together, *([image_id] for image_id in ids if image_id not in grouped)]
     if len(units) < len(wanted):
-        units = [[each] for each in ids]
+        units = [[image_id] for image_id in ids]
     order = np.random.default_rng(stream(Purpose.SPLIT, data.seed)).permutation(len(units))
     parts: Parts = {"train": [], "val": [], "test": []}
     for left, unit in zip(range(len(units), 0, -1), order, strict=True):
