@@ -8,9 +8,9 @@ destination, synced to disk and renamed over it.
 import glob
 import json
 import os
+import secrets
 import shutil
 import socket
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -25,8 +25,6 @@ T = TypeVar("T")
 
 MANY_FILES = 100  # from here on syncing them one by one takes longer than syncing the whole system
 
-_UMASK = os.umask(0o022)  # it cannot be read without setting it, which threads must not do
-os.umask(_UMASK)
 _MARK = f".tmp-{socket.gethostname()}-"  # followed by the process that writes
 
 
@@ -43,14 +41,12 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     On an error the previous file stays intact. Raises `Fault` if it cannot be written.
     """
     with fault(path):
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path))
-        temporary = Path(name)
+        temporary = _temporary(path)
         try:
-            with os.fdopen(handle, "wb") as file:
+            with temporary.open("xb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.chmod(0o666 & ~_UMASK)  # mkstemp makes private files
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -69,9 +65,9 @@ def replace_dir(path: Path) -> Iterator[Path]:
     On an error the previous folder stays intact. Raises `Fault` if it cannot be written.
     """
     with fault(path):
-        new = Path(tempfile.mkdtemp(dir=path.parent, prefix=_prefix(path)))
+        new = _temporary(path)
         try:
-            new.chmod(0o777 & ~_UMASK)
+            new.mkdir()
             yield new
             _sync(new)
             _swap(new, path)
@@ -92,7 +88,8 @@ def _sync(folder: Path) -> None:
 
 def _swap(new: Path, path: Path) -> None:
     """Put the folder `new` in the place of the one at `path`, which comes back if that fails."""
-    aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=_prefix(path)))
+    aside = _temporary(path)
+    aside.mkdir()
     old = aside / path.name
     if path.exists():
         path.rename(old)
@@ -118,11 +115,12 @@ def fault(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _prefix(path: Path) -> str:
-    """Return the prefix of a temporary file beside `path`, whose folder is made and tidied."""
+def _temporary(path: Path) -> Path:
+    """Return an unused path beside `path`, in a folder that exists and holds no leftovers."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _delete_leftovers(path.parent.absolute())
-    return f".{path.name[:32]}{_MARK}{os.getpid()}-"  # a name has at most 255 bytes
+    name = path.name[:32]  # with the rest at most 255 bytes
+    return path.with_name(f".{name}{_MARK}{os.getpid()}-{secrets.token_hex(8)}")
 
 
 @cache  # once per process: a folder may hold millions of files

@@ -13,7 +13,7 @@ also be in annotations/, so that an unpacked Oxford-IIIT Pet is such a folder to
 """
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -25,8 +25,9 @@ from segmentation.common.errors import InputError
 from segmentation.common.files import visible_files
 from segmentation.common.image_io import is_image_file
 from segmentation.sources.groups import own_groups
-from segmentation.sources.own_files import FileTraits, Rules, write_image, write_trimap
+from segmentation.sources.own_files import Remark, Rules, write_image, write_trimap
 
+Files = dict[Remark, dict[Path, int]]  # to which each remark applies, with its value
 WINDOWS_FILES = {"Thumbs.db", "desktop.ini"}  # of its file manager: not worth a line
 
 
@@ -38,7 +39,7 @@ def write_folder(folder: Path, path: Path, rules: Rules) -> tuple[list[str], lis
     `InputError` if a part of `path` is missing or ambiguous.
     """
     images, other_files = _images_by_id(path / "images")
-    masks_dir, trimaps_dir = path / "masks", _in_annotations_or(path, "trimaps")
+    masks_dir, trimaps_dir = path / "masks", _locate(path, "trimaps")
     if masks_dir.is_dir() == trimaps_dir.is_dir():
         raise InputError(f"{path}: needs exactly one of the folders masks/ and trimaps/ besides images/")
     masks, others = _images_by_id(masks_dir if masks_dir.is_dir() else trimaps_dir)
@@ -52,107 +53,95 @@ def write_folder(folder: Path, path: Path, rules: Rules) -> tuple[list[str], lis
     (folder / layout.IMAGES).mkdir()
     (folder / layout.TRIMAPS).mkdir(parents=True)
 
-    def write_pair(image_id: str) -> dict[Path, FileTraits]:
+    def write_pair(image_id: str) -> dict[Path, dict[Remark, int]]:
         image, mask = images.get(image_id), masks.get(image_id)
-        written = {}
+        remarks = {}
         try:
             if image:
-                written[image] = write_image(image, layout.image_path(folder, image_id), mask, rules)
+                remarks[image] = write_image(image, layout.image_path(folder, image_id), mask, rules)
             if mask and masks_dir.is_dir():
-                written[mask] = write_trimap(mask, layout.trimap_path(folder, image_id), rules)
+                remarks[mask] = write_trimap(mask, layout.trimap_path(folder, image_id), rules)
             elif mask:
                 shutil.copyfile(mask, layout.trimap_path(folder, image_id))
         except OSError as error:
             if str(error.filename) in (str(image), str(mask)):
                 raise _unreadable(error) from None
             raise
-        return written
+        return remarks
 
-    traits: dict[Path, FileTraits] = {}
+    files: Files = {remark: {} for remark in Remark}
     with ThreadPoolExecutor(usable_cores()) as pool:
-        for written in tqdm(pool.map(write_pair, ids), "images and masks", len(ids), disable=None):
-            traits |= written
-    listed = sorted({image_id for members in lists.values() for image_id in members} & images.keys())
-    _refuse_ambiguous({images[image_id]: traits[images[image_id]] for image_id in listed}, rules)
+        for pair in tqdm(pool.map(write_pair, ids), "images and masks", len(ids), disable=None):
+            for file, remarks in pair.items():
+                for remark, value in remarks.items():
+                    files[remark][file] = value
+    listed = {images.get(image_id) for members in lists.values() for image_id in members}
+    _refuse_ambiguous(files, listed, rules)
     for name, members in ({layout.LIST: ids} | lists).items():
         (folder / name).write_text("".join(f"{image_id} 1 1 1\n" for image_id in members), encoding="utf-8")
-    kinds = [
-        ("warning: images without a mask", [images[name] for name in images.keys() - masks.keys()], ""),
-        ("warning: masks without an image", [masks[name] for name in masks.keys() - images.keys()], ""),
-        ("files that are no images, passed over", other_files + others, ""),
-        *_kinds_of_files(traits, rules),
+    lines = [
+        f"{len(images)} images, {len(masks)} masks",
+        _count("warning: images without a mask", [images[name] for name in images.keys() - masks.keys()]),
+        _count("warning: masks without an image", [masks[name] for name in masks.keys() - images.keys()]),
+        _count("files that are no images, passed over", other_files + others),
+        *_remarks(files, rules),
     ]
-    counts = [f"{kind}: {len(files)}, the first {min(files)}{note}" for kind, files, note in kinds if files]
-    return [f"{len(images)} images, {len(masks)} masks", *counts], groups
+    return [line for line in lines if line], groups
+
+
+def _count(what: str, files: Collection[Path], note: str = "") -> str:
+    """Return the line that says how many files there are of a kind, and the first; empty without files."""
+    return f"{what}: {len(files)}, the first {min(files)}{note}" if files else ""
 
 
 def _unreadable(error: OSError) -> InputError:
     return InputError(f"{error.filename}: cannot be read ({error.strerror}); check data.folder.path")
 
 
-def _refuse_ambiguous(traits: Mapping[Path, FileTraits], rules: Rules) -> None:
-    """Raise `InputError` if `rules` must first say which way up, or how bright, an image is."""
-    orientations = {image: found.undecided for image, found in traits.items() if found.undecided}
-    for image, orientation in orientations.items():
+def _refuse_ambiguous(files: Files, listed: set[Path | None], rules: Rules) -> None:
+    """Raise `InputError` if `rules` must first say which way up, or how bright, a listed image is."""
+    undecided, deep = (
+        {image: value for image, value in files[remark].items() if image in listed}
+        for remark in (Remark.UNDECIDED, Remark.DEEP_GREY)
+    )
+    if undecided:
+        image, orientation = next(iter(undecided.items()))
         raise InputError(
             f"{image}: its EXIF orientation ({orientation}) turns it, and its mask fits"
-            f" both ways ({len(orientations)} such images); set data.folder.orientation to upright, or to"
-            " stored if the masks were drawn on the pixels as they are stored"
+            f" both ways ({len(undecided)} such images); set data.folder.orientation to upright, or to stored"
+            " if the masks were drawn on the pixels as they are stored"
         )
-    largest = {image: found.largest for image, found in traits.items() if found.largest is not None}
-    if largest and rules.white is None:
+    if deep and rules.white is None:
         raise InputError(
-            f"{next(iter(largest))}: has more than 8 bits per channel ({len(largest)} such images; their"
-            f" largest value is {max(largest.values())}); set data.folder.white to the value that becomes 255"
+            f"{next(iter(deep))}: has more than 8 bits per channel ({len(deep)} such images; their largest"
+            f" value is {max(deep.values())}); set data.folder.white to the value that becomes 255"
         )
 
 
-def _kinds_of_files(traits: Mapping[Path, FileTraits], rules: Rules) -> list[tuple[str, list[Path], str]]:
-    """Return the kinds of files worth a line: what they are, those that there are, and a remark."""
-
-    def files(condition: Callable[[FileTraits], bool]) -> list[Path]:
-        return [file for file, found in traits.items() if condition(found)]
-
-    largest = max((found.largest for found in traits.values() if found.largest is not None), default=0)
-    fits = rules.white is not None and rules.white / 4 <= largest <= rules.white
+def _remarks(files: Files, rules: Rules) -> list[str]:
+    """Return a line for each remark that applies to some of the files."""
     becomes = f"data.folder.white = {rules.white} becomes 255"
     threshold = rules.mask_threshold
     rule = "any value but 0" if threshold is None else f"a value of at least {threshold:g}"
-    return [
-        ("images brought upright by their EXIF orientation", files(lambda found: found.turned), ""),
-        (
-            f"{'' if fits else 'warning: '}grey images with more than 8 bits",
-            files(lambda found: found.largest is not None),
-            f"; largest value {largest}, {becomes}",
-        ),
-        (
-            "colour images with 16 bits per channel"
-            if rules.white
-            else "warning: colour images with 16 bits per channel, reduced to their upper 8",
-            files(lambda found: found.deep_color),
-            f"; {becomes}"
-            if rules.white
-            else "; if they look black, set data.folder.white to the value that becomes 255",
-        ),
-        (
-            "warning: masks with more than two values",
-            files(lambda found: found.shaded),
-            f"; foreground is {rule} (data.folder.mask_threshold)",
-        ),
-        (
-            "masks with a coloured palette",
-            files(lambda found: found.indexed),
-            "; the numbers of the colours are their values, and 0 is background",
-        ),
-        (
-            "warning: masks that count as empty",
-            files(lambda found: found.faint),
-            f"; no value reaches data.folder.mask_threshold = {threshold}",
-        ),
-    ]
+    largest = max(files[Remark.DEEP_GREY].values(), default=0)
+    white_fits = rules.white is not None and rules.white / 4 <= largest <= rules.white
+    notes = {
+        Remark.TURNED: "",
+        Remark.DEEP_GREY: f"; largest value {largest}, {becomes}",
+        Remark.DEEP_COLOR: f"; {becomes}",
+        Remark.REDUCED: "; if they look black, set data.folder.white to the value that becomes 255",
+        Remark.SHADED: f"; foreground is {rule} (data.folder.mask_threshold)",
+        Remark.INDEXED: "; the numbers of the colours are their values, and 0 is background",
+        Remark.FAINT: f"; no value reaches data.folder.mask_threshold = {threshold}",
+    }
+    lines = {remark: _count(remark.value, files[remark], note) for remark, note in notes.items()}
+    if lines[Remark.DEEP_GREY] and not white_fits:
+        lines[Remark.DEEP_GREY] = f"warning: {lines[Remark.DEEP_GREY]}"
+    return list(lines.values())
 
 
-def _in_annotations_or(path: Path, name: str) -> Path:
+def _locate(path: Path, name: str) -> Path:
+    """Return where `name` of an own folder is: in the folder itself, or in its annotations/."""
     return path / name if (path / name).exists() else path / "annotations" / name
 
 
@@ -185,7 +174,7 @@ def _images_by_id(folder: Path) -> tuple[dict[str, Path], list[Path]]:
 
 def _lists(path: Path, ids: list[str]) -> dict[Path, list[str]]:
     """Return what trains and what tests, if the folder says so, or else all ids."""
-    files = {name: _in_annotations_or(path, name.name) for name in (layout.TRAINVAL, layout.TEST)}
+    files = {name: _locate(path, name.name) for name in (layout.TRAINVAL, layout.TEST)}
     given = [file.is_file() for file in files.values()]
     if any(given) != all(given):
         raise InputError(f"{path}: needs both trainval.txt and test.txt, or neither")

@@ -2,6 +2,7 @@
 
 import shutil
 from contextlib import suppress
+from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,24 +27,28 @@ class Rules(NamedTuple):
     white: int | None  # value of a deep image that becomes 255; None: grey is refused, colour reduced
 
 
-class FileTraits(NamedTuple):
-    """What the user is told about an image or a mask."""
+class Remark(Enum):
+    """What the user is told about some of the files."""
 
-    turned: bool = False  # the image was brought upright
-    undecided: int | None = None  # the EXIF orientation of an image that fits its mask both ways
-    largest: int | None = None  # the largest value of a grey image with more than 8 bits
-    deep_color: bool = False  # a colour image with 16 bits per channel
-    shaded: bool = False  # the mask holds more than two values
-    faint: bool = False  # the mask holds values, but none that reaches the threshold
-    indexed: bool = False  # the palette of the mask has colours, so its indices are the values
+    UNDECIDED = "images that fit their masks both as they are stored and upright"
+    TURNED = "images brought upright by their EXIF orientation"
+    DEEP_GREY = "grey images with more than 8 bits"
+    DEEP_COLOR = "colour images with 16 bits per channel"
+    REDUCED = "warning: colour images with 16 bits per channel, reduced to their upper 8"
+    SHADED = "warning: masks with more than two values"
+    INDEXED = "masks with a coloured palette"
+    FAINT = "warning: masks that count as empty"
 
 
-def write_image(image: Path, destination: Path, mask: Path | None, rules: Rules) -> FileTraits:
+def write_image(image: Path, destination: Path, mask: Path | None, rules: Rules) -> dict[Remark, int]:
     """Write an image upright, if only that fits its mask, and with 8 bits; what does not decode is copied.
 
-    Nothing is written where the rules must first say which way up, or how bright, it is.
+    Nothing is written where the rules must first say which way up, or how bright, it is. Returns the remarks
+    about it: `UNDECIDED` with its EXIF orientation, `DEEP_GREY` with its largest value, others with True.
     """
-    mask_size = _size(mask)
+    mask_size = None
+    with suppress(InputError):  # a mask that cannot be read is left to the split
+        mask_size = image_io.image_size(mask) if mask else None
     try:
         with image.open("rb") as file, Image.open(file, formats=image_io.FORMATS) as opened:
             deep_color = image_io.is_deep_color(opened)  # first: asking for EXIF may load the image
@@ -59,15 +64,19 @@ def write_image(image: Path, destination: Path, mask: Path | None, rules: Rules)
     elif rules.orientation:
         turn = rules.orientation == "upright"
     elif mask_size == stored == upright:
-        return FileTraits(undecided=tag)
+        return {Remark.UNDECIDED: tag}
     else:
         turn = mask_size == upright
-    traits = FileTraits(turn, largest=largest, deep_color=deep_color)
-    if largest is not None and rules.white is None:
-        return traits
-    if largest is None and not (deep_color and rules.white) and (tag == AS_STORED or turn == tiff):
+    remarks: dict[Remark, int] = {Remark.TURNED: True} if turn else {}
+    if deep_color:
+        remarks[Remark.DEEP_COLOR if rules.white else Remark.REDUCED] = True
+    if largest is not None:
+        remarks[Remark.DEEP_GREY] = largest
+        if rules.white is None:
+            return remarks
+    elif Remark.DEEP_COLOR not in remarks and (tag == AS_STORED or turn == tiff):
         shutil.copyfile(image, destination)
-        return traits
+        return remarks
     try:
         pixels = image_io.open_rgb(image, upright=turn, white=rules.white)
     except InputError as error:
@@ -76,10 +85,10 @@ def write_image(image: Path, destination: Path, mask: Path | None, rules: Rules)
         pixels.getexif()[ExifTags.Base.Orientation] = INVERSE_ORIENTATION.get(tag, tag)
         ImageOps.exif_transpose(pixels, in_place=True)
     pixels.save(destination, "PNG")
-    return traits
+    return remarks
 
 
-def write_trimap(mask: Path, destination: Path, rules: Rules) -> FileTraits:
+def write_trimap(mask: Path, destination: Path, rules: Rules) -> dict[Remark, int]:
     """Write a mask as a trimap; what does not decode is copied. Raises `InputError` for a lossy mask."""
     try:
         with mask.open("rb") as file, Image.open(file, formats=image_io.FORMATS) as opened:
@@ -106,8 +115,9 @@ def write_trimap(mask: Path, destination: Path, rules: Rules) -> FileTraits:
         values = values.max(axis=-1)
     trimap = mask_to_trimap(values, rules.mask_threshold)
     Image.fromarray(trimap).save(destination, "PNG")
-    faint = bool(values.any() and not (trimap == layout.PET).any())
-    return FileTraits(shaded=len(np.unique(colors)) > 2, faint=faint, indexed=not grey)
+    shaded, faint = len(np.unique(colors)) > 2, values.any() and not (trimap == layout.PET).any()
+    applies = {Remark.SHADED: shaded, Remark.INDEXED: not grey, Remark.FAINT: faint}
+    return {remark: True for remark, holds in applies.items() if holds}
 
 
 def mask_to_trimap(values: NDArray[np.generic], threshold: float | None) -> NDArray[np.uint8]:
@@ -116,11 +126,11 @@ def mask_to_trimap(values: NDArray[np.generic], threshold: float | None) -> NDAr
     return np.where(foreground, layout.PET, layout.BACKGROUND).astype(np.uint8)
 
 
-def _copy(file: Path, destination: Path, error: Exception) -> FileTraits:
+def _copy(file: Path, destination: Path, error: Exception) -> dict[Remark, int]:
     """Copy what does not decode, for the split to name it; raise an error of the machine."""
     image_io.refuse_machine_faults(error, file)
     shutil.copyfile(file, destination)
-    return FileTraits()
+    return {}
 
 
 def _orientation(image: Image.Image) -> int:
@@ -129,10 +139,3 @@ def _orientation(image: Image.Image) -> int:
         tag = int(image.getexif().get(ExifTags.Base.Orientation, AS_STORED))
         return tag if 1 <= tag <= 8 else AS_STORED
     return AS_STORED
-
-
-def _size(mask: Path | None) -> tuple[int, int] | None:
-    """Return width and height of a mask; None if there is none, or it cannot be read."""
-    with suppress(InputError):
-        return image_io.image_size(mask) if mask else None
-    return None
