@@ -38,9 +38,9 @@ def saved(image: Image.Image, kind: str, **options: object) -> bytes:
 
 
 def exif(orientation: int) -> Image.Exif:
-    found = Image.Exif()
-    found[0x0112] = orientation
-    return found
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    return tags
 
 
 def with_transparency() -> Image.Image:
@@ -87,7 +87,7 @@ def test_usable_images(raw: Path, kind: str, recwarn: pytest.WarningsRecorder) -
     assert reason is None
     image = open_rgb(layout.image_path(raw, "a"))
     assert (image.mode, image.size) == ("RGB", SIZE)  # as stored, whatever EXIF says
-    assert [str(each.message) for each in recwarn] == []
+    assert [str(warning.message) for warning in recwarn] == []
 
 
 @pytest.mark.fault("a image of another kind than expected")
@@ -109,10 +109,8 @@ def test_exif_orientation_is_not_applied(raw: Path) -> None:
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "CMYK"])
 def test_a_name_a_path_and_content_are_read_alike(tmp_path: Path, mode: str) -> None:
     """An uncompressed TIFF that EXIF turns: Pillow does not turn all of them if it is given a name."""
-    exif = Image.Exif()
-    exif[0x0112] = 6
     path = tmp_path / "turned.tif"
-    Image.effect_noise((30, 40), 60).convert(mode).save(path, exif=exif)
+    Image.effect_noise((30, 40), 60).convert(mode).save(path, exif=exif(6))
     content = read_image(io.BytesIO(path.read_bytes()), upright=True)
     assert content.shape == (30, 40, 3)
     np.testing.assert_array_equal(read_image(path, upright=True), content)

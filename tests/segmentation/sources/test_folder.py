@@ -129,7 +129,7 @@ def test_the_split_names_unusable_files(own: Path, how: str) -> None:
     else:
         (own / "masks/photo 3.png").write_bytes(pixel_bomb() if how == "pixel bomb" else text_bomb())
     split = checked_split(written(own), 0.1, None, max_dropped=0.05)
-    assert [each["id"] for each in split["dropped"]] == ["photo 3"]
+    assert [image["id"] for image in split["dropped"]] == ["photo 3"]
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_the_split_names_unusable_files(own: Path, how: str) -> None:
         (lambda own: shutil.rmtree(own / "images"), "images: no such folder; put your files there"),
         (lambda own: shutil.rmtree(own / "masks"), "needs exactly one of the folders masks/ and trim"),
         (lambda own: (own / "trimaps").mkdir(), "needs exactly one of the folders masks/ and trim"),
-        (lambda own: [each.unlink() for each in (own / "images").iterdir()], r"images: contains no images"),
+        (lambda own: [file.unlink() for file in (own / "images").iterdir()], r"images: contains no images"),
         (lambda own: (own / "test.txt").touch(), r"needs both trainval\.txt and test\.txt"),
         (lambda own: shutil.copy(own / "images/photo 0.jpg", own / "images/photo 0.png"), "have one name"),
         (lambda own: Image.new("L", (30, 20)).save(own / "masks/photo 0.png", "JPEG"), "must be lossless"),

@@ -49,6 +49,15 @@ def test_where_both_fit_nothing_is_guessed(own: Path, name: str, tag: int) -> No
         assert same == (orientation == "upright")
 
 
+def test_nothing_is_guessed_in_a_subfolder_either(own: Path) -> None:
+    for folder in (own / "images", own / "masks"):
+        (folder / "more").mkdir()
+        (folder / "2.png").rename(folder / "more/2.png")
+    turn(own, "more/2", 6)
+    with pytest.raises(InputError, match=r"images/more/2\.png: its EXIF orientation \(6\).*fits both ways"):
+        written(own)
+
+
 def stored_as_tiff(own: Path, name: str, tag: int, deep: bool = False) -> Image.Image:
     """Store an image as a TIFF that is to be turned; return it upright."""
     upright = turn(own, name, tag)
@@ -89,6 +98,6 @@ def test_a_deep_png_follows_the_same_rule(own: Path) -> None:
     with pytest.raises(InputError, match=r"2\.png: its EXIF orientation"):
         written(own, white=4095)
     upright, stored_ = (
-        photo(written(own, white=4080, orientation=each)[0], "2")[..., 0] for each in ("upright", "stored")
+        photo(written(own, white=4080, orientation=way)[0], "2")[..., 0] for way in ("upright", "stored")
     )
     np.testing.assert_array_equal(upright, np.rot90(stored_, 2))

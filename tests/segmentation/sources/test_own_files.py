@@ -117,7 +117,7 @@ def test_sixteen_bits_need_their_white(own: Path) -> None:
     expected = np.clip(np.rint(deep * (255 / 4095)), 0, 255)
     np.testing.assert_array_equal(photo(raw, "4")[..., 0], expected)
     assert photo(raw, "4").shape == (64, 32, 3) and largest > 255
-    assert all(each.reason is None for each in check_dataset(raw, ["pet"], Geometry(64)).values())
+    assert all(pair.reason is None for pair in check_dataset(raw, ["pet"], Geometry(64)).values())
 
 
 def test_a_photo_cut_short_is_left_to_the_split(own: Path) -> None:

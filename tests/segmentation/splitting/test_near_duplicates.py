@@ -89,9 +89,9 @@ def make_dataset(raw: Path, scenes: list[Image.Image], lists: bool = False) -> l
         Image.fromarray(trimap).save(layout.trimap_path(raw, image_id))
     members = {layout.LIST: ids}
     if lists:
-        members |= {layout.TEST: ids[::5], layout.TRAINVAL: [each for i, each in enumerate(ids) if i % 5]}
+        members |= {layout.TEST: ids[::5], layout.TRAINVAL: [name for i, name in enumerate(ids) if i % 5]}
     for path, named in members.items():
-        (raw / path).write_text("".join(f"{each}\n" for each in named))
+        (raw / path).write_text("".join(f"{name}\n" for name in named))
     return ids
 
 

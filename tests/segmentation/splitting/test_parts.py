@@ -18,23 +18,23 @@ def raw(tmp_path: Path) -> Path:
     """A dataset of 30 tiny images, each with all three parts in its trimap."""
     (tmp_path / layout.IMAGES).mkdir()
     (tmp_path / layout.TRIMAPS).mkdir(parents=True)
-    for i, each in enumerate(TRAINVAL + TEST):
-        Image.new("RGB", (12, 8), (i, 0, 0)).save(layout.image_path(tmp_path, each))
+    for i, name in enumerate(TRAINVAL + TEST):
+        Image.new("RGB", (12, 8), (i, 0, 0)).save(layout.image_path(tmp_path, name))
         trimap = np.tile(np.array([1, 2, 3], np.uint8), (8, 4))
-        Image.fromarray(trimap).save(layout.trimap_path(tmp_path, each))
+        Image.fromarray(trimap).save(layout.trimap_path(tmp_path, name))
     write_lists(tmp_path, TRAINVAL, TEST)
     return tmp_path
 
 
 def write_lists(raw: Path, trainval: list[str], test: list[str]) -> None:
     for path, ids in ((layout.TRAINVAL, trainval), (layout.TEST, test)):
-        (raw / path).write_text("# comment\n" + "".join(f"{each} 1 2 3\n" for each in ids))
+        (raw / path).write_text("# comment\n" + "".join(f"{name} 1 2 3\n" for name in ids))
 
 
 def test_every_tenth_line_validates(raw: Path) -> None:
     split = checked_split(raw, val_fraction=0.1, limit=None, max_dropped=0)
     assert split["val"] == ["a_0", "a_10", "a_20"]
-    assert split["train"] == [each for i, each in enumerate(TRAINVAL) if i % 10]
+    assert split["train"] == [name for i, name in enumerate(TRAINVAL) if i % 10]
     assert split["test"] == TEST and split["dropped"] == []
 
 
@@ -121,7 +121,7 @@ REASONS = {
 def test_unusable_images_are_dropped_by_name(raw: Path, how: str) -> None:
     spoil(raw, how)
     split = checked_split(raw, 0.1, None, max_dropped=0.05)
-    assert [each["id"] for each in split["dropped"]] == ["a_7"]
+    assert [image["id"] for image in split["dropped"]] == ["a_7"]
     assert "a_7" not in split["train"]
     with pytest.raises(InputError, match=REASONS[how]) as caught:
         checked_split(raw, 0.1, None, max_dropped=0.03)
@@ -185,4 +185,4 @@ def test_a_list_that_is_not_text(raw: Path, data: bytes) -> None:
 @pytest.mark.fault("a list that leads out, repeats, or comes from Windows")
 def test_a_name_that_is_too_long_is_dropped(raw: Path) -> None:
     write_lists(raw, [*TRAINVAL, "x" * 5000], TEST)
-    assert [each["id"] for each in checked_split(raw, 0.1, None, 0.1)["dropped"]] == ["x" * 5000]
+    assert [image["id"] for image in checked_split(raw, 0.1, None, 0.1)["dropped"]] == ["x" * 5000]
