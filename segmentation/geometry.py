@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 cv2.setNumThreads(0)  # the loader's workers are the parallelism; OpenCV's threads would compete with them
 
+HALF = 0.5 - 1e-6  # of a pixel: sums of float32 may fall short of it
+
 Image = NDArray[np.uint8]  # (H, W, 3), RGB
 Mask = NDArray[np.uint8]  # (H, W), 0 or 1
 Probabilities = NDArray[np.float32]  # (H, W), of foreground
@@ -43,7 +45,7 @@ class Geometry(NamedTuple):
         The lab report takes OpenCV's nearest pixel, which counts from pixel corners where bilinear counts
         from centres: its masks lie half a pixel off their images.
         """
-        result = (self.coverage(mask) >= 0.5).astype(np.uint8)
+        result = (self.coverage(mask) >= HALF).astype(np.uint8)
         if not result.any() and mask.any():
             covered = self._replace(resize="area").coverage(mask)  # linear may have passed it over
             result.flat[covered.argmax()] = 1

@@ -58,8 +58,8 @@ def _unique(values: list[str]) -> list[str]:
 
 
 def _outside_checkpoints(value: str) -> str:
-    path = Path(value).expanduser()
-    if not path.is_absolute():
+    path = os.path.expanduser(value)
+    if not Path(path).is_absolute():
         raise ValueError("must be an absolute path")
     if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(CHECKPOINTS)):
         raise ValueError(

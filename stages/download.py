@@ -1,5 +1,6 @@
 """Bring the dataset that `data.source` names into data/raw/, in the layout of Oxford-IIIT Pet."""
 
+import os
 from pathlib import Path
 
 from segmentation.common.artifacts import GROUP_COLUMNS, GROUPS, RAW
@@ -28,7 +29,7 @@ def main() -> None:
         else:
             own = data.folder
             rules = Rules(own.mask_threshold, own.orientation, own.white)
-            lines, groups = write_folder(folder, Path(own.path).expanduser(), rules)
+            lines, groups = write_folder(folder, Path(os.path.expanduser(own.path)), rules)
     write_bytes(GROUPS, csv_bytes(GROUP_COLUMNS, groups))
     print(*lines, f"{data.source}: {RAW} is complete", sep="\n")
 

@@ -17,10 +17,12 @@ def main() -> None:
     data, image = params.data, params.image
     checked = check_dataset(RAW, data.foreground, Geometry(image.size, image.resize))
     split = split_dataset(RAW, data, checked)
-    write_json(SPLIT, split)
     for dropped in split["dropped"]:
         print(f"dropped {dropped['id']}: {dropped['reason']}", file=sys.stderr)
-    print(*describe(checked), *describe_small(checked, image.size), *describe_twins(split, checked), sep="\n")
+    print(*describe(checked), *describe_twins(split, checked), sep="\n")
+    for line in describe_small(checked, image.size):  # which refuses a size at which all vanish
+        print(line)
+    write_json(SPLIT, split)
     print(f"train {len(split['train'])}, val {len(split['val'])}, test {len(split['test'])} images")
 
 

@@ -47,7 +47,7 @@ def main(
     if paths == ["-"]:
         pipe(kinds, choose_file(model, checkpoint), threshold, tta, white)
         return
-    paths = [os.path.expanduser(each) for each in paths]  # noqa: PTH111 (they may be globs)
+    paths = [os.path.expanduser(each) for each in paths]
     refuse_out(out, paths)
     found, share = find_sources(paths), choose_shard(shard)
     tasks = job.plan(found.sources, out, kinds)[share.index :: share.count]

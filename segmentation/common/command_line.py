@@ -27,7 +27,7 @@ class Parser(argparse.ArgumentParser):
 
 def path_argument(text: str) -> Path:
     """Return a path with ~ replaced by the home folder: shells leave the one in --out=~/masks as it is."""
-    return Path(text).expanduser()
+    return Path(os.path.expanduser(text))
 
 
 def make_parser(description: str | None) -> Parser:

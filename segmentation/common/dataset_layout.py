@@ -87,14 +87,12 @@ def find_id(entry: str, known: Container[str]) -> str:
     """
     whole = entry.strip()
     stripped = _NUMBERS.sub("", whole).strip()
-    for text in (whole, stripped):  # first as it is: a name may end with numbers
+    names = []  # of the path and its ends; as they are first: a name may end with numbers, or hold a dot
+    for text in (whole, stripped):
         parts = unicodedata.normalize("NFC", text).replace("\\", "/").split("/")
-        for start in range(len(parts)):
-            name = "__".join(parts[start:])
-            for candidate in (name, Path(name).stem):
-                if candidate in known:
-                    return candidate
-    return stripped
+        names += ["__".join(parts[start:]) for start in range(len(parts))]
+    candidates = [*names, *(Path(name).stem for name in names)]
+    return next((candidate for candidate in candidates if candidate in known), stripped)
 
 
 def is_plain(image_id: str) -> bool:

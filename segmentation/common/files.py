@@ -91,17 +91,17 @@ def _swap(new: Path, path: Path) -> None:
     aside = _temporary(path)
     aside.mkdir()
     old = aside / path.name
-    if path.exists():
-        path.rename(old)
     try:
+        if path.exists():
+            path.rename(old)
         new.rename(path)
     except BaseException:
-        if old.exists():
+        if old.exists() and not path.exists():
             old.rename(path)
+            aside.rmdir()
         raise
-    finally:
-        # The new content is complete, so this is no error: what is left goes with the next command.
-        shutil.rmtree(aside, ignore_errors=True)
+    # The new content is complete, so an error here is none: the next command deletes what is left.
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from errno import EINVAL, EISDIR, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EOVERFLOW
+from errno import EACCES, EINVAL, EISDIR, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EOVERFLOW, EPERM
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,7 +29,7 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", "Corrupt EXIF data")
 
 # Errors that a name or a file's content can cause; all others are the machine's.
-_FILE_ERRORS = (ENOENT, EINVAL, EISDIR, ENOTDIR, ENAMETOOLONG, ELOOP, EOVERFLOW)
+_FILE_ERRORS = (ENOENT, EACCES, EPERM, EINVAL, EISDIR, ENOTDIR, ENAMETOOLONG, ELOOP, EOVERFLOW)
 
 Source = str | Path | IO[bytes]  # where a file is, or its content, open for reading
 
@@ -130,12 +130,13 @@ def open_image(source: Source, upright: bool = False, white: int | None = None) 
                 ImageOps.exif_transpose(decoded, in_place=True)
             except Exception as error:  # damaged EXIF, but the pixels are there
                 refuse_machine_faults(error, name)
-        return decoded if decoded.mode == "RGBA" else decoded.convert("RGB")
+        return decoded.convert("RGB") if decoded.mode == "L" else decoded
 
 
 def is_deep_color(image: Image.Image) -> bool:
     """Whether an image, not loaded yet, has colour with 16 bits per channel, of which Pillow takes 8."""
-    return ";16" in str(getattr(image, "tile", "")) and image.mode in ("RGB", "RGBA", "LA")
+    tile = str(getattr(image, "tile", ""))
+    return ";16" in tile and "BGR;16" not in tile and image.mode in ("RGB", "RGBA", "LA")  # 5-6-5 bits
 
 
 def _content(image: Image.Image) -> bytes:
@@ -147,7 +148,7 @@ def _content(image: Image.Image) -> bytes:
 def _with_deep_colors(image: Image.Image, content: bytes, white: int) -> Image.Image:
     """Return `image`, RGB or RGBA, with the colours of 16 bits that its file has, scaled to 8."""
     values = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)  # it turns as Pillow does
-    if values is None or values.shape[:2] != (image.height, image.width) or values.ndim != 3:
+    if values is None or values.dtype != np.uint16 or values.shape[:2] != (image.height, image.width):
         raise ValueError("its colours of 16 bits are not understood; save it with 8")
     colors = to_8_bits(values[..., 2::-1], white)
     if image.mode == "RGBA":

@@ -12,6 +12,7 @@ in images/more/a.jpg has the id more__a. Files that are no images are passed ove
 also be in annotations/, so that an unpacked Oxford-IIIT Pet is such a folder too.
 """
 
+import os
 import shutil
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +29,7 @@ from segmentation.sources.groups import own_groups
 from segmentation.sources.own_files import Remark, Rules, write_image, write_trimap
 
 Files = dict[Remark, dict[Path, int]]  # to which each remark applies, with its value
+MAX_BYTES = 250  # of an id, which becomes the name of a file with a suffix
 WINDOWS_FILES = {"Thumbs.db", "desktop.ini"}  # of its file manager: not worth a line
 
 
@@ -161,6 +163,8 @@ def _images_by_id(folder: Path) -> tuple[dict[str, Path], list[Path]]:
             continue
         path = file.relative_to(folder)
         image_id = layout.file_id(path)
+        if len(os.fsencode(image_id)) > MAX_BYTES:
+            raise InputError(f"{folder}: {str(path)!r} is too long for the name of a file; shorten it")
         if not layout.is_plain(image_id):
             raise InputError(f"{folder}: {str(path)!r} cannot be written in a list; rename it")
         if image_id in images:

@@ -95,7 +95,7 @@ def write_trimap(mask: Path, destination: Path, rules: Rules) -> dict[Remark, in
             channels = opened.getbands()
             lossless = opened.format in LOSSLESS and opened.info.get("compression") != "jpeg"
             palette = np.array(opened.getpalette() or [], np.uint8).reshape(-1, 3)
-        values = image_io.read_labels(mask)
+            values = np.asarray(opened.convert("L") if opened.mode == "1" else opened)
     except Exception as error:
         return _copy(mask, destination, error)
     if not lossless:
@@ -107,7 +107,7 @@ def write_trimap(mask: Path, destination: Path, rules: Rules) -> dict[Remark, in
     if not np.isfinite(values).all():
         raise InputError(f"{mask}: holds NaN or infinity; a mask holds numbers, and 0 is background")
     grey = bool((palette == palette[:, :1]).all())
-    if len(palette) and grey:  # black and white in any order: the colours are what a person sees
+    if grey and palette.any():  # black and white in any order: the colours are what a person sees
         values = np.pad(palette[:, 0], (0, 256 - len(palette)))[values]
     colors = values
     if values.ndim == 3:  # one number for each colour

@@ -14,7 +14,7 @@ from segmentation.common import dataset_layout as layout
 from segmentation.common.cores import usable_cores
 from segmentation.common.errors import InputError
 from segmentation.common.image_io import foreground_mask, open_rgb, read_trimap
-from segmentation.geometry import Geometry
+from segmentation.geometry import HALF, Geometry
 from segmentation.splitting.near_duplicates import difference_hash
 
 INVERTED = 0.6  # median share of foreground from which masks look inverted
@@ -47,7 +47,7 @@ def check_pair(raw: Path, image_id: str, foreground: Sequence[str], geometry: Ge
         return Checked(f"image {image_id} is {_size(image.size)}, its mask {mask_size}{hint}")
     hashes = [hashlib.sha256(file.read_bytes()).hexdigest() for file in (image_path, trimap_path)]
     share, mask = float((trimap != layout.BACKGROUND).mean()), foreground_mask(trimap, foreground)
-    kept = float((geometry.coverage(mask) >= 0.5).mean() / mask.mean()) if mask.any() else None
+    kept = float((geometry.coverage(mask) >= HALF).mean() / mask.mean()) if mask.any() else None
     return Checked(None, " ".join(hashes), image.size, share, difference_hash(image), kept)
 
 

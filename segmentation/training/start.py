@@ -1,6 +1,7 @@
 """The checkpoint whose weights a training starts from, instead of weights drawn at random."""
 
 import hashlib
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,7 +27,7 @@ def load_start(name: str, params: Params) -> Start | None:
     """
     if params.train.start_from is None:
         return None
-    path, width = Path(params.train.start_from).expanduser() / f"{name}.pt", params.model.width
+    path, width = Path(os.path.expanduser(params.train.start_from)) / f"{name}.pt", params.model.width
     try:
         content = path.read_bytes()
     except FileNotFoundError:

@@ -90,3 +90,24 @@ def test_a_folder_comes_back_if_the_new_one_cannot_take_its_place(
         shutil.rmtree(folder)  # somebody cleans up
     assert [path.name for path in target.iterdir()] == ["old"]
     assert [path.name for path in tmp_path.iterdir()] == ["raw"]
+
+
+@pytest.mark.parametrize("swapped", [1, 2])
+def test_a_signal_between_the_renames_loses_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, swapped: int
+) -> None:
+    target, rename, done = tmp_path / "raw", Path.rename, list[Path]()
+    target.mkdir()
+    (target / "old").touch()
+
+    def interrupted(path: Path, to: Path) -> Path:
+        moved = rename(path, to)
+        done.append(path)
+        if len(done) == swapped:
+            raise KeyboardInterrupt
+        return moved
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt), replace_dir(target) as folder:
+        (folder / "new").touch()
+    assert [path.name for path in target.iterdir()] == [["old", "new"][swapped - 1]]

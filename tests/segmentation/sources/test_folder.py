@@ -217,3 +217,24 @@ def test_macos_and_linux_write_letters_differently(own: Path) -> None:
     both = r"'e\\u0301te\\u0301.jpg' and '\\xe9t\\xe9.jpg' would have one name"
     with pytest.raises(InputError, match=both):
         written(own)
+
+
+@pytest.mark.parametrize(
+    ("line", "known", "image_id"),
+    [
+        ("img.001 1 1 1", {"img", "img.001"}, "img.001"),
+        ("scan 1.5 1 1 1", {"scan 1", "scan 1.5"}, "scan 1.5"),
+        ("a/b.jpg", {"b", "a__b"}, "a__b"),
+        ("b.jpg 1 1 1", {"b"}, "b"),
+    ],
+)
+def test_a_line_of_a_list_names_one_image(line: str, known: set[str], image_id: str) -> None:
+    assert layout.find_id(line, known) == image_id
+
+
+def test_a_path_too_long_for_one_name_is_named(own: Path) -> None:
+    long = own / "images" / ("a" * 120) / ("b" * 130)
+    long.mkdir(parents=True)
+    (own / "images/photo 3.jpg").rename(long / "photo 3.jpg")
+    with pytest.raises(InputError, match=r"bbb/photo 3\.jpg' is too long for the name"):
+        written(own)
