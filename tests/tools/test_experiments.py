@@ -57,8 +57,8 @@ def test_a_grid_that_was_cut_short_goes_on_where_it_stopped(project: Path) -> No
     assert (project / "docs/log.md").read_text() == "my work"
     asked = {"stash": ["stash", "list"], "branch": ["branch", "--show-current"]}
     said = {
-        key: subprocess.run(["git", *each], cwd=project, capture_output=True, text=True).stdout.strip()
-        for key, each in asked.items()
+        key: subprocess.run(["git", *command], cwd=project, capture_output=True, text=True).stdout.strip()
+        for key, command in asked.items()
     }
     assert said["stash"] == "" and said["branch"] in ("main", "master")
     assert len(rows(project)) == 2  # both networks of the first run

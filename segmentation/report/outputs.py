@@ -1,5 +1,7 @@
-"""What the stages have left, as the page needs it."""
+"""What the stages have left, and what git knows of it."""
 
+import subprocess
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from segmentation.common.artifacts import (
@@ -18,11 +20,14 @@ from segmentation.common.errors import InputError
 from segmentation.common.files import read_json
 from segmentation.common.tables import read_csv
 from segmentation.models.build import network_names
+from segmentation.params import PARAMS
+
+LOCK = Path("dvc.lock")
 
 Table = list[dict[str, str]]
 
 
-class Results(NamedTuple):
+class RunOutputs(NamedTuple):
     """The outputs of a run; tables and summaries by network."""
 
     names: list[str]
@@ -37,7 +42,7 @@ class Results(NamedTuple):
     gallery: dict[str, bytes]  # JPEG files by image
 
 
-def read_results() -> Results:
+def read_outputs() -> RunOutputs:
     """Read all from where the stages write it; raises `InputError` if something is missing or damaged."""
     test = read_json(TEST_METRICS, "evaluate", dict)
     names = [name for name in network_names() if name in test]
@@ -46,7 +51,7 @@ def read_results() -> Results:
     gallery = {path.stem: path.read_bytes() for path in sorted(GALLERY.glob("*.jpg"))}
     if not gallery:
         raise InputError(f"{GALLERY}: no images there; run `python -m stages.evaluate` first")
-    return Results(
+    return RunOutputs(
         names=names,
         test=test,
         details=read_json(DETAILS, "evaluate", dict),
@@ -58,3 +63,26 @@ def read_results() -> Results:
         split=read_json(SPLIT, "split", Split),
         gallery=gallery,
     )
+
+
+def matches_commit() -> bool | None:
+    """Say whether dvc.lock and params.yaml are as in the last commit; None where git does not know them."""
+    if any(_git("cat-file", "-e", f"HEAD:./{path}") is None for path in (LOCK, PARAMS)):
+        return None
+    return _git("diff", "--quiet", "HEAD", "--", str(LOCK), str(PARAMS)) is not None
+
+
+def commit() -> str:
+    """Return the hash of the last commit, with a remark if files have changed since."""
+    changed = _git("status", "--porcelain", "--untracked-files=no")
+    remark = "    # with uncommitted changes" if changed else ""
+    return f"{_git('rev-parse', '--verify', 'HEAD') or ''}{remark}"
+
+
+def _git(*arguments: str) -> str | None:
+    """Return what a git command prints, or None if it fails."""
+    try:
+        finished = subprocess.run(["git", *arguments], capture_output=True, text=True)
+    except OSError:
+        return None
+    return finished.stdout.strip() if finished.returncode == 0 else None
