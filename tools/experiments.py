@@ -20,13 +20,13 @@ from filelock import FileLock, Timeout
 from segmentation.common.command_line import make_parser, path_argument, run
 from segmentation.common.errors import Fault, InputError
 from segmentation.common.files import write_bytes
-from segmentation.experiments import results
 from segmentation.experiments.charts import forest
 from segmentation.experiments.comparisons import comparisons
 from segmentation.experiments.page import markdown
 from segmentation.experiments.plan import Plan, changes, code_hash, runs
 from segmentation.experiments.plan_file import check_addresses, read_plan, settings
-from segmentation.experiments.running import Experiment, RunScores, log_of, one_by_one
+from segmentation.experiments.results import RunScores, add, paths, read_results
+from segmentation.experiments.running import Experiment, log_of, one_by_one
 
 FOLDER = Path("experiments")
 AT_ONCE, MINUTES = 8, 240  # of tasks of a cluster
@@ -59,9 +59,9 @@ def write_pages() -> int:
     """Write what the kept results of each file of questions show; return how many have results."""
     written = 0
     for path in sorted(FOLDER.glob("*.yaml")):
-        kept = results.read_results(path)
+        kept = read_results(path)
         if kept.rows:
-            page, plan = results.paths(path)[0].with_suffix(".md"), read_plan(path)
+            page, plan = paths(path)[0].with_suffix(".md"), read_plan(path)
             pairs = comparisons(plan, kept)
             write_bytes(page, markdown(path, plan, kept, pairs).encode())
             if pairs:
@@ -107,7 +107,7 @@ def run_missing(file: Path, given: list[str], launch: Launch) -> list[str]:
 
 def take(file: Path, plan: Plan, launch: Launch) -> list[str]:
     """Train the runs that have no results of this code, and keep what they leave."""
-    wanted, kept, code = runs(plan), results.read_results(file), code_hash()
+    wanted, kept, code = runs(plan), read_results(file), code_hash()
     present = {row["run"] for row in kept.rows if row["code"] == code}
     missing = [
         Experiment(f"{file.stem}-{run.key}-{code[:6]}", run, code, changes(plan, run))
@@ -126,7 +126,7 @@ def take(file: Path, plan: Plan, launch: Launch) -> list[str]:
             print(f"{experiment.name}: failed; its log: {log_of(experiment.name)}", flush=True)
             failed.append(experiment.name)
             continue
-        kept = results.add(file, kept, scores.networks, scores.images)
+        kept = add(file, kept, scores)
         dice = (f"{row['network']} {float(row['dice']):.4f}" for row in scores.networks)
         print(f"{experiment.name}: {', '.join(dice)}", flush=True)
     return failed

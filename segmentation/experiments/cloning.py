@@ -16,7 +16,8 @@ import submitit
 from segmentation.common.errors import Fault, InputError
 from segmentation.common.signals import listen
 from segmentation.experiments.plan import PIPELINE, code_hash
-from segmentation.experiments.running import Experiment, RunScores, call, log_of, train
+from segmentation.experiments.results import RunScores
+from segmentation.experiments.running import Experiment, call, log_of, train
 
 COMMITTED = ("segmentation", "stages", "requirements-core.txt", str(PIPELINE), ".dvc/config")
 LOCAL_CONFIG = Path(".dvc/config.local")

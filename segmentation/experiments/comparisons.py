@@ -6,12 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from segmentation.experiments.analysis import (
-    Difference,
-    compare_with_claim,
-    paired_difference,
-    seed_difference,
-)
+from segmentation.experiments import analysis
 from segmentation.experiments.plan import Plan, Question, run_of, targets_differ
 from segmentation.experiments.results import KeptResults, key_of
 from segmentation.models.build import network_names, network_title
@@ -47,9 +42,9 @@ class ArmComparison(NamedTuple):
     arm: Arm
 
     @property
-    def difference(self) -> Difference:
+    def difference(self) -> analysis.Difference:
         """The arm's Dice minus the reference's."""
-        return paired_difference(self.arm.dice - self.reference.dice)
+        return analysis.paired_difference(self.arm.dice - self.reference.dice)
 
     @property
     def about_the_claim(self) -> str:
@@ -57,12 +52,12 @@ class ArmComparison(NamedTuple):
         claim = self.question.claim
         if claim not in (self.arm.name, self.reference.name):
             return "-"
-        return compare_with_claim(self.difference, "better" if claim == self.arm.name else "worse")
+        return analysis.compare_with_claim(self.difference, "better" if claim == self.arm.name else "worse")
 
     @property
     def other_verdict(self) -> str:
         """The verdict by the lab report's score, if it is another one."""
-        verdict = seed_difference(self.arm.soft - self.reference.soft).verdict
+        verdict = analysis.seed_difference(self.arm.soft - self.reference.soft).verdict
         return "-" if verdict == self.difference.verdict else verdict
 
 

@@ -19,7 +19,8 @@ from segmentation.common.errors import Fault
 from segmentation.common.files import write_bytes
 from segmentation.common.signals import Interrupted, deferred
 from segmentation.experiments.cloning import InAClone, Origin, clonable
-from segmentation.experiments.running import LOGS, Experiment, RunScores, finished, log_of
+from segmentation.experiments.results import RunScores
+from segmentation.experiments.running import LOGS, Experiment, finished, log_of
 
 JOBS = LOGS / "jobs"  # what submitit keeps: pickled tasks and results, and what they print
 RESUMED = 100  # how often a task that ran out of time is submitted again

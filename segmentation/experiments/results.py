@@ -3,7 +3,7 @@
 import io
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 from zipfile import BadZipFile
@@ -35,6 +35,13 @@ class KeptResults(NamedTuple):
         return [row for row in self.rows if row["code"] == self.rows[-1]["code"]]
 
 
+class RunScores(NamedTuple):
+    """What a finished run leaves: a row for each network, and its table metrics/per_image.csv."""
+
+    networks: list[dict[str, str]]
+    images: list[dict[str, str]]
+
+
 def paths(plan: Path) -> tuple[Path, Path]:
     """Return where the rows and the images' scores of a file of questions are kept."""
     folder = plan.parent / "results"
@@ -56,7 +63,7 @@ def read_results(plan: Path) -> KeptResults:
         with np.load(io.BytesIO(archive.read_bytes())) as stored:
             images = json.loads(stored["images"].tobytes())
             dice = {key_of(row): stored[key_of(row)] / SCALE for row in rows}
-        if not all(len(scores) == len(images) and np.isfinite(scores).all() for scores in dice.values()):
+        if not all(len(values) == len(images) and np.isfinite(values).all() for values in dice.values()):
             raise ValueError("scores are missing")
         for row in rows:
             float(row["dice_soft"])
@@ -67,28 +74,22 @@ def read_results(plan: Path) -> KeptResults:
     return KeptResults(rows, images, dice)
 
 
-def add(
-    plan: Path,
-    results: KeptResults,
-    rows: Sequence[Mapping[str, str]],
-    per_image: Sequence[Mapping[str, str]],
-) -> KeptResults:
+def add(plan: Path, results: KeptResults, scores: RunScores) -> KeptResults:
     """Write the results with those of one more run, and return what was written.
 
-    `per_image` is the table metrics/per_image.csv of that run. Raises `InputError` if its test images are not
-    those of the other runs.
+    Raises `InputError` if its test images are not those of the other runs.
     """
     table, archive = paths(plan)
-    images = list(dict.fromkeys(row["id"] for row in per_image))
+    images = list(dict.fromkeys(row["id"] for row in scores.images))
     if results.images and images != results.images:
         raise InputError(f"{table}: holds runs with other test images; keep them in another file")
     dice = dict(results.dice)
-    for row in rows:
-        scores = [float(image["dice"]) for image in per_image if image["model"] == row["network"]]
-        dice[key_of(row)] = np.array(scores)
-    arrays: dict[str, Any] = {key: np.round(scores * SCALE).astype(np.uint16) for key, scores in dice.items()}
+    for row in scores.networks:
+        values = [float(image["dice"]) for image in scores.images if image["model"] == row["network"]]
+        dice[key_of(row)] = np.array(values)
+    arrays: dict[str, Any] = {key: np.round(values * SCALE).astype(np.uint16) for key, values in dice.items()}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, images=np.frombuffer(json.dumps(images).encode(), np.uint8), **arrays)
     write_bytes(archive, buffer.getvalue())
-    write_bytes(table, csv_bytes(COLUMNS, [*results.rows, *rows]))
+    write_bytes(table, csv_bytes(COLUMNS, [*results.rows, *scores.networks]))
     return read_results(plan)

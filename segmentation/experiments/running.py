@@ -15,7 +15,7 @@ from segmentation.common.errors import Fault, InputError
 from segmentation.common.signals import deferred
 from segmentation.common.tables import read_csv
 from segmentation.experiments.plan import SEED, Run, flat
-from segmentation.experiments.results import SCORES
+from segmentation.experiments.results import SCORES, RunScores
 from segmentation.params import PARAMS, read_params
 from segmentation.runtime.devices import choose_device, describe
 
@@ -29,13 +29,6 @@ class Experiment(NamedTuple):
     run: Run
     code: str
     changed: str
-
-
-class RunScores(NamedTuple):
-    """What a finished run leaves: a row for each network, and a row for each network and test image."""
-
-    networks: list[dict[str, str]]
-    images: list[dict[str, str]]
 
 
 def one_by_one(experiments: Sequence[Experiment]) -> Iterator[tuple[Experiment, RunScores | None]]:

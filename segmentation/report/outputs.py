@@ -4,18 +4,8 @@ import subprocess
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from segmentation.common.artifacts import (
-    DETAILS,
-    GALLERY,
-    PER_IMAGE,
-    RELIABILITY,
-    SPLIT,
-    TEST_METRICS,
-    THRESHOLD_CURVES,
-    Split,
-    curve_path,
-    training_summary_path,
-)
+from segmentation.common import artifacts
+from segmentation.common.artifacts import Split
 from segmentation.common.errors import InputError
 from segmentation.common.files import read_json
 from segmentation.common.tables import read_csv
@@ -44,23 +34,25 @@ class RunOutputs(NamedTuple):
 
 def read_outputs() -> RunOutputs:
     """Read all from where the stages write it; raises `InputError` if something is missing or damaged."""
-    test = read_json(TEST_METRICS, "evaluate", dict)
+    test = read_json(artifacts.TEST_METRICS, "evaluate", dict)
     names = [name for name in network_names() if name in test]
     if not names:
-        raise InputError(f"{TEST_METRICS}: holds no network of this program; run `dvc repro`")
-    gallery = {path.stem: path.read_bytes() for path in sorted(GALLERY.glob("*.jpg"))}
+        raise InputError(f"{artifacts.TEST_METRICS}: holds no network of this program; run `dvc repro`")
+    gallery = {path.stem: path.read_bytes() for path in sorted(artifacts.GALLERY.glob("*.jpg"))}
     if not gallery:
-        raise InputError(f"{GALLERY}: no images there; run `python -m stages.evaluate` first")
+        raise InputError(f"{artifacts.GALLERY}: no images there; run `python -m stages.evaluate` first")
     return RunOutputs(
         names=names,
         test=test,
-        details=read_json(DETAILS, "evaluate", dict),
-        images=read_csv(PER_IMAGE, "evaluate"),
-        curves={name: read_csv(curve_path(name), f"train_{name}") for name in names},
-        training={name: read_json(training_summary_path(name), f"train_{name}", dict) for name in names},
-        thresholds={name: read_csv(THRESHOLD_CURVES / f"{name}.csv", "evaluate") for name in names},
-        reliability={name: read_csv(RELIABILITY / f"{name}.csv", "evaluate") for name in names},
-        split=read_json(SPLIT, "split", Split),
+        details=read_json(artifacts.DETAILS, "evaluate", dict),
+        images=read_csv(artifacts.PER_IMAGE, "evaluate"),
+        curves={name: read_csv(artifacts.curve_path(name), f"train_{name}") for name in names},
+        training={
+            name: read_json(artifacts.training_summary_path(name), f"train_{name}", dict) for name in names
+        },
+        thresholds={name: read_csv(artifacts.THRESHOLD_CURVES / f"{name}.csv", "evaluate") for name in names},
+        reliability={name: read_csv(artifacts.RELIABILITY / f"{name}.csv", "evaluate") for name in names},
+        split=read_json(artifacts.SPLIT, "split", Split),
         gallery=gallery,
     )
 

@@ -34,13 +34,7 @@ CHARTS = {
     "reliability": charts.reliability,
     "failures": charts.failures,
 }
-GROUPS = {
-    "group": "group",
-    "species": "species",
-    "foreground": "share of foreground",
-    "brightness": "brightness",
-    "contrast": "contrast",
-}
+GROUP_TITLES = {"foreground": charts.FOREGROUND}  # the others are called as in metrics/details.json
 
 
 def page(outputs: RunOutputs, params: str) -> str:
@@ -51,6 +45,7 @@ def page(outputs: RunOutputs, params: str) -> str:
     environment.filters["percent"] = lambda value: f"{100 * value:.0f} %"
     details, committed = outputs.details, matches_commit()
     images = gallery(outputs)
+    groups = {GROUP_TITLES.get(name, name): table for name, table in details["groups"].items()}
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         headline=headline(outputs),
         outputs=outputs,
@@ -75,9 +70,7 @@ def page(outputs: RunOutputs, params: str) -> str:
         legend={label: f"rgb{color}" for label, color in LEGEND.items()},
         charts={name: Markup(draw(outputs)) for name, draw in CHARTS.items()},
         breakdown={
-            title: (Markup(charts.by_group(outputs, details["groups"][name], title)), details["groups"][name])
-            for name, title in GROUPS.items()
-            if name in details["groups"]
+            title: (Markup(charts.by_group(outputs, table, title)), table) for title, table in groups.items()
         },
         experiments=experiments(),
         params=params,

@@ -22,7 +22,8 @@ from test_experiments import TINY
 
 from segmentation.experiments.launching import Cluster, id_of, result_of
 from segmentation.experiments.plan import Run
-from segmentation.experiments.running import Experiment, RunScores
+from segmentation.experiments.results import RunScores
+from segmentation.experiments.running import Experiment
 
 pytestmark = pytest.mark.slow
 

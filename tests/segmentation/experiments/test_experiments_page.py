@@ -17,7 +17,7 @@ from segmentation.experiments.comparisons import comparisons
 from segmentation.experiments.page import markdown
 from segmentation.experiments.plan import run_of, targets_differ
 from segmentation.experiments.plan_file import read_plan
-from segmentation.experiments.results import COLUMNS, add, key_of, paths, read_results
+from segmentation.experiments.results import COLUMNS, RunScores, add, key_of, paths, read_results
 from segmentation.report import page as report
 
 PLAN = {
@@ -67,7 +67,7 @@ def train(plan: Path, effects: Mapping[str, float], seeds: int = 5, code: str = 
                     {"id": name, "model": network, "dice": str(value)}
                     for name, value in zip(IMAGES, dice, strict=True)
                 ]
-            kept = add(plan, kept, rows, per_image)
+            kept = add(plan, kept, RunScores(rows, per_image))
 
 
 def written(plan: Path) -> str:
@@ -192,5 +192,5 @@ def test_other_test_images_are_refused(plan: Path) -> None:
     train(plan, {"low": 0.0}, seeds=1)
     kept = read_results(plan)
     with pytest.raises(InputError, match="other test images"):
-        add(plan, kept, [], [{"id": "a", "model": "unet", "dice": "1"}])
+        add(plan, kept, RunScores([], [{"id": "a", "model": "unet", "dice": "1"}]))
     assert len(list(csv.DictReader(paths(plan)[0].open()))) == 2
