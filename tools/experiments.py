@@ -8,7 +8,7 @@ Then, and without a command, the results are read and experiments/results/*.md w
 import json
 import re
 import shutil
-from argparse import ArgumentTypeError
+from argparse import SUPPRESS, ArgumentTypeError
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -35,18 +35,14 @@ Launch = Callable[[Sequence[Experiment]], Iterator[tuple[Experiment, RunScores |
 
 
 def main(
-    command: str | None,
+    command: Literal["run"] | None,
     file: Path | None = None,
-    set_param: list[str] | None = None,
+    set_param: Sequence[str] = (),
     launcher: Literal["slurm", "local"] | None = None,
     **cluster: Any,
 ) -> None:
     """Train what FILE needs, if there is one; then write what all results show."""
-    failed: list[str] = []
-    if command == "run" and file:
-        given = {key: value for key, value in cluster.items() if value is not None}
-        failed = run_missing(file, set_param or [], launch_by(launcher, **given))
-    if failed:
+    if file and (failed := run_missing(file, set_param, launch_by(launcher, **cluster))):
         with suppress(InputError):  # a damaged file is reported the next time
             write_pages()
         raise Fault(f"{len(failed)} runs failed; the first one's log: {log_of(failed[0])}")
@@ -90,7 +86,7 @@ def launch_by(launcher: Literal["slurm", "local"] | None, **options: Any) -> Lau
     return Cluster(launcher, at_once, minutes, dict(options.get("sbatch", ()))).launch
 
 
-def run_missing(file: Path, given: list[str], launch: Launch) -> list[str]:
+def run_missing(file: Path, given: Sequence[str], launch: Launch) -> list[str]:
     """Train the runs of FILE that have no results yet; return the names of those that failed."""
     if file.parent.resolve() != FOLDER.resolve() or file.suffix != ".yaml":
         raise InputError(f"{file}: must be a .yaml file in {FOLDER}/")
@@ -143,9 +139,8 @@ def option(text: str) -> tuple[str, str | bool]:
 if __name__ == "__main__":
     parser = make_parser(__doc__)
     commands = parser.add_subparsers(dest="command")
-    run_command = commands.add_parser(
-        "run", help="train the runs that a file of questions needs", allow_abbrev=False
-    )
+    help_text = "train the runs that a file of questions needs"
+    run_command = commands.add_parser("run", help=help_text, allow_abbrev=False, argument_default=SUPPRESS)
     run_command.add_argument("file", type=path_argument, help="a file of questions in experiments/")
     help_text = "where an archive is (data.pets.*_url), or machine.*; may be repeated"
     run_command.add_argument("-S", "--set-param", action="append", metavar="KEY=VALUE", help=help_text)

@@ -71,8 +71,8 @@ class Cluster(NamedTuple):
         new = [experiment for experiment in experiments if experiment not in jobs.values()]
         if not new:
             return
+        tasks = [InAClone(experiment, origin) for experiment in new]
         with deferred() as request:
-            tasks = [InAClone(experiment, origin) for experiment in new]
             submitted = dict(zip(self.array(tasks), new, strict=True))
             jobs |= submitted
             for job, experiment in submitted.items():

@@ -52,7 +52,7 @@ def train(experiment: Experiment, log: Path, *options: str) -> RunScores | None:
     """Train and evaluate in a copy of the project, by `dvc exp run --temp`; return None if it failed.
 
     Not in DVC's queue: its worker continues when this process is stopped, and when the worker dies, its task
-    is listed as running for ever. The output goes to `log`. If this process is asked to stop, the training
+    is listed as running forever. The output goes to `log`. If this process is asked to stop, the training
     saves its state first, and resumes from it the next time. `options` are further ones of `dvc exp run`.
     """
     command = ["dvc", "exp", "run", "--temp", "--name", experiment.name, *options]

@@ -92,9 +92,9 @@ def reliability(outputs: RunOutputs) -> str:
 
 def failures(outputs: RunOutputs) -> str:
     """The share of each network's lost Dice by kind of failure."""
-    kinds, found = [*KINDS, WRONG_MASK], outputs.details["failures"]
+    kinds, lost = [*KINDS, WRONG_MASK], outputs.details["failures"]
     rows = [
-        {"network": network_title(name), "kind": kind, "share": found[name][kind]["lost_dice"]}
+        {"network": network_title(name), "kind": kind, "share": lost[name][kind]["lost_dice"]}
         for name in outputs.names
         for kind in kinds
     ]
