@@ -132,8 +132,7 @@ def experiments() -> dict[str, tuple[list[ArmComparison], Markup]]:
     shown = {}
     for path in sorted(EXPERIMENTS.glob("*.yaml")):
         with suppress(InputError):  # tools.experiments says what is wrong with it
-            plan, kept = read_plan(path), read_results(path)
-            if pairs := comparisons(plan, kept) if kept.rows else []:
+            if pairs := comparisons(read_plan(path), read_results(path)):
                 svg = charts.draw(forest(pairs), f"differences of {path.stem}")
                 shown[path.stem] = pairs, Markup(svg)
     return shown

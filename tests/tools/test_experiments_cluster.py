@@ -1,7 +1,6 @@
 """Questions asked through submitit's executor for this machine: real tasks, in real clones."""
 
 import copy
-import csv
 import json
 import os
 import shutil
@@ -18,7 +17,7 @@ import submitit
 import yaml
 from commands import RunHere, dvc, dvc_environment
 from projects import git
-from test_experiments import TINY
+from test_experiments import TINY, rows
 
 from segmentation.experiments.launching import Cluster, id_of, result_of
 from segmentation.experiments.plan import Run
@@ -57,10 +56,6 @@ def tasks_of(asking: subprocess.Popen[str], states: Path) -> list[psutil.Process
         assert time.monotonic() < deadline and asking.poll() is None
         time.sleep(0.1)
     return psutil.Process(asking.pid).children()
-
-
-def rows(project: Path) -> list[dict[str, Any]]:
-    return list(csv.DictReader((project / "experiments/results/tiny.csv").open()))
 
 
 def test_a_task_is_killed_and_another_one_runs_out_of_time(

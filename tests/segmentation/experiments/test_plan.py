@@ -102,13 +102,8 @@ def test_the_code_hash_follows_the_code_of_the_stages(project: Path, monkeypatch
 
 
 def test_flat_names_every_leaf() -> None:
-    groups = {"train": {"lr": 0.1, "start_from": None}, "data": {"pets": {"images_md5": "0"}, "limit": 3}}
-    assert flat(groups) == {
-        "train.lr": 0.1,
-        "train.start_from": None,
-        "data.pets.images_md5": "0",
-        "data.limit": 3,
-    }
+    groups = {"train": {"lr": 0.1, "start_from": None}, "data": {"pets": {"images_md5": "0"}}}
+    assert flat(groups) == {"train.lr": 0.1, "train.start_from": None, "data.pets.images_md5": "0"}
 
 
 @pytest.mark.parametrize(
