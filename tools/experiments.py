@@ -8,47 +8,44 @@ Then, and without a command, the results are read and experiments/results/*.md w
 import json
 import re
 import shutil
-from argparse import ArgumentTypeError
+from argparse import SUPPRESS, ArgumentTypeError
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 import vl_convert
-from filelock import Timeout
+from filelock import FileLock, Timeout
 
 from segmentation.common.command_line import make_parser, path_argument, run
 from segmentation.common.errors import Fault, InputError
 from segmentation.common.files import write_bytes
-from segmentation.experiments import results, running
+from segmentation.experiments.charts import forest
 from segmentation.experiments.comparisons import comparisons
-from segmentation.experiments.page import forest, markdown
-from segmentation.experiments.plan import Leaves, Plan, changes, code_hash, runs
+from segmentation.experiments.page import markdown
+from segmentation.experiments.plan import Plan, changes, code_hash, runs
 from segmentation.experiments.plan_file import check_addresses, read_plan, settings
-from segmentation.experiments.running import Found, Task
+from segmentation.experiments.results import RunScores, add, paths, read_results
+from segmentation.experiments.running import Experiment, log_of, one_by_one
 
 FOLDER = Path("experiments")
 AT_ONCE, MINUTES = 8, 240  # of tasks of a cluster
 
-Launch = Callable[[Sequence[Task]], Iterator[tuple[Task, Found | None]]]
+Launch = Callable[[Sequence[Experiment]], Iterator[tuple[Experiment, RunScores | None]]]
 
 
 def main(
-    command: str | None,
+    command: Literal["run"] | None,
     file: Path | None = None,
-    set_param: list[str] | None = None,
+    set_param: Sequence[str] = (),
     launcher: Literal["slurm", "local"] | None = None,
     **cluster: Any,
 ) -> None:
     """Train what FILE needs, if there is one; then write what all results show."""
-    failed: list[str] = []
-    if command == "run" and file:
-        given = {key: value for key, value in cluster.items() if value is not None}
-        failed = run_missing(file, set_param or [], launch_by(launcher, **given))
-    if failed:
-        with suppress(InputError):  # a damaged file is said the next time
+    if file and (failed := run_missing(file, set_param, launch_by(launcher, **cluster))):
+        with suppress(InputError):  # a damaged file is reported the next time
             write_pages()
-        raise Fault(f"{len(failed)} runs failed; the first one's log: {running.log_of(failed[0])}")
+        raise Fault(f"{len(failed)} runs failed; the first one's log: {log_of(failed[0])}")
     if not write_pages():
         first = "run `python -m tools.experiments run FILE` first"
         raise InputError(f"{FOLDER}/results: no such results; {first}")
@@ -58,13 +55,13 @@ def write_pages() -> int:
     """Write what the kept results of each file of questions show; return how many have results."""
     written = 0
     for path in sorted(FOLDER.glob("*.yaml")):
-        kept = results.read_results(path)
+        kept = read_results(path)
         if kept.rows:
-            page, plan = results.paths(path)[0].with_suffix(".md"), read_plan(path)
-            found = comparisons(plan, kept)
-            write_bytes(page, markdown(path, plan, kept, found).encode())
-            if found:
-                chart = json.dumps(forest(found) | {"background": "white"})
+            page, plan = paths(path)[0].with_suffix(".md"), read_plan(path)
+            pairs = comparisons(plan, kept)
+            write_bytes(page, markdown(path, plan, kept, pairs).encode())
+            if pairs:
+                chart = json.dumps(forest(pairs) | {"background": "white"})
                 write_bytes(page.with_suffix(".svg"), vl_convert.vegalite_to_svg(chart).encode())
             print(f"experiments: {page}")
             written += 1
@@ -76,7 +73,7 @@ def launch_by(launcher: Literal["slurm", "local"] | None, **options: Any) -> Lau
     if launcher is None:
         if options:
             raise InputError(f"--{next(iter(options)).replace('_', '-')}: only with --launcher")
-        return running.one_by_one
+        return one_by_one
     if "sbatch" in options and launcher != "slurm":
         raise InputError("--sbatch: only with --launcher slurm")
     at_once, minutes = options.get("at_once", AT_ONCE), options.get("minutes", MINUTES)
@@ -89,44 +86,45 @@ def launch_by(launcher: Literal["slurm", "local"] | None, **options: Any) -> Lau
     return Cluster(launcher, at_once, minutes, dict(options.get("sbatch", ()))).launch
 
 
-def run_missing(file: Path, given: list[str], launch: Launch) -> list[str]:
+def run_missing(file: Path, given: Sequence[str], launch: Launch) -> list[str]:
     """Train the runs of FILE that have no results yet; return the names of those that failed."""
     if file.parent.resolve() != FOLDER.resolve() or file.suffix != ".yaml":
         raise InputError(f"{file}: must be a .yaml file in {FOLDER}/")
     if not re.fullmatch(r"\w[\w-]*", file.stem, re.ASCII):  # the experiments' names begin with it
         raise InputError(f"{file}: its name may have letters, digits, _ and - only; rename it")
-    plan, params = read_plan(file), settings(given)
-    try:
-        with running.lock_of(file):
-            return take(file, plan, params, launch)
+    plan = read_plan(file)
+    plan.budget |= settings(given)
+    try:  # two processes would take the same runs
+        with FileLock(log_of(file.stem).with_suffix(".lock"), blocking=False):
+            return take(file, plan, launch)
     except Timeout:
         raise Fault(f"{file}: another process runs it; wait for its end, or stop it") from None
 
 
-def take(file: Path, plan: Plan, given: Leaves, launch: Launch) -> list[str]:
+def take(file: Path, plan: Plan, launch: Launch) -> list[str]:
     """Train the runs that have no results of this code, and keep what they leave."""
-    wanted = runs(plan, given)
-    kept, code, failed = results.read_results(file), code_hash(), []
-    present = {row["run"] for row in kept.of_code(code)}
-    tasks = [
-        Task(f"{file.stem}-{each.key}-{code[:6]}", each, code, changes(plan, each))
-        for each in wanted
-        if each.key not in present
+    wanted, kept, code = runs(plan), read_results(file), code_hash()
+    present = {row["run"] for row in kept.rows if row["code"] == code}
+    missing = [
+        Experiment(f"{file.stem}-{run.key}-{code[:6]}", run, code, changes(plan, run))
+        for run in wanted
+        if run.key not in present
     ]
-    print(f"{file}: {len(wanted)} runs, {len(tasks)} missing", flush=True)
-    if not tasks:
+    print(f"{file}: {len(wanted)} runs, {len(missing)} missing", flush=True)
+    if not missing:
         return []
     if not shutil.which("dvc"):
         raise Fault("dvc: not found; activate the environment: source .venv/bin/activate")
-    check_addresses(file, plan, given)
-    for task, found in launch(tasks):
-        if found is None:
-            print(f"{task.name}: failed; its log: {running.log_of(task.name)}", flush=True)
-            failed.append(task.name)
+    check_addresses(file, plan)
+    failed = []
+    for experiment, scores in launch(missing):
+        if scores is None:
+            print(f"{experiment.name}: failed; its log: {log_of(experiment.name)}", flush=True)
+            failed.append(experiment.name)
             continue
-        kept = results.add(file, kept, found.rows, found.images)
-        scores = (f"{row['network']} {float(row['dice']):.4f}" for row in found.rows)
-        print(f"{task.name}: {', '.join(scores)}", flush=True)
+        kept = add(file, kept, scores)
+        dice = (f"{row['network']} {float(row['dice']):.4f}" for row in scores.networks)
+        print(f"{experiment.name}: {', '.join(dice)}", flush=True)
     return failed
 
 
@@ -141,9 +139,8 @@ def option(text: str) -> tuple[str, str | bool]:
 if __name__ == "__main__":
     parser = make_parser(__doc__)
     commands = parser.add_subparsers(dest="command")
-    run_command = commands.add_parser(
-        "run", help="train the runs that a file of questions needs", allow_abbrev=False
-    )
+    help_text = "train the runs that a file of questions needs"
+    run_command = commands.add_parser("run", help=help_text, allow_abbrev=False, argument_default=SUPPRESS)
     run_command.add_argument("file", type=path_argument, help="a file of questions in experiments/")
     help_text = "where an archive is (data.pets.*_url), or machine.*; may be repeated"
     run_command.add_argument("-S", "--set-param", action="append", metavar="KEY=VALUE", help=help_text)

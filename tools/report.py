@@ -8,17 +8,17 @@ from segmentation.common.command_line import make_parser, run
 from segmentation.common.errors import InputError
 from segmentation.common.files import fault, write_bytes
 from segmentation.params import PARAMS
+from segmentation.report.outputs import read_outputs
 from segmentation.report.page import page
-from segmentation.report.results import read_results
 
 PAGE = Path("report/index.html")
 
 
 def main() -> None:
     """Read what the stages left in data/ and metrics/."""
-    results = read_results()
+    outputs = read_outputs()
     try:
-        html = page(results, PARAMS.read_text(encoding="utf-8"))
+        html = page(outputs, PARAMS.read_text(encoding="utf-8"))
     except (LookupError, TypeError, ValueError, AttributeError, UndefinedError):
         raise InputError(
             "data/ or metrics/: damaged, or of different runs or versions; run `dvc repro` or `dvc checkout`"

@@ -13,12 +13,11 @@ Verdict = Literal["better", "worse", "no difference shown", "too few runs to say
 
 
 class Difference(NamedTuple):
-    """A mean difference in Dice with its 95 % interval, and the number of seeds behind it."""
+    """A mean difference in Dice with its 95 % interval."""
 
     mean: float
     low: float
     high: float
-    seeds: int
 
     def __str__(self) -> str:
         return f"{self.mean:+.4f} ({self.low:+.4f} to {self.high:+.4f})"
@@ -37,14 +36,14 @@ class Difference(NamedTuple):
 def paired_difference(differences: NDArray[np.floating]) -> Difference:
     """Return the mean of `(S, I)` differences, of each seed and test image, with an interval for both.
 
-    It covers what other seeds and other images would give: a two-way analysis of variance with seeds and
-    images crossed, both random, one observation per cell (Searle, Casella and McCulloch 1992, chapter 4). The
-    mean's error has two independent parts: that of seeds and of noise, whose variance MS_seed / (S I) is
-    known with S - 1 degrees of freedom, and that of images, (MS_image - MS_residual) / (S I), with about
-    I - 1 (for fewer than some 20 images, that is too narrow). An interval for each part alone is Student's t;
-    the squares of their half widths add, as in Zou and Donner 2008, doi:10.1002/sim.3095. A single variance
-    with Satterthwaite's degrees of freedom would be too narrow with two seeds that happen to be close. Raises
-    `ValueError` for fewer than two seeds or images.
+    It covers other seeds and other images: a two-way analysis of variance with seeds and images crossed, both
+    random, one observation per cell (Searle, Casella and McCulloch 1992, chapter 4). The error of the mean
+    has two independent parts. That of seeds and noise has the variance MS_seed / (S I) with S - 1 degrees of
+    freedom; that of images has (MS_image - MS_residual) / (S I) with about I - 1 (too narrow for fewer than
+    some 20 images). Each part alone has an interval by Student's t; the squares of their half widths add, as
+    in Zou and Donner 2008, doi:10.1002/sim.3095. A single variance with Satterthwaite's degrees of freedom
+    would be too narrow with two seeds that happen to be close. Raises `ValueError` for fewer than two seeds
+    or images.
     """
     seeds, images = differences.shape
     if min(seeds, images) < 2:
@@ -58,7 +57,7 @@ def paired_difference(differences: NDArray[np.floating]) -> Difference:
     parts = np.array([ms_seed, max(0.0, ms_image - ms_residual)]) / (seeds * images)
     quantiles = stats.t.ppf((1 + CONFIDENCE) / 2, [seeds - 1, images - 1])
     half = float((quantiles**2 * parts).sum() ** 0.5)
-    return Difference(mean, mean - half, mean + half, seeds)
+    return Difference(mean, mean - half, mean + half)
 
 
 def seed_difference(differences: NDArray[np.floating]) -> Difference:
@@ -71,14 +70,11 @@ def seed_difference(differences: NDArray[np.floating]) -> Difference:
         raise ValueError(f"{seeds} seeds: at least two are needed")
     error = float(differences.std(ddof=1)) / seeds**0.5
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, seeds - 1)) * error
-    return Difference(mean, mean - half, mean + half, seeds)
+    return Difference(mean, mean - half, mean + half)
 
 
-Answer = Literal["agrees", "contradicts", "too small to matter", "undecided"]
-
-
-def answer(difference: Difference, claimed: Literal["better", "worse"]) -> Answer:
-    """Say whether a difference agrees with a claimed one, or contradicts it: lies on the other side of 0.
+def compare_with_claim(difference: Difference, claimed: Literal["better", "worse"]) -> str:
+    """Say whether a difference agrees with a claimed one, or contradicts it: is on the other side of 0.
 
     One that is shown to be smaller than `NARROW`, either way, does neither.
     """

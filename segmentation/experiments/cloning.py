@@ -16,7 +16,8 @@ import submitit
 from segmentation.common.errors import Fault, InputError
 from segmentation.common.signals import listen
 from segmentation.experiments.plan import PIPELINE, code_hash
-from segmentation.experiments.running import Found, Task, call, log_of, train
+from segmentation.experiments.results import RunScores
+from segmentation.experiments.running import Experiment, call, log_of, train
 
 COMMITTED = ("segmentation", "stages", "requirements-core.txt", str(PIPELINE), ".dvc/config")
 LOCAL_CONFIG = Path(".dvc/config.local")
@@ -34,15 +35,15 @@ class Origin(NamedTuple):
 
 @dataclass(frozen=True)
 class InAClone:
-    """A task, and what it clones."""
+    """A task of a cluster: an experiment, and what it clones."""
 
-    task: Task
+    experiment: Experiment
     origin: Origin
 
-    def __call__(self) -> Found:
+    def __call__(self) -> RunScores:
         """Train in a clone of the project, and push the experiment to the project and to its DVC remote."""
         listen()  # a task that is cancelled ends in order: submitit would ignore SIGTERM
-        name, (project, commit, cache, remote, url) = self.task.name, self.origin
+        name, (project, commit, cache, remote, url) = self.experiment.name, self.origin
         log = project / log_of(name)
         with tempfile.TemporaryDirectory(prefix=f"{name}-", ignore_cleanup_errors=True) as folder:
             call("git", "clone", "-q", str(project), folder)
@@ -53,15 +54,15 @@ class InAClone:
                 call("git", "checkout", "-q", commit)
                 call("dvc", "remote", "modify", "--local", remote, "url", url)  # in case it was relative
                 call("dvc", "cache", "dir", "--local", cache)
-                if code_hash() != self.task.code:
+                if code_hash() != self.experiment.code:
                     raise Fault(f"{commit[:7]} has other code than this task was made for; run it again")
-                found = train(self.task, log, "--pull")
-                if found is None:
+                scores = train(self.experiment, log, "--pull")
+                if scores is None:
                     raise Fault(f"failed; its log: {log}")
                 # First to the project, where it is found again if the remote cannot be reached.
                 for option in ("--no-cache", "--run-cache"):
                     call("dvc", "exp", "push", option, "--force", "origin", name)
-                return found
+                return scores
             finally:
                 os.chdir(project)
 

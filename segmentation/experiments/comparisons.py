@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from segmentation.experiments.analysis import Difference, answer, paired_difference, seed_difference
+from segmentation.experiments import analysis
 from segmentation.experiments.plan import Plan, Question, run_of, targets_differ
-from segmentation.experiments.results import Results
+from segmentation.experiments.results import KeptResults, key_of
 from segmentation.models.build import network_names, network_title
 
 
@@ -16,6 +16,7 @@ class Arm(NamedTuple):
     """The runs of one network in one arm: each image's Dice `(S, I)`, and each seed's soft Dice `(S,)`."""
 
     name: str
+    network: str
     seeds: list[str]
     dice: NDArray[np.float64]
     soft: NDArray[np.float64]
@@ -26,117 +27,84 @@ class Arm(NamedTuple):
         means = self.dice.mean(axis=1)
         return f"{means.mean():.4f} ({means.min():.4f} to {means.max():.4f})"
 
+    def only(self, seeds: list[str]) -> "Arm":
+        """Return the arm with the runs of these seeds."""
+        rows = [self.seeds.index(seed) for seed in seeds]
+        return Arm(self.name, self.network, seeds, self.dice[rows], self.soft[rows])
 
-class Comparison(NamedTuple):
-    """An arm against the reference of its question, with one network."""
+
+class ArmComparison(NamedTuple):
+    """An arm and the reference of its question, both with the seeds that they have in common."""
 
     question: Question
-    network: str
+    label: str  # what minus what, in which network
     reference: Arm
     arm: Arm
-    difference: Difference
-    soft: Difference
 
     @property
-    def label(self) -> str:
-        """Name the comparison: what against what, in which network."""
-        return _label(self.question, self.network, self.reference, self.arm)
+    def difference(self) -> analysis.Difference:
+        """The arm's Dice minus the reference's."""
+        return analysis.paired_difference(self.arm.dice - self.reference.dice)
 
     @property
     def about_the_claim(self) -> str:
-        """Say how the verdict relates to what the lab report found, if it did of these two."""
+        """Say how the verdict relates to what the lab report found, if it compared these two."""
         claim = self.question.claim
         if claim not in (self.arm.name, self.reference.name):
             return "-"
-        return answer(self.difference, "better" if claim == self.arm.name else "worse")
+        return analysis.compare_with_claim(self.difference, "better" if claim == self.arm.name else "worse")
 
     @property
     def other_verdict(self) -> str:
-        """Return the verdict by the lab report's score, if it is another one."""
-        return "-" if self.soft.verdict == self.difference.verdict else self.soft.verdict
+        """The verdict by the lab report's score, if it is another one."""
+        verdict = analysis.seed_difference(self.arm.soft - self.reference.soft).verdict
+        return "-" if verdict == self.difference.verdict else verdict
 
 
-def comparisons(plan: Plan, results: Results) -> list[Comparison]:
-    """Return all comparisons for which both arms have at least two seeds in common.
+def comparisons(plan: Plan, results: KeptResults) -> list[ArmComparison]:
+    """Return the comparisons whose two arms have at least two seeds in common.
 
     Arms with other true masks are not compared: see `uncompared`.
     """
-    found = []
-    for question, network, reference, arm in _pairs(plan, results):
-        common = _common(reference, arm)
-        if len(common) >= 2:
-            one, other = (_only(each, common) for each in (reference, arm))
-            difference = paired_difference(other.dice - one.dice)
-            soft = seed_difference(other.soft - one.soft)
-            found.append(Comparison(question, network, one, other, difference, soft))
-    return found
+    return [pair for pair in _pairs(plan, results) if len(pair.arm.seeds) >= 2]
 
 
-def incomplete(plan: Plan, results: Results) -> list[str]:
-    """Name the comparisons for which two common seeds are not there yet."""
-    return [
-        f"{question.question} ({_label(question, network, reference, arm)})"
-        for question, network, reference, arm in _pairs(plan, results)
-        if len(_common(reference, arm)) < 2
-    ]
+def incomplete(plan: Plan, results: KeptResults) -> list[ArmComparison]:
+    """Return the comparisons that have no two common seeds yet, and so no difference."""
+    return [pair for pair in _pairs(plan, results) if len(pair.arm.seeds) < 2]
 
 
-def _label(question: Question, network: str, reference: Arm, arm: Arm) -> str:
-    if question.networks:
-        return f"{network_title(arm.name)} minus {network_title(reference.name)}"
-    return f"{arm.name} minus {reference.name}, {network_title(network)}"
+def uncompared(plan: Plan, results: KeptResults) -> list[tuple[Question, Arm]]:
+    """Return the arms with runs of the questions whose arms differ in their true masks."""
+    different = [question for question in plan.questions if targets_differ(plan, question)]
+    return [(question, arm) for question in different for arm in _arms(plan, question, results) if arm.seeds]
 
 
-def latest_code(results: Results) -> str:
-    """Return the version of the code that the latest row is of."""
-    return results.rows[-1]["code"]
-
-
-def uncompared(plan: Plan, results: Results) -> list[tuple[Question, str, Arm]]:
-    """Return the network and arm of questions whose arms differ in their true masks."""
-    return [
-        (question, network, arm)
-        for question in plan.questions
-        if targets_differ(plan, question)
-        for network in network_names()
-        for arm in _arms(plan, question, network, results)
-        if arm.seeds
-    ]
-
-
-def _pairs(plan: Plan, results: Results) -> Iterator[tuple[Question, str, Arm, Arm]]:
-    """Yield the network, reference and arm of all comparisons that can be made."""
+def _pairs(plan: Plan, results: KeptResults) -> Iterator[ArmComparison]:
     for question in plan.questions:
         if targets_differ(plan, question):
             continue
-        if question.networks:
-            first, *others = (
-                arm for name in question.networks for arm in _arms(plan, question, name, results)
-            )
-            yield from ((question, other.name, first, other) for other in others)
-            continue
-        for network in network_names():
-            first, *others = _arms(plan, question, network, results)
-            yield from ((question, network, first, other) for other in others)
+        arms = _arms(plan, question, results)
+        groups = [[arm for arm in arms if arm.network == network] for network in network_names()]
+        for reference, *others in [arms] if question.networks else groups:
+            for arm in others:
+                label = f"{arm.name} minus {reference.name}, {network_title(arm.network)}"
+                if question.networks:
+                    label = f"{network_title(arm.network)} minus {network_title(reference.network)}"
+                common = [seed for seed in reference.seeds if seed in arm.seeds]
+                yield ArmComparison(question, label, reference.only(common), arm.only(common))
 
 
-def _common(reference: Arm, arm: Arm) -> list[str]:
-    return [seed for seed in reference.seeds if seed in arm.seeds]
-
-
-def _arms(plan: Plan, question: Question, network: str, results: Results) -> list[Arm]:
-    rows = {row["run"]: row for row in results.of_code(latest_code(results)) if row["network"] == network}
-    found = []
-    for name, arm in question.arms.items():
-        keys = (run_of(plan, arm, seed, {}).key for seed in plan.seeds)
-        mine = [rows[key] for key in keys if key in rows]
-        dice = np.array([results.dice[row["run"], row["code"], network] for row in mine])
-        soft = np.array([float(row["dice_soft"]) for row in mine])
-        name = network if question.networks else name
-        found.append(Arm(name, [row["seed"] for row in mine], dice, soft))
-    return found
-
-
-def _only(arm: Arm, seeds: list[str]) -> Arm:
-    places = [arm.seeds.index(seed) for seed in seeds]
-    return Arm(arm.name, seeds, arm.dice[places], arm.soft[places])
+def _arms(plan: Plan, question: Question, results: KeptResults) -> list[Arm]:
+    """Return each arm of a question in each network, with the runs that are there."""
+    arms = []
+    for network in question.networks or network_names():
+        rows_by_run = {row["run"]: row for row in results.latest if row["network"] == network}
+        for name, changes in question.arms.items():
+            keys = [run_of(plan, changes, seed).key for seed in plan.seeds]
+            rows = [rows_by_run[key] for key in keys if key in rows_by_run]
+            dice = np.array([results.dice[key_of(row)] for row in rows])
+            soft = np.array([float(row["dice_soft"]) for row in rows])
+            seeds = [row["seed"] for row in rows]
+            arms.append(Arm(network if question.networks else name, network, seeds, dice, soft))
+    return arms

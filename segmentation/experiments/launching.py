@@ -19,15 +19,14 @@ from segmentation.common.errors import Fault
 from segmentation.common.files import write_bytes
 from segmentation.common.signals import Interrupted, deferred
 from segmentation.experiments.cloning import InAClone, Origin, clonable
-from segmentation.experiments.running import LOGS, Found, Task, finished, log_of
+from segmentation.experiments.results import RunScores
+from segmentation.experiments.running import LOGS, Experiment, finished, log_of
 
 JOBS = LOGS / "jobs"  # what submitit keeps: pickled tasks and results, and what they print
 RESUMED = 100  # how often a task that ran out of time is submitted again
 POLL_S = 2
-KINDS = {"slurm": submitit.SlurmJob, "local": submitit.LocalJob}
 
-
-Jobs = dict[submitit.Job[Found], Task]
+Jobs = dict[submitit.Job[RunScores], Experiment]
 
 
 class Cluster(NamedTuple):
@@ -38,19 +37,19 @@ class Cluster(NamedTuple):
     minutes: int
     sbatch: Mapping[str, str | bool]
 
-    def launch(self, tasks: Sequence[Task]) -> Iterator[tuple[Task, Found | None]]:
-        """Submit each task, but those that still run; yield what each leaves as it ends, None if it failed.
+    def launch(self, experiments: Sequence[Experiment]) -> Iterator[tuple[Experiment, RunScores | None]]:
+        """Submit each experiment, but those that still run; yield what each leaves, None if it failed.
 
         When this process stops, it cancels them. Raises `InputError` if tasks would not see all of this
         project, `Fault` if they cannot be submitted.
         """
         origin = clonable()
         waiting = []
-        for task in tasks:
-            if not id_of(task).exists() and (found := finished(task, "not recorded")):
-                yield task, found
+        for experiment in experiments:
+            if not id_of(experiment).exists() and (scores := finished(experiment, "not recorded")):
+                yield experiment, scores
             else:
-                waiting.append(task)
+                waiting.append(experiment)
         at_once = self.at_once if self.launcher == "local" else len(waiting)  # Slurm counts for itself
         for start in range(0, len(waiting), at_once or 1):
             jobs: Jobs = {}
@@ -63,28 +62,29 @@ class Cluster(NamedTuple):
                 cancel(jobs)
                 raise
 
-    def submit(self, tasks: Sequence[Task], origin: Origin, jobs: Jobs) -> None:
-        """Add the jobs of tasks to `jobs`: those that an earlier process has left, or new ones."""
-        jobs |= {job: task for task in tasks if (job := self.left(task))}
-        for job, task in jobs.items():
-            print(f"{task.name}: job {job.job_id} of an earlier call", flush=True)
-        new = [task for task in tasks if task not in jobs.values()]
+    def submit(self, experiments: Sequence[Experiment], origin: Origin, jobs: Jobs) -> None:
+        """Add the jobs of experiments to `jobs`: those that an earlier process has left, or new ones."""
+        for experiment in experiments:
+            if job := self.left(experiment):
+                jobs[job] = experiment
+                print(f"{experiment.name}: job {job.job_id} of an earlier call", flush=True)
+        new = [experiment for experiment in experiments if experiment not in jobs.values()]
         if not new:
             return
-        folder = JOBS / f"{self.launcher}-{uuid.uuid4().hex[:8]}"
+        tasks = [InAClone(experiment, origin) for experiment in new]
         with deferred() as request:
-            jobs |= zip(self.array(folder, [InAClone(task, origin) for task in new]), new, strict=True)
-            for job, task in jobs.items():
+            submitted = dict(zip(self.array(tasks), new, strict=True))
+            jobs |= submitted
+            for job, experiment in submitted.items():
                 where = {"launcher": self.launcher, "folder": str(job.paths.folder), "id": job.job_id}
-                write_bytes(id_of(task), json.dumps(where).encode())
+                write_bytes(id_of(experiment), json.dumps(where).encode())
         if request.signum:
             raise Interrupted(request.signum)
-        for job, task in jobs.items():
-            if task in new:
-                what = task.changed or "nothing changed"
-                print(f"{task.name}: submitted as {job.job_id} ({what})", flush=True)
+        for job, experiment in submitted.items():
+            changed = experiment.changed or "nothing changed"
+            print(f"{experiment.name}: submitted as {job.job_id} ({changed})", flush=True)
 
-    def array(self, folder: Path, tasks: Sequence[InAClone]) -> Sequence[submitit.Job[Found]]:
+    def array(self, tasks: Sequence[InAClone]) -> Sequence[submitit.Job[RunScores]]:
         """Submit tasks; raises `Fault` if that is refused."""
         local = self.launcher == "local"
         # The processes that submitit starts here must survive Ctrl-C: they end their tasks in order.
@@ -92,7 +92,7 @@ class Cluster(NamedTuple):
         try:
             with redirect_stderr(io.StringIO()):  # sbatch's words are part of the error
                 executor = submitit.AutoExecutor(
-                    folder,
+                    JOBS / f"{self.launcher}-{uuid.uuid4().hex[:8]}",
                     cluster=self.launcher,
                     slurm_max_num_timeout=RESUMED,
                     local_max_num_timeout=RESUMED,
@@ -111,40 +111,41 @@ class Cluster(NamedTuple):
             if handler:
                 signal.signal(signal.SIGINT, handler)
 
-    def left(self, task: Task) -> submitit.Job[Found] | None:
-        """Return the job of a task that an earlier process submitted, if it still runs or has a result."""
-        if not id_of(task).exists():
+    def left(self, experiment: Experiment) -> submitit.Job[RunScores] | None:
+        """Return the job that an earlier process submitted, if it still runs or has a result."""
+        if not id_of(experiment).exists():
             return None
-        where = json.loads(id_of(task).read_text())
+        where = json.loads(id_of(experiment).read_text())
         if where["launcher"] != self.launcher:
             return None
-        job: submitit.Job[Found] = KINDS[self.launcher](where["folder"], where["id"])
+        kind = submitit.SlurmJob if self.launcher == "slurm" else submitit.LocalJob
+        job: submitit.Job[RunScores] = kind(where["folder"], where["id"])
         return job if job.paths.result_pickle.exists() or not job.done() else None
 
 
 def cancel(jobs: Jobs) -> None:
     """Cancel the jobs that still run; they are not waited for again."""
     with deferred():
-        for job, task in jobs.items():
+        for job, experiment in jobs.items():
             if job.done():
                 continue
             if isinstance(job, submitit.LocalJob):
                 os.kill(int(job.job_id), signal.SIGTERM)  # with SIGINT, as in `cancel`, it prints a traceback
             else:
                 job.cancel(check=False)
-            id_of(task).unlink(missing_ok=True)
+            id_of(experiment).unlink(missing_ok=True)
 
 
-def id_of(task: Task) -> Path:
-    """Return where it is kept which job a task is."""
-    return JOBS / f"{task.name}.json"
+def id_of(experiment: Experiment) -> Path:
+    """Return where it is kept which job an experiment is."""
+    return JOBS / f"{experiment.name}.json"
 
 
-def result_of(job: submitit.Job[Found], task: Task) -> Found | None:
-    """Return what a job that has ended leaves; if it failed, say why in the log of its task."""
+def result_of(job: submitit.Job[RunScores], experiment: Experiment) -> RunScores | None:
+    """Return what a job that has ended leaves; if it failed, say why in the log of its experiment."""
     try:
         return job.result()
     except UncompletedJobError as error:
-        with log_of(task.name).open("a", encoding="utf-8") as log:
+        with log_of(experiment.name).open("a", encoding="utf-8") as log:
             log.write(f"\n{error}\n")
         return None

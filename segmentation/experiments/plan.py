@@ -3,12 +3,14 @@
 import difflib
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import cache, reduce
+from operator import getitem
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import BaseModel, ConfigDict, Field
 
 from segmentation.common.errors import InputError
 from segmentation.params import check_params, load_params
@@ -18,10 +20,13 @@ PRESET = "preset"  # in an arm: the preset that it starts from instead of the fi
 PIPELINE = Path("dvc.yaml")
 CODE = ("segmentation", "stages", "requirements")  # how paths of code begin
 SEED = "train.seed"
-ADDRESSES = ("data.pets.images_url", "data.pets.annotations_url")  # where the archives are decides nothing
+ADDRESSES = ("data.pets.images_url", "data.pets.annotations_url")  # where the archives are
+INDIFFERENT = (*ADDRESSES, "machine.")  # how params begin that decide no result
 
 Leaves = dict[str, Any]  # params by their dotted names
-Name = Annotated[str, Field(pattern=r"^[^|\n]+$")]  # it stands in a table
+Name = Annotated[str, Field(pattern=r"^[^|\n]+$")]  # it is shown in a table
+
+_load_once = cache(load_params)  # all runs start from a few presets
 
 
 class Question(BaseModel):
@@ -45,13 +50,6 @@ class Plan(BaseModel):
     budget: dict[str, Any]
     seeds: Annotated[list[Annotated[int, Field(strict=True, ge=0, lt=2**32)]], Field(min_length=1)]
     questions: Annotated[list[Question], Field(min_length=1)]
-    _presets: dict[Path, Leaves] = PrivateAttr(default_factory=dict)
-
-    def preset(self, path: Path) -> Leaves:
-        """Return the params of a preset, which is read once."""
-        if path not in self._presets:
-            self._presets[path] = flat(load_params(path).model_dump())
-        return self._presets[path]
 
 
 class Run(NamedTuple):
@@ -61,60 +59,60 @@ class Run(NamedTuple):
     params: Leaves
 
 
-def run_of(plan: Plan, arm: Mapping[str, Any], seed: int, given: Mapping[str, Any]) -> Run:
-    """Return the run of an arm with a seed; `given` are params from the command line.
-
-    Raises `InputError` for params that are unknown or have a bad value.
-    """
+def run_of(plan: Plan, arm: Mapping[str, Any], seed: int) -> Run:
+    """Return the run of an arm with a seed; raises `InputError` for unknown params and bad values."""
     path = PRESETS / f"{arm.get(PRESET, plan.base)}.yaml"
-    leaves = plan.preset(path)
-    changes = {key: value for key, value in (plan.budget | dict(arm) | dict(given)).items() if key != PRESET}
-    for key in changes:
-        if key not in leaves:
-            close = difflib.get_close_matches(key, leaves, n=1)
+    params = _load_once(path).model_dump()
+    known = flat(params)
+    for name, value in {**plan.budget, **arm, SEED: seed}.items():
+        if name == PRESET:
+            continue
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {close[0]}?" if close else "names are dotted, such as image.size"
-            raise InputError(f"{key}: no such param ({hint})")
+            raise InputError(f"{name}: no such param ({hint})")
+        *groups, leaf = name.split(".")
+        reduce(getitem, groups, params)[leaf] = value
     try:
-        params = check_params(nested(leaves | changes | {SEED: seed}), path)
+        leaves = flat(check_params(params, path).model_dump())  # 1e-4 and 0.0001 are one value
     except InputError as error:  # the preset itself is good
         raise InputError(str(error).removeprefix(f"{path}: ")) from None
-    leaves = flat(params.model_dump())  # 1e-4 and 0.0001 are one value
-    deciding = {
-        name: value
-        for name, value in leaves.items()
-        if name not in ADDRESSES and not name.startswith("machine.")
-    }
+    deciding = {name: value for name, value in leaves.items() if not name.startswith(INDIFFERENT)}
     return Run(hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:12], leaves)
 
 
 def targets_differ(plan: Plan, question: Question) -> bool:
-    """Say whether arms differ in the true masks of their scores, which then cannot be compared."""
-    return len({_target(run_of(plan, arm, plan.seeds[0], {}).params) for arm in question.arms.values()}) > 1
+    """Say whether arms differ in the true masks of their scores, which then cannot be compared.
+
+    That is, in what is foreground, or in the side of the masks in pixels, None for that of each image.
+    """
+    targets = set()
+    for arm in question.arms.values():
+        params = run_of(plan, arm, plan.seeds[0]).params
+        side = params["image.size"] if params["evaluate.resolution"] == "network" else None
+        targets.add((frozenset(params["data.foreground"]), side))
+    return len(targets) > 1
 
 
-def _target(params: Leaves) -> tuple[frozenset[str], int | None]:
-    """Return what is foreground, and the side in pixels of the true masks, None for that of each image."""
-    side = params["image.size"] if params["evaluate.resolution"] == "network" else None
-    return frozenset(params["data.foreground"]), side
-
-
-def runs(plan: Plan, given: Mapping[str, Any]) -> list[Run]:
+def runs(plan: Plan) -> list[Run]:
     """Return all runs that the questions need, each once; whole seeds come first, so that all arms grow."""
-    found = {
-        run.key: run
-        for seed in plan.seeds
-        for question in plan.questions
-        for arm in question.arms.values()
-        for run in [run_of(plan, arm, seed, given)]
-    }
-    return list(found.values())
+    by_key = {}
+    for seed in plan.seeds:
+        for question in plan.questions:
+            for arm in question.arms.values():
+                run = run_of(plan, arm, seed)
+                by_key[run.key] = run
+    return list(by_key.values())
 
 
 def changes(plan: Plan, run: Run) -> str:
     """Name what a run changes of the file's preset and budget."""
-    usual = run_of(plan, {}, run.params[SEED], {}).params
-    differing = (f"{key}={value}" for key, value in run.params.items() if usual[key] != value)
-    return ", ".join(each for each in differing if not each.startswith((*ADDRESSES, "machine.")))
+    usual = run_of(plan, {}, run.params[SEED]).params
+    return ", ".join(
+        f"{name}={value}"
+        for name, value in run.params.items()
+        if usual[name] != value and not name.startswith(INDIFFERENT)
+    )
 
 
 def code_hash() -> str:
@@ -130,24 +128,10 @@ def code_hash() -> str:
 
 def flat(groups: Mapping[str, Any], prefix: str = "") -> Leaves:
     """Return the leaves of nested params by their dotted names."""
-    return dict(_leaves(groups, prefix))
-
-
-def _leaves(groups: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    leaves: Leaves = {}
     for key, value in groups.items():
         if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
+            leaves |= flat(value, f"{prefix}{key}.")
         else:
-            yield f"{prefix}{key}", value
-
-
-def nested(leaves: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the opposite of `flat`."""
-    groups: dict[str, Any] = {}
-    for name, value in leaves.items():
-        *path, leaf = name.split(".")
-        group = groups
-        for key in path:
-            group = group.setdefault(key, {})
-        group[leaf] = value
-    return groups
+            leaves[f"{prefix}{key}"] = value
+    return leaves

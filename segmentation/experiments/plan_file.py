@@ -1,9 +1,8 @@
 """Reading a file of questions, and what the command line adds to it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 from ruamel.yaml import YAML  # unlike PyYAML, it refuses a key that appears twice
@@ -56,13 +55,13 @@ def _within(where: object) -> Iterator[None]:
 def _check(plan: Plan) -> None:
     if len(set(plan.seeds)) < len(plan.seeds):
         raise InputError("seeds: each may appear only once")
-    if len({each.question for each in plan.questions}) < len(plan.questions):
+    if len({question.question for question in plan.questions}) < len(plan.questions):
         raise InputError("questions: two have the same text")
     for key, place in ((SEED, "seeds"), (PRESET, "base, or in an arm")):
         if key in plan.budget:
             raise InputError(f"budget: {key}: belongs in {place}")
     with _within("base and budget"):
-        run_of(plan, {}, plan.seeds[0], {})
+        run_of(plan, {}, plan.seeds[0])
     for question in plan.questions:
         with _within(question.question):
             _check_question(plan, question)
@@ -82,33 +81,33 @@ def _check_question(plan: Plan, question: Question) -> None:
             for key in sorted(arm.keys() - {PRESET, *DATA_OF_ARMS}):
                 if key == SEED or key.startswith("data."):
                     raise InputError(f"{key}: the same for all arms; set it in the budget, or seeds")
-            keys.add(run_of(plan, arm, plan.seeds[0], {}).key)
+            keys.add(run_of(plan, arm, plan.seeds[0]).key)
     if len(keys) < len(question.arms):
         raise InputError("two arms have the same params")
 
 
 def settings(given: Sequence[str]) -> Leaves:
     """Read addresses and `machine.*` from `key=value`s; raises `InputError` for anything else."""
-    found: Leaves = {}
-    for each in given:
-        key, equals, value = each.partition("=")
+    leaves: Leaves = {}
+    for setting in given:
+        key, equals, value = setting.partition("=")
         machine = key.startswith("machine.") and value.isdecimal()
         if not equals or not (key in ADDRESSES or machine):
             allowed = f"{', '.join(ADDRESSES)} and machine.*"
-            raise InputError(f"{each}: only {allowed} can be set here, as key=value; the rest in the file")
-        found[key] = int(value) if machine else value
-    return found
+            raise InputError(f"{setting}: only {allowed} can be set here, as key=value; the rest in the file")
+        leaves[key] = int(value) if machine else value
+    return leaves
 
 
-def check_addresses(file: Path, plan: Plan, given: Mapping[str, Any]) -> None:
+def check_addresses(file: Path, plan: Plan) -> None:
     """Raise `InputError` if archives cannot be fetched, before a run is started for each arm.
 
-    That is, if a file names archives of its own by their md5 and nobody says where they are, or if an address
-    is none. Whether a local file is there is not asked: the download may be in DVC's cache.
+    That is, if a plan names archives of its own by their md5 without saying where they are, or if an address
+    is none. Whether a local file exists is not checked: the download may be in DVC's cache.
     """
-    params = run_of(plan, {}, plan.seeds[0], given).params
+    params = run_of(plan, {}, plan.seeds[0]).params
     for address in ADDRESSES if params["data.source"] == "oxford-iiit-pet" else ():
-        if address.replace("_url", "_md5") in plan.budget and address not in {*plan.budget, *given}:
+        if address.replace("_url", "_md5") in plan.budget and address not in plan.budget:
             raise InputError(f"{file}: has the md5 of an archive; add where it is: -S {address}=file:///path")
         if not params[address].lower().startswith(("https://", "http://", "file:///")):
             raise InputError(

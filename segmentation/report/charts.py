@@ -8,34 +8,29 @@ from typing import Any
 import vl_convert
 
 from segmentation.evaluation.failures import KINDS, WRONG_MASK
+from segmentation.experiments.charts import intervals, nominal, quantitative
 from segmentation.models.build import network_title
-from segmentation.report.results import Results, Table
+from segmentation.report.outputs import RunOutputs, Table
 
 # Okabe and Ito 2008: told apart by colour-blind people too, on white and on black. Dashes and shapes repeat
 # what the colours say, for print in grey.
 COLORS = ["#0083c9", "#e69f00", "#009e73", "#cc79a7"]
+INK = {"labelColor": "currentColor", "titleColor": "currentColor"}
+AXIS = {"domainColor": "currentColor", "tickColor": "currentColor", "gridOpacity": 0.25, "tickCount": 5}
 CONFIG = {
     "background": None,
     "padding": {"left": 30, "top": 5, "right": 15, "bottom": 5},  # a reader's font may be wider
     "font": "system-ui, sans-serif",
     "view": {"stroke": None},
-    "axis": {
-        "labelColor": "currentColor",
-        "titleColor": "currentColor",
-        "domainColor": "currentColor",
-        "tickColor": "currentColor",
-        "gridOpacity": 0.25,
-        "labelOverlap": True,
-        "tickCount": 5,
-        "labelLimit": 260,
-    },
-    "legend": {"labelColor": "currentColor", "titleColor": "currentColor", "orient": "top", "title": None},
+    "axis": INK | AXIS | {"labelOverlap": True, "labelLimit": 260},
+    "legend": INK | {"orient": "top", "title": None},
     "range": {"category": COLORS},
 }
 SIZE = {"width": 300, "height": 200}
 MANY = 30  # points of all lines together, from which they need no marks
 FOREGROUND = "share of foreground"
-NETWORK = {"field": "network", "type": "nominal", "sort": None, "legend": {"title": None}}
+NETWORK = nominal("network", legend={"title": None})
+OFFSET = {"field": "network", "sort": None}
 
 
 def draw(spec: dict[str, Any], label: str) -> str:
@@ -46,109 +41,86 @@ def draw(spec: dict[str, Any], label: str) -> str:
     return re.sub(r"^<svg", head, re.sub(r' (?:width|height|viewBox)="[^"]*"', "", svg, count=3))
 
 
-def validation_dice(results: Results) -> str:
+def validation_dice(outputs: RunOutputs) -> str:
     """The validation Dice of each epoch."""
-    rows = _rows(results.curves, epoch="epoch", Dice="val_dice")
+    rows = _rows(outputs.curves, epoch="epoch", Dice="val_dice")
     return draw(_lines(rows, "epoch", "Dice"), "Validation Dice by epoch")
 
 
-def losses(results: Results) -> str:
+def losses(outputs: RunOutputs) -> str:
     """The loss of each epoch, on training and validation images."""
     rows = [
         row | {"part": part}
         for part, column in (("training", "train_loss"), ("validation", "val_loss"))
-        for row in _rows(results.curves, epoch="epoch", loss=column)
+        for row in _rows(outputs.curves, epoch="epoch", loss=column)
     ]
-    spec = _lines(rows, "epoch", "loss")
-    spec["encoding"]["strokeWidth"] = NETWORK | {"field": "part", "scale": {"range": [1, 3]}}
-    return draw(spec, "Loss by epoch")
+    part = {"strokeWidth": NETWORK | {"field": "part", "scale": {"range": [1, 3]}}}
+    return draw(_lines(rows, "epoch", "loss", **part), "Loss by epoch")
 
 
-def dice_by_threshold(results: Results) -> str:
+def dice_by_threshold(outputs: RunOutputs) -> str:
     """The mean Dice of the test images at each threshold, and the thresholds that were chosen."""
-    rows = _rows(results.thresholds, threshold="threshold", Dice="dice")
-    chosen = [
-        {"network": network_title(name), "threshold": value}
-        for name, value in results.details["thresholds"].items()
-    ]
+    rows = _rows(outputs.thresholds, threshold="threshold", Dice="dice")
+    thresholds = outputs.details["thresholds"].items()
+    chosen = [{"network": network_title(name), "threshold": value} for name, value in thresholds]
     rule = {
         "data": {"values": chosen},
         "mark": "rule",
-        "encoding": {"x": _number("threshold"), "color": NETWORK, "strokeDash": NETWORK},
+        "encoding": {"x": quantitative("threshold"), "color": NETWORK, "strokeDash": NETWORK},
     }
     return draw({"layer": [_lines(rows, "threshold", "Dice"), rule]}, "Dice by threshold")
 
 
-def precision_recall(results: Results) -> str:
+def precision_recall(outputs: RunOutputs) -> str:
     """Precision by recall of all pixels, at each threshold."""
-    rows = _rows(results.thresholds, recall="recall", precision="precision", threshold="threshold")
-    spec = _lines(rows, "recall", "precision")
-    spec["encoding"]["order"] = _number("threshold")
-    return draw(spec, "Precision by recall")
+    rows = _rows(outputs.thresholds, recall="recall", precision="precision", threshold="threshold")
+    lines = _lines(rows, "recall", "precision", order=quantitative("threshold"))
+    return draw(lines, "Precision by recall")
 
 
-def reliability(results: Results) -> str:
+def reliability(outputs: RunOutputs) -> str:
     """The share of foreground among pixels by their probability: on the diagonal if calibrated."""
-    rows = _rows(results.reliability, probability="probability", **{FOREGROUND: "foreground"})
-    curves = _lines(rows, "probability", FOREGROUND)
+    rows = _rows(outputs.reliability, probability="probability", **{FOREGROUND: "foreground"})
+    lines = _lines(rows, "probability", FOREGROUND)
     diagonal = {
-        "data": {"values": [{"probability": 0, FOREGROUND: 0}, {"probability": 1, FOREGROUND: 1}]},
+        "data": {"values": [{"probability": value, FOREGROUND: value} for value in (0, 1)]},
         "mark": {"type": "line", "strokeDash": [2, 3], "color": "gray"},
-        "encoding": {key: curves["encoding"][key] for key in ("x", "y")},
+        "encoding": {axis: lines["encoding"][axis] for axis in ("x", "y")},
     }
-    return draw({"layer": [curves, diagonal]}, "Share of foreground by probability")
+    return draw({"layer": [lines, diagonal]}, "Share of foreground by probability")
 
 
-def failures(results: Results) -> str:
+def failures(outputs: RunOutputs) -> str:
     """The share of each network's lost Dice by kind of failure."""
-    kinds = [*KINDS, WRONG_MASK]
+    kinds, lost = [*KINDS, WRONG_MASK], outputs.details["failures"]
     rows = [
-        {
-            "network": network_title(name),
-            "kind": kind,
-            "share": results.details["failures"][name][kind]["lost_dice"],
-        }
-        for name in results.names
+        {"network": network_title(name), "kind": kind, "share": lost[name][kind]["lost_dice"]}
+        for name in outputs.names
         for kind in kinds
     ]
-    spec = {
-        "height": {"step": 14},
-        "data": {"values": rows},
-        "mark": "bar",
-        "encoding": {
-            "y": {"field": "kind", "type": "nominal", "sort": kinds, "title": None},
-            "yOffset": {"field": "network", "sort": None},
-            "x": _number("share", axis={"format": "%"}, title="share of the lost Dice"),
-            "color": NETWORK,
-        },
+    encoding = {
+        "y": nominal("kind", sort=kinds, title=None),
+        "yOffset": OFFSET,
+        "x": quantitative("share", axis={"format": "%"}, title="share of the lost Dice"),
+        "color": NETWORK,
     }
-    return draw(spec, "Share of the lost Dice by kind of failure")
+    bars = {"height": {"step": 14}, "data": {"values": rows}, "mark": "bar", "encoding": encoding}
+    return draw(bars, "Share of the lost Dice by kind of failure")
 
 
-def by_group(results: Results, table: list[dict[str, Any]], label: str) -> str:
+def by_group(outputs: RunOutputs, table: list[dict[str, Any]], label: str) -> str:
     """The mean Dice of each group with its interval."""
     rows = [
         {"network": network_title(name), "group": f"{row['label']} ({row['images']})", **row[name]}
         for row in table
-        for name in results.names
+        for name in outputs.names
     ]
-    base = {
-        "y": {"field": "group", "type": "nominal", "sort": None, "title": None},
-        "yOffset": {"field": "network", "sort": None},
-        "color": NETWORK,
-    }
-    scale = {"scale": {"zero": False}, "title": "mean Dice, 95 % interval"}
-    layers = [
-        {
-            "mark": {"type": "rule", "strokeWidth": 2},
-            "encoding": base | {"x": _number("low", **scale), "x2": {"field": "high"}},
-        },
-        {
-            "mark": {"type": "point", "filled": True, "size": 50},
-            "encoding": base | {"x": _number("dice", **scale), "shape": NETWORK | {"legend": None}},
-        },
-    ]
-    return draw({"height": {"step": 12}, "data": {"values": rows}, "layer": layers}, f"Dice by {label}")
+    shared = {"y": nominal("group", title=None), "yOffset": OFFSET, "color": NETWORK}
+    axis = {"scale": {"zero": False}, "title": "mean Dice, 95 % interval"}
+    rules, points = intervals("dice", shared, {"size": 50}, **axis)
+    points["encoding"]["shape"] = NETWORK | {"legend": None}
+    layers = {"height": {"step": 12}, "data": {"values": rows}, "layer": [rules, points]}
+    return draw(layers, f"Dice by {label}")
 
 
 def _rows(tables: Mapping[str, Table], **columns: str) -> list[dict[str, Any]]:
@@ -160,18 +132,11 @@ def _rows(tables: Mapping[str, Table], **columns: str) -> list[dict[str, Any]]:
     ]
 
 
-def _lines(rows: list[dict[str, Any]], x: str, y: str) -> dict[str, Any]:
+def _lines(rows: list[dict[str, Any]], x: str, y: str, **more: Any) -> dict[str, Any]:
+    """Return a line for each network; `more` encodes further columns."""
+    axes = {"x": quantitative(x), "y": quantitative(y, scale={"zero": False})}
     return {
         "data": {"values": rows},
         "mark": {"type": "line", "point": {"strokeWidth": 0} if len(rows) < MANY else False},
-        "encoding": {
-            "x": _number(x),
-            "y": _number(y, scale={"zero": False}),
-            "color": NETWORK,
-            "strokeDash": NETWORK,
-        },
+        "encoding": axes | {"color": NETWORK, "strokeDash": NETWORK} | more,
     }
-
-
-def _number(field: str, **more: Any) -> dict[str, Any]:
-    return {"field": field, "type": "quantitative"} | more

@@ -57,8 +57,8 @@ def test_a_grid_that_was_cut_short_goes_on_where_it_stopped(project: Path) -> No
     assert (project / "docs/log.md").read_text() == "my work"
     asked = {"stash": ["stash", "list"], "branch": ["branch", "--show-current"]}
     said = {
-        key: subprocess.run(["git", *each], cwd=project, capture_output=True, text=True).stdout.strip()
-        for key, each in asked.items()
+        key: subprocess.run(["git", *command], cwd=project, capture_output=True, text=True).stdout.strip()
+        for key, command in asked.items()
     }
     assert said["stash"] == "" and said["branch"] in ("main", "master")
     assert len(rows(project)) == 2  # both networks of the first run
@@ -68,10 +68,7 @@ def test_a_grid_that_was_cut_short_goes_on_where_it_stopped(project: Path) -> No
     assert asking.returncode == 0, error
     assert "2 runs, 1 missing" in out and "1 of 1: tiny-" in out
     assert [(row["seed"], row["network"]) for row in rows(project)] == [
-        ("0", "unet"),
-        ("0", "resnet"),
-        ("1", "unet"),
-        ("1", "resnet"),
+        (seed, network) for seed in "01" for network in ("unet", "resnet")
     ]
     page = (project / "experiments/results/tiny.md").read_text()
     assert "2 runs of all networks" in page and "| Which one? | ResNet34-UNet minus U-Net | 2 |" in page

@@ -1,7 +1,6 @@
 """Questions asked through submitit's executor for this machine: real tasks, in real clones."""
 
 import copy
-import csv
 import json
 import os
 import shutil
@@ -18,11 +17,12 @@ import submitit
 import yaml
 from commands import RunHere, dvc, dvc_environment
 from projects import git
-from test_experiments import TINY
+from test_experiments import TINY, rows
 
 from segmentation.experiments.launching import Cluster, id_of, result_of
 from segmentation.experiments.plan import Run
-from segmentation.experiments.running import Found, Task
+from segmentation.experiments.results import RunScores
+from segmentation.experiments.running import Experiment
 
 pytestmark = pytest.mark.slow
 
@@ -58,10 +58,6 @@ def tasks_of(asking: subprocess.Popen[str], states: Path) -> list[psutil.Process
     return psutil.Process(asking.pid).children()
 
 
-def rows(project: Path) -> list[dict[str, Any]]:
-    return list(csv.DictReader((project / "experiments/results/tiny.csv").open()))
-
-
 def test_a_task_is_killed_and_another_one_runs_out_of_time(
     shared: Path, tmp_path: Path, states: Path
 ) -> None:
@@ -70,8 +66,8 @@ def test_a_task_is_killed_and_another_one_runs_out_of_time(
     one, other = tasks_of(asking, states)
     (task,) = other.children()
     task.send_signal(signal.SIGUSR2)  # as Slurm does before the time is over
-    for each in [one, *one.children(recursive=True)]:
-        each.kill()
+    for process in [one, *one.children(recursive=True)]:
+        process.kill()
     out, error = asking.communicate(timeout=240)
     assert asking.returncode == 1 and error.startswith("experiments: error: 1 runs failed; "), error
     assert "2 runs, 2 missing" in out and out.count("submitted as") == 2
@@ -102,7 +98,7 @@ def test_a_task_is_killed_and_another_one_runs_out_of_time(
 def test_when_stopped_it_cancels_its_tasks(shared: Path, states: Path) -> None:
     asking = ask(shared)
     started = tasks_of(asking, states)
-    everything = [each for task in started for each in [task, *task.children(recursive=True)]]
+    everything = [process for task in started for process in [task, *task.children(recursive=True)]]
     os.kill(asking.pid, signal.SIGTERM)
     _, error = asking.communicate(timeout=60)
     assert asking.returncode == 143 and "Traceback" not in error
@@ -112,16 +108,17 @@ def test_when_stopped_it_cancels_its_tasks(shared: Path, states: Path) -> None:
 
 
 def test_a_result_of_an_earlier_call_is_collected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    task, found = Task("tiny-1", Run("1", {}), "c0de", ""), Found([{"run": "1"}], [{"id": "a"}])
-    job = submitit.LocalExecutor(tmp_path / "earlier").submit(found._replace)
-    assert job.result() == found
+    experiment = Experiment("tiny-1", Run("1", {}), "c0de", "")
+    scores = RunScores([{"run": "1"}], [{"id": "a"}])
+    job = submitit.LocalExecutor(tmp_path / "earlier").submit(scores._replace)
+    assert job.result() == scores
     monkeypatch.chdir(tmp_path)
     where = {"launcher": "local", "folder": str(tmp_path / "earlier"), "id": job.job_id}
-    id_of(task).parent.mkdir(parents=True)
-    id_of(task).write_text(json.dumps(where))
-    left = Cluster("local", 1, 1, {}).left(task)
-    assert left and left.job_id == job.job_id and result_of(left, task) == found
-    assert Cluster("slurm", 1, 1, {}).left(task) is None  # ids of the other kind mean something else
+    id_of(experiment).parent.mkdir(parents=True)
+    id_of(experiment).write_text(json.dumps(where))
+    left = Cluster("local", 1, 1, {}).left(experiment)
+    assert left and left.job_id == job.job_id and result_of(left, experiment) == scores
+    assert Cluster("slurm", 1, 1, {}).left(experiment) is None  # ids of the other kind mean something else
 
 
 def test_what_a_clone_would_lack_is_one_line(

@@ -21,7 +21,7 @@ def test_dvc_draws_its_plots_without_a_network(
         dvc(project, "plots", *command, "--out", "drawn")
         shown, complaints = opened(browser, project / "drawn/index.html")
         shown.wait_for_selector("canvas, svg.marks")
-        assert [each for each in complaints if not each.startswith("warning")] == []
+        assert [complaint for complaint in complaints if not complaint.startswith("warning")] == []
         drawn = shown.locator("canvas, svg.marks").count()
         assert drawn >= (6 if command == ["show"] else 1), command
 

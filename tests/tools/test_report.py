@@ -27,7 +27,7 @@ def test_it_is_one_small_file(page: Path) -> None:
     assert page.stat().st_size < 5_000_000
     assert list(page.parent.iterdir()) == [page]
     sources = re.findall(r"""(?:src|href)=["']?([^"' >]*)|url\(([^)]*)\)""", html)
-    assert {"".join(each)[:5] for each in sources} == {"data:"}
+    assert {"".join(source)[:5] for source in sources} == {"data:"}
     for said in ("mean Dice", "Checks", "true positive", "Boundary IoU", "git checkout", "make run", "torch"):
         assert said in html
 
@@ -48,8 +48,8 @@ def test_it_is_readable_on_any_screen(browser: Any, page: Path, width: int, sche
     )
     assert len(charts) >= 8 and min(charts) > 5
     shown.evaluate("scrollTo(0, 0)")
-    with Image.open(io.BytesIO(shown.screenshot())) as picture:
-        grey = np.asarray(picture.convert("L"))
+    with Image.open(io.BytesIO(shown.screenshot())) as screenshot:
+        grey = np.asarray(screenshot.convert("L"))
     paper = np.median(grey)
     assert (paper > 220) if scheme == "light" else (paper < 50)
     assert np.abs(grey.astype(int) - paper).max() > 150  # text stands out
@@ -65,7 +65,7 @@ def test_images_can_be_sorted_and_filtered(browser: Any, page: Path) -> None:
         )
 
     def dice(column: str) -> list[float]:
-        return [float(each) for each in visible(f"['{column}']")]
+        return [float(value) for value in visible(f"['{column}']")]
 
     everything = dice("lowest")
     assert everything == sorted(everything) and len(everything) > 30
@@ -74,12 +74,12 @@ def test_images_can_be_sorted_and_filtered(browser: Any, page: Path) -> None:
     assert dice("dice-1") == sorted(dice("dice-1"), reverse=True)
     shown.select_option("#group", index=1)
     group = shown.input_value("#group")
-    found = visible(".group")
-    assert set(found) == {group} and 0 < len(found) < len(everything)
-    assert shown.inner_text("#shown") == f"{len(found)} of {len(everything)} images"
+    groups = visible(".group")
+    assert set(groups) == {group} and 0 < len(groups) < len(everything)
+    assert shown.inner_text("#shown") == f"{len(groups)} of {len(everything)} images"
     shown.select_option("#group", "")
     shown.select_option("#network", "1")
-    kinds = [each.split("|")[1] for each in visible(".failures")]
+    kinds = [failures.split("|")[1] for failures in visible(".failures")]
     kind = kinds[0]
     shown.select_option("#failure", kind)
     assert len(dice("lowest")) == kinds.count(kind)
@@ -101,8 +101,8 @@ def test_names_from_files_are_text(finished: Path, tmp_path: Path, run_here: Run
     evil = "<script>alert(1)<script>"
     table.unlink()
     table.write_text("\n".join(line.replace(f"{shown},", f"{evil},") for line in lines) + "\n")
-    picture = project / f"metrics/plots/gallery/{shown}.jpg"
-    picture.rename(picture.with_name(f"{evil}.jpg"))
+    image = project / f"metrics/plots/gallery/{shown}.jpg"
+    image.rename(image.with_name(f"{evil}.jpg"))
     assert run_here(project, "tools.report").status == 0
     html = (project / "report/index.html").read_text()
     assert evil not in html and "&lt;script&gt;alert(1)" in html

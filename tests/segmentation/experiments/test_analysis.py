@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from segmentation.experiments.analysis import (
     NARROW,
     Difference,
-    answer,
+    compare_with_claim,
     paired_difference,
     seed_difference,
 )
@@ -41,8 +41,8 @@ def test_the_interval_covers_other_seeds_and_other_images(
     seeds: int, images: int, seed: float, image: float
 ) -> None:
     rng, effect = np.random.default_rng(0), 0.01
-    found = [paired_difference(simulated(effect, seeds, images, rng, seed, image)) for _ in range(TRIALS)]
-    coverage = np.mean([each.low <= effect <= each.high for each in found])
+    intervals = [paired_difference(simulated(effect, seeds, images, rng, seed, image)) for _ in range(TRIALS)]
+    coverage = np.mean([interval.low <= effect <= interval.high for interval in intervals])
     assert 0.93 <= coverage <= (0.985 if seeds > 2 else 0.995), coverage
 
 
@@ -78,10 +78,10 @@ def test_it_is_never_narrower_than_that_of_the_seeds_alone() -> None:
 
 def test_by_hand() -> None:
     """Two seeds, two images: the sums of squares on paper."""
-    found = paired_difference(np.array([[0.0, 0.2], [0.2, 0.4]]))
+    both = paired_difference(np.array([[0.0, 0.2], [0.2, 0.4]]))
     # MS_seed = MS_image = 2 * 2 * 0.1**2 = 0.04, MS_residual = 0; each with one degree of freedom.
-    assert found.mean == pytest.approx(0.2)
-    assert found.high - found.mean == pytest.approx(12.7062 * (0.08 / 4) ** 0.5, rel=1e-4)
+    assert both.mean == pytest.approx(0.2)
+    assert both.high - both.mean == pytest.approx(12.7062 * (0.08 / 4) ** 0.5, rel=1e-4)
     by_seed = seed_difference(np.array([0.1, 0.3]))
     assert by_seed.high - by_seed.mean == pytest.approx(12.7062 * 0.1, rel=1e-4)
 
@@ -103,12 +103,12 @@ def test_swapping_the_arms_swaps_the_signs() -> None:
     ],
 )
 def test_the_verdict_follows_from_the_interval(low: float, high: float, verdict: str) -> None:
-    assert Difference((low + high) / 2, low, high, 5).verdict == verdict
+    assert Difference((low + high) / 2, low, high).verdict == verdict
 
 
 def test_what_it_says_about_a_claim() -> None:
     def about(low: float, high: float, claimed: Literal["better", "worse"]) -> str:
-        return answer(Difference((low + high) / 2, low, high, 5), claimed)
+        return compare_with_claim(Difference((low + high) / 2, low, high), claimed)
 
     assert about(0.01, 0.03, "better") == about(-0.03, -0.01, "worse") == "agrees"
     assert about(0.01, 0.03, "worse") == about(-0.03, -0.01, "better") == "contradicts"

@@ -12,11 +12,12 @@ import yaml
 from projects import ROOT
 
 from segmentation.common.errors import InputError
+from segmentation.experiments.charts import forest
 from segmentation.experiments.comparisons import comparisons
-from segmentation.experiments.page import forest, markdown
+from segmentation.experiments.page import markdown
 from segmentation.experiments.plan import run_of, targets_differ
 from segmentation.experiments.plan_file import read_plan
-from segmentation.experiments.results import COLUMNS, add, paths, read_results
+from segmentation.experiments.results import COLUMNS, RunScores, add, key_of, paths, read_results
 from segmentation.report import page as report
 
 PLAN = {
@@ -52,7 +53,7 @@ def train(plan: Path, effects: Mapping[str, float], seeds: int = 5, code: str = 
     image, kept = rng.uniform(0.7, 0.9, len(IMAGES)), read_results(plan)
     for seed in range(seeds):
         for arm, effect in effects.items():
-            key = run_of(read_plan(plan), ARMS[arm], seed, {}).key
+            key = run_of(read_plan(plan), ARMS[arm], seed).key
             rows, per_image = [], []
             for network in ("unet", "resnet"):
                 shift = effect + rng.normal(0, 0.002) if network == "unet" else 0.0
@@ -66,7 +67,7 @@ def train(plan: Path, effects: Mapping[str, float], seeds: int = 5, code: str = 
                     {"id": name, "model": network, "dice": str(value)}
                     for name, value in zip(IMAGES, dice, strict=True)
                 ]
-            kept = add(plan, kept, rows, per_image)
+            kept = add(plan, kept, RunScores(rows, per_image))
 
 
 def written(plan: Path) -> str:
@@ -77,8 +78,8 @@ def written(plan: Path) -> str:
 def test_verdicts_follow_from_the_runs(plan: Path) -> None:
     train(plan, {"high": 0.0, "low": 0.03, "pets": 0.03})
     found = {
-        (each.question.question, each.network): each
-        for each in comparisons(read_plan(plan), read_results(plan))
+        (pair.question.question, pair.arm.network): pair
+        for pair in comparisons(read_plan(plan), read_results(plan))
     }
     low = found["Low?", "unet"]
     assert low.difference.mean == pytest.approx(0.03, abs=0.004) and low.difference.verdict == "better"
@@ -90,7 +91,7 @@ def test_verdicts_follow_from_the_runs(plan: Path) -> None:
     assert found["Pets?", "unet"].about_the_claim == "-"  # the lab report says nothing about it
 
 
-def test_the_page_and_the_picture(plan: Path) -> None:
+def test_the_page_and_the_chart(plan: Path) -> None:
     train(plan, {"high": 0.0, "low": 0.03})
     text = written(plan)
     assert "10 of 15 runs of all networks" in text and "3 questions make 3 comparisons" in text
@@ -99,31 +100,30 @@ def test_the_page_and_the_picture(plan: Path) -> None:
     missing = "Pets? (pets minus lab, U-Net); Pets? (pets minus lab, ResNet34-UNet)"
     assert f"Without two finished seeds of both arms yet: {missing}" in text
     drawn = forest(comparisons(read_plan(plan), read_results(plan)))["data"]["values"]
-    assert len(drawn) == 3 and all(each["low"] <= each["mean"] <= each["high"] for each in drawn)
+    assert len(drawn) == 3 and all(row["low"] <= row["mean"] <= row["high"] for row in drawn)
 
 
 def test_the_report_shows_it_too(plan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report, "EXPERIMENTS", plan.parent)
     assert report.experiments() == {}
     train(plan, {"high": 0.0, "low": 0.03})
-    found, picture = report.experiments()["simulated"]
-    assert len(found) == 3 and picture.startswith("<svg")
+    pairs, chart = report.experiments()["simulated"]
+    assert len(pairs) == 3 and chart.startswith("<svg")
 
 
 def test_what_is_kept_is_what_was_measured_to_a_thousandth(plan: Path) -> None:
     train(plan, {"low": 0.0}, seeds=2)
     kept = read_results(plan)
     for row in kept.rows:
-        values = kept.dice[row["run"], row["code"], row["network"]]
-        assert values.mean() == pytest.approx(float(row["dice"]), abs=1e-4)
+        assert kept.dice[key_of(row)].mean() == pytest.approx(float(row["dice"]), abs=1e-4)
     assert kept.images == IMAGES
 
 
 def test_rows_of_other_code_are_told_apart(plan: Path) -> None:
     train(plan, {"high": 0.0, "low": 0.1}, code="old")
     train(plan, {"high": 0.0, "low": 0.0}, code="new")
-    found = comparisons(read_plan(plan), read_results(plan))
-    assert abs(found[0].difference.mean) < 0.01
+    pairs = comparisons(read_plan(plan), read_results(plan))
+    assert abs(pairs[0].difference.mean) < 0.01
     assert "20 rows of other code are left out" in written(plan)
 
 
@@ -152,10 +152,8 @@ def test_other_true_masks_are_listed_without_a_verdict(plan: Path) -> None:
     assert "Without two finished seeds" not in text
     own = {"evaluate.resolution": "original"}
     for arms, differ in (
-        (
-            {"a": {}, "b": {"data.foreground": ["border", "pet"], "train.lr": 0.01}},
-            False,
-        ),  # spelled otherwise
+        # Spelled otherwise:
+        ({"a": {}, "b": {"data.foreground": ["border", "pet"], "train.lr": 0.01}}, False),
         ({"a": {}, "b": {"image.size": 64}}, True),
         ({"a": own, "b": {"image.size": 64} | own}, False),  # scored at each image's own size
         ({"a": {}, "b": own}, True),
@@ -194,5 +192,5 @@ def test_other_test_images_are_refused(plan: Path) -> None:
     train(plan, {"low": 0.0}, seeds=1)
     kept = read_results(plan)
     with pytest.raises(InputError, match="other test images"):
-        add(plan, kept, [], [{"id": "a", "model": "unet", "dice": "1"}])
+        add(plan, kept, RunScores([], [{"id": "a", "model": "unet", "dice": "1"}]))
     assert len(list(csv.DictReader(paths(plan)[0].open()))) == 2

@@ -7,7 +7,7 @@ from dvc.utils.hydra import apply_overrides
 from projects import ROOT
 
 from segmentation.common.errors import InputError
-from segmentation.experiments.plan import changes, code_hash, flat, nested, run_of, runs
+from segmentation.experiments.plan import changes, code_hash, flat, run_of, runs
 from segmentation.experiments.plan_file import check_addresses, read_plan, settings
 from segmentation.experiments.running import spelled
 
@@ -39,7 +39,7 @@ def written(folder: Path, **changed: object) -> Path:
 
 def test_the_lab_reports_questions_share_the_runs_of_its_own_recipe() -> None:
     plan = read_plan(LAB_REPORT)
-    found = runs(plan, {})
+    found = runs(plan)
     changed = {changes(plan, run) for run in found}
     # The recipe itself, and seven arms that change it; five seeds each.
     assert len(found) == 8 * 5 and len(changed) == 8 and "" in changed
@@ -48,23 +48,23 @@ def test_the_lab_reports_questions_share_the_runs_of_its_own_recipe() -> None:
 
 def test_a_key_is_of_all_that_decides_a_result_and_of_nothing_else(tmp_path: Path) -> None:
     plan = read_plan(written(tmp_path))
-    key = run_of(plan, {}, 0, {}).key
+    key = run_of(plan, {}, 0).key
     for same in ({"data.pets.images_url": "file:///elsewhere.tar.gz"}, {"machine.cache_bytes": 1}):
-        assert run_of(plan, {}, 0, same).key == key
+        assert run_of(plan, same, 0).key == key
     others = [
-        run_of(plan, {"train.lr": 0.01}, 0, {}),
-        run_of(plan, {}, 1, {}),
-        run_of(plan, {"preset": "pets"}, 0, {}),
-        run_of(plan, {}, 0, {"data.pets.images_md5": "0" * 32}),
+        run_of(plan, {"train.lr": 0.01}, 0),
+        run_of(plan, {}, 1),
+        run_of(plan, {"preset": "pets"}, 0),
+        run_of(plan, {"data.pets.images_md5": "0" * 32}, 0),
     ]
     assert len({key, *(run.key for run in others)}) == 5
 
 
 def test_a_value_is_known_in_every_spelling(tmp_path: Path) -> None:
     plan = read_plan(written(tmp_path))
-    keys = {run_of(plan, {"train.lr": value}, 0, {}).key for value in (0.001, "1e-3", 1e-3)}
+    keys = {run_of(plan, {"train.lr": value}, 0).key for value in (0.001, "1e-3", 1e-3)}
     assert len(keys) == 1
-    assert run_of(plan, {"train.weight_decay": 0}, 0, {}) == run_of(plan, {"train.weight_decay": 0.0}, 0, {})
+    assert run_of(plan, {"train.weight_decay": 0}, 0) == run_of(plan, {"train.weight_decay": 0.0}, 0)
 
 
 VALUES = [
@@ -101,9 +101,9 @@ def test_the_code_hash_follows_the_code_of_the_stages(project: Path, monkeypatch
     assert code_hash() != before
 
 
-def test_flat_and_nested_are_opposites() -> None:
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    assert nested(flat(params)) == params and flat(params)["train.lr"] == params["train"]["lr"]
+def test_flat_names_every_leaf() -> None:
+    groups = {"train": {"lr": 0.1, "start_from": None}, "data": {"pets": {"images_md5": "0"}}}
+    assert flat(groups) == {"train.lr": 0.1, "train.start_from": None, "data.pets.images_md5": "0"}
 
 
 @pytest.mark.parametrize(
@@ -126,15 +126,9 @@ def test_flat_and_nested_are_opposites() -> None:
         (asking({"a": {"train.lr": 1e-4}, "b": {}}), r"\?: two arms have the same params"),
         (asking({"a": {"train.seed": 3}, "b": {}}), r"\?: a: train.seed: the same"),
         (asking({"a": {"data.seed": 3}, "b": {}}), "data.seed: the same"),
-        (
-            asking({"a": {"train": {"lr": 0.1}}, "b": {}}),
-            r"train: no such param \(did you mean train.lr\?",
-        ),
+        (asking({"a": {"train": {"lr": 0.1}}, "b": {}}), r"train: no such param \(did you mean train.lr\?"),
         (asking({"a": {"train.lr": "fast"}, "b": {}}), r"\?: a: train.lr = 'fast'"),
-        (
-            {"budget": {"train.epoch": 3}},
-            r"budget: train.epoch: no such param \(did you mean",
-        ),
+        ({"budget": {"train.epoch": 3}}, r"budget: train.epoch: no such param \(did you mean"),
         ({"budget": {"image.size.x": 3}}, r"image.size.x: no such param"),
         ({"budget": {"train.epochs": -3}}, "budget: train.epochs = -3"),
         ({"budget": {"train.seed": 3}}, "budget: train.seed: belongs in seeds"),
@@ -174,15 +168,14 @@ def test_text_that_is_no_file_of_questions_is_one_line(tmp_path: Path, text: str
 
 def test_addresses_are_checked_before_anything_is_started(tmp_path: Path) -> None:
     plan = read_plan(written(tmp_path))
-    check_addresses(tmp_path, plan, {})  # those of Oxford-IIIT Pet itself
-    for address in (
-        "ftp://x",
-        "",
-        "/absolute.tar.gz",
-        "file://relative.tar.gz",
-    ):
+    check_addresses(tmp_path, plan)  # those of Oxford-IIIT Pet itself
+    for address in ("ftp://x", "", "/absolute.tar.gz", "file://relative.tar.gz"):
+        plan.budget["data.pets.annotations_url"] = address
         with pytest.raises(InputError, match="must start with"):
-            check_addresses(tmp_path, plan, {"data.pets.annotations_url": address})
+            check_addresses(tmp_path, plan)
+    plan.budget = {"data.pets.annotations_md5": "0" * 32}
+    with pytest.raises(InputError, match="add where it is: -S data"):
+        check_addresses(tmp_path, plan)
 
 
 def test_only_addresses_come_from_the_command_line() -> None:

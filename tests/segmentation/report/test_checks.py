@@ -8,12 +8,11 @@ from projects import git
 
 from segmentation.common.artifacts import Split
 from segmentation.report.checks import checks
+from segmentation.report.outputs import RunOutputs, commit, matches_commit
 from segmentation.report.page import headline
-from segmentation.report.repository import commit, matches_commit
-from segmentation.report.results import Results
 
 
-def results(difference: tuple[float, float, float] = (-0.03, -0.04, -0.02), **changes: Any) -> Results:
+def outputs(difference: tuple[float, float, float] = (-0.03, -0.04, -0.02), **changes: Any) -> RunOutputs:
     gain = {"baseline": "mean_mask", "dice": 0.3, "low": 0.2, "high": 0.4}
     details = {
         "gain": {"unet": gain, "resnet": gain}, "calibration_error": {"unet": 0.01, "resnet": 0.02},
@@ -21,7 +20,7 @@ def results(difference: tuple[float, float, float] = (-0.03, -0.04, -0.02), **ch
     }  # fmt: skip
     gap = dict(zip(("dice", "low", "high"), difference, strict=True))
     curve = [{"val_dice": str(dice)} for dice in (0.5, 0.7, 0.8, 0.88, 0.89, 0.9, 0.9, 0.901, 0.9, 0.902)]
-    return Results(
+    return RunOutputs(
         names=["unet", "resnet"],
         test={"unet": {"dice": 0.9}, "resnet": {"dice": 0.9 + difference[0]}, "difference": {"resnet": gap}},
         details=details | changes.pop("details", {}), images=[], curves={"unet": curve, "resnet": curve},
@@ -31,12 +30,12 @@ def results(difference: tuple[float, float, float] = (-0.03, -0.04, -0.02), **ch
     )._replace(**changes)  # fmt: skip
 
 
-def failed(found: Results) -> list[str]:
-    return [check.title for check in checks(found, unchanged=True) if not check.passed]
+def failed(run: RunOutputs) -> list[str]:
+    return [check.title for check in checks(run, unchanged=True) if not check.passed]
 
 
 def test_nothing_is_wrong_with_a_good_run() -> None:
-    assert failed(results()) == [] and len(checks(results(), unchanged=True)) == 12
+    assert failed(outputs()) == [] and len(checks(outputs(), unchanged=True)) == 12
 
 
 LOST = {"baseline": "all_foreground", "dice": 0.001, "low": -0.01, "high": 0.02}
@@ -58,8 +57,8 @@ FAULTS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("title", FAULTS)
 def test_each_check_can_fail(title: str) -> None:
-    (found,) = failed(results(**FAULTS[title]))
-    assert found.startswith(title)
+    (check,) = failed(outputs(**FAULTS[title]))
+    assert check.startswith(title)
 
 
 def test_another_run_than_the_committed_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +77,7 @@ def test_another_run_than_the_committed_one(tmp_path: Path, monkeypatch: pytest.
         Path(name).write_text("one")
     Path("dvc.lock").write_text("two")
     assert re.fullmatch(r"[0-9a-f]{40}    # with uncommitted changes", commit())
-    *_, last = checks(results(), matches_commit())
+    *_, last = checks(outputs(), matches_commit())
     assert last.passed is False and last.title.startswith("recipe, data and results")
 
 
@@ -100,4 +99,4 @@ def test_another_run_than_the_committed_one(tmp_path: Path, monkeypatch: pytest.
 def test_the_headline_says_who_wins_and_how_sure_that_is(
     difference: tuple[float, float, float], said: str
 ) -> None:
-    assert headline(results(difference)).removesuffix(".") == said
+    assert headline(outputs(difference)).removesuffix(".") == said
