@@ -6,7 +6,8 @@ import numpy as np
 from tqdm import tqdm
 
 from segmentation.common.cores import usable_cores
-from segmentation.evaluation.answers import Prediction, Probabilities
+from segmentation.evaluation.prediction_scores import Prediction
+from segmentation.geometry import Probabilities
 from segmentation.loading.dataset import SegmentationDataset
 
 

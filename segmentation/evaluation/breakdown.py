@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segmentation.evaluation.answers import ImageFacts
 from segmentation.evaluation.bootstrap import interval, resampled_means
+from segmentation.evaluation.prediction_scores import ImageFacts
 from segmentation.scoring.scores import Values
 
 THIRDS = {"foreground_share": "foreground", "brightness": "brightness", "contrast": "contrast"}

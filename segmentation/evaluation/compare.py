@@ -1,14 +1,14 @@
 """From the answers for each image to the test scores, with intervals and paired differences."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segmentation.evaluation.answers import Answer, Scored
 from segmentation.evaluation.bootstrap import interval, resampled_means
 from segmentation.evaluation.boundary import TOLERANCES
+from segmentation.evaluation.prediction_scores import RESOLUTIONS, NetworkScores, Scored
 from segmentation.scoring import scores
 from segmentation.scoring.scores import Counts, Values
 
@@ -22,28 +22,20 @@ POOLED: dict[str, Callable[[NDArray[Any]], Values]] = {
 SHORT = ("dice", "dice_low", "dice_high", "iou", "dice_pooled", "iou_pooled", "precision", "recall")
 
 
-class Comparison(NamedTuple):
-    """The content of metrics/test.json, and the scores of metrics/details.json."""
-
-    test: dict[str, Any]
-    details: dict[str, Any]
-
-
-def compare(scored: Scored, resolution: str, twin: NDArray[np.bool_], resamples: int) -> Comparison:
+def compare(
+    scored: Scored, resolution: str, twin: NDArray[np.bool_], resamples: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Compare the networks with each other, and with the baselines.
 
-    The scores are taken at `resolution`, network or original; `twin` says which images have near-duplicates
-    among those that trained or validated. All intervals of a network come from the same draws, so that
-    differences are paired; those without twins from draws of their own.
+    Return the content of metrics/test.json, and the scores of metrics/details.json. The former are taken at
+    `resolution`, network or original; `twin` says which images have near-duplicates among those that trained
+    or validated. All intervals of a network come from the same draws, so that differences are paired; those
+    without twins from draws of their own.
     """
-    networks, counted = scored.networks, {name: each.counted for name, each in scored.networks.items()}
-    chosen = {name: getattr(each, resolution) for name, each in counted.items()}
-    views = {
-        "network": {name: each.network.counts for name, each in counted.items()},
-        "original": {name: each.original.counts for name, each in counted.items()},
-        "at_half": {name: each.at_half for name, each in chosen.items()},
-        "no_border": {name: each.no_border for name, each in chosen.items()},
-        "baselines": {name: getattr(each, resolution).counts for name, each in scored.baselines.items()},
+    networks = scored.networks
+    views = {size: {name: each.counts[size] for name, each in networks.items()} for size in RESOLUTIONS} | {
+        "no_border": {name: each.no_border[resolution] for name, each in networks.items()},
+        "baselines": {name: counts[resolution] for name, counts in scored.baselines.items()},
     }
     per_image = {
         (view, name): _per_image(counts) for view, found in views.items() for name, counts in found.items()
@@ -83,15 +75,15 @@ def compare(scored: Scored, resolution: str, twin: NDArray[np.bool_], resamples:
         },
     }
     if not twin.all():
-        kept = {name: each.counts[~twin] for name, each in chosen.items()}
+        kept = {name: counts[~twin] for name, counts in views[resolution].items()}
         details["no_twins"] = {"images": int((~twin).sum())} | _blocks(kept, resamples)
-    return Comparison(test, details)
+    return test, details
 
 
-def contour_scores(answer: Answer) -> dict[str, Values]:
+def contour_scores(network: NetworkScores) -> dict[str, Values]:
     """Return Boundary IoU and surface Dice of each image, by name."""
-    surface = {f"surface_dice_{px}": answer.surface_dice[:, i] for i, px in enumerate(TOLERANCES)}
-    return {"boundary_iou": answer.boundary_iou} | surface
+    surface = {f"surface_dice_{px}": network.surface_dice[:, i] for i, px in enumerate(TOLERANCES)}
+    return {"boundary_iou": network.boundary_iou} | surface
 
 
 def _per_image(counts: Counts) -> dict[str, NDArray[Any]]:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from segmentation.common.artifacts import Split
-from segmentation.evaluation.answers import read_test_image, score_answers
 from segmentation.evaluation.baselines import baselines
 from segmentation.evaluation.breakdown import break_down
 from segmentation.evaluation.calibration import calibration_error, reliability, table, threshold_curves
@@ -14,6 +13,7 @@ from segmentation.evaluation.compare import compare
 from segmentation.evaluation.failures import failure_table, mask_looks_wrong
 from segmentation.evaluation.overlays import Example, encoded, make_example, panels, ranked, sheet
 from segmentation.evaluation.per_image import Groups, has_twin, image_rows
+from segmentation.evaluation.prediction_scores import read_test_image, score_predictions
 from segmentation.inference.predictor import Predictor
 from segmentation.loading.dataset import SegmentationDataset
 from segmentation.models.build import network_title
@@ -57,11 +57,11 @@ def evaluate(
         for name, each in checkpoints.items()
     }
     train = SegmentationDataset(raw, split["train"], meta.geometry, meta.foreground)
-    scored = score_answers(raw, ids, meta.foreground, predictors, baselines(train))
+    scored = score_predictions(raw, ids, meta.foreground, predictors, baselines(train))
     networks, facts = scored.networks, scored.facts
     twin, resolution = has_twin(split), settings.resolution
-    dice = {name: scores.dice(getattr(each.counted, resolution).counts) for name, each in networks.items()}
-    own_size = {name: scores.dice(each.counted.original.counts) for name, each in networks.items()}
+    dice = {name: scores.dice(each.counts[resolution]) for name, each in networks.items()}
+    own_size = {name: scores.dice(each.counts["original"]) for name, each in networks.items()}
     wrong = mask_looks_wrong(facts.agreement, list(own_size.values()))
     group_of: Groups = {row["id"]: (row["group"], row["species"]) for row in groups}
     labels = [group_of.get(each, ("", "")) for each in ids]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from segmentation.evaluation.answers import LabelledImage
+from segmentation.evaluation.prediction_scores import LabelledImage
 from segmentation.geometry import Mask
 from segmentation.inference.predictor import Predictor
 from segmentation.scoring.scores import Values

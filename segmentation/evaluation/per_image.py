@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segmentation.common.artifacts import Split
-from segmentation.evaluation.answers import Answer, ImageFacts
 from segmentation.evaluation.compare import contour_scores
 from segmentation.evaluation.failures import failure
+from segmentation.evaluation.prediction_scores import ImageFacts, NetworkScores
 from segmentation.scoring import scores
 
 Groups = dict[str, tuple[str, str]]  # group and species by image
@@ -24,18 +24,17 @@ def has_twin(split: Split) -> NDArray[np.bool_]:
 
 def image_rows(
     ids: Sequence[str],
-    answers: Mapping[str, Answer],
+    networks: Mapping[str, NetworkScores],
     facts: ImageFacts,
     groups: Groups,
     twin: NDArray[np.bool_],
     wrong: NDArray[np.bool_],
     resolution: str,
 ) -> list[dict[str, Any]]:
-    """Return the rows of metrics/per_image.csv; `answers` are those of the networks."""
+    """Return the rows of metrics/per_image.csv; `resolution` is that of the counts."""
     rows = []
     columns = {
-        name: (getattr(answer.counted, resolution).counts, contour_scores(answer))
-        for name, answer in answers.items()
+        name: (network.counts[resolution], contour_scores(network)) for name, network in networks.items()
     }
     for i, image_id in enumerate(ids):
         group, species = groups.get(image_id, ("", ""))
@@ -51,7 +50,7 @@ def image_rows(
                     "width": int(facts.width[i]),
                     "foreground_share": float(facts.foreground_share[i]),
                     "twin": int(twin[i]),
-                    "failure": failure(answers[name].false_pixels[i], bool(wrong[i])),
+                    "failure": failure(networks[name].false_pixels[i], bool(wrong[i])),
                 }
             )
     return rows
