@@ -17,9 +17,8 @@ from segmentation.common.artifacts import (
 from segmentation.common.command_line import make_parser, run
 from segmentation.common.files import read_json, replace_dir, write_bytes, write_json
 from segmentation.common.tables import csv_bytes, read_csv
+from segmentation.evaluation.evaluation import evaluate, load_checkpoints
 from segmentation.evaluation.prediction_scores import BATCH_SIZE
-from segmentation.evaluation.checkpoints import load_checkpoints
-from segmentation.evaluation.evaluation import evaluate
 from segmentation.evaluation.tables import notes, results_table, start_note
 from segmentation.params import load_params
 from segmentation.runtime.devices import choose_device, prepare

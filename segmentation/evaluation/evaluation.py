@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from segmentation.common.artifacts import Split
+from segmentation.common.artifacts import CHECKPOINTS, Split, checkpoint_path
+from segmentation.common.errors import InputError
 from segmentation.evaluation.baselines import baselines
 from segmentation.evaluation.breakdown import break_down
 from segmentation.evaluation.calibration import calibration_error, reliability, table, threshold_curves
@@ -16,8 +17,8 @@ from segmentation.evaluation.per_image import Groups, has_twin, image_rows
 from segmentation.evaluation.prediction_scores import read_test_image, score_predictions
 from segmentation.inference.predictor import Predictor
 from segmentation.loading.dataset import SegmentationDataset
-from segmentation.models.build import network_title
-from segmentation.models.checkpoints import Checkpoint
+from segmentation.models.build import network_names, network_title
+from segmentation.models.checkpoints import Checkpoint, load_checkpoint
 from segmentation.params import Evaluate
 from segmentation.scoring import scores
 from segmentation.scoring.scores import Values
@@ -38,6 +39,20 @@ class Evaluation(NamedTuple):
     reliability: Files
     overlays: Files
     gallery: Files
+
+
+def load_checkpoints() -> dict[str, Checkpoint]:
+    """Return the checkpoint of each network, by name.
+
+    Raises `InputError` if one is missing, or if they were trained for different geometries or foregrounds.
+    """
+    checkpoints = {name: load_checkpoint(checkpoint_path(name)) for name in network_names()}
+    first, *others = [checkpoint.meta for checkpoint in checkpoints.values()]
+    if any((meta.geometry, meta.foreground) != (first.geometry, first.foreground) for meta in others):
+        raise InputError(
+            f"{CHECKPOINTS}: trained for different sizes, kinds of resizing or foregrounds; run `dvc repro`"
+        )
+    return checkpoints
 
 
 def evaluate(

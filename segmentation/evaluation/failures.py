@@ -17,9 +17,9 @@ AGREE, DISAGREE = 0.9, 0.75  # Dice of two networks with each other, and of each
 
 
 def false_pixels(predictions: Sequence[Mask], target: Mask) -> NDArray[np.int64]:
-    """Count the false pixels of each of `KINDS`, for each prediction: `(N, 4)`. Masks are `(H, W)` of 0 and 1.
+    """Count the false pixels of each of `KINDS`, for each of N predictions: `(N, 4)`.
 
-    The first rule that applies:
+    Masks are `(H, W)` of 0 and 1. The first rule that applies:
 
     - missed object: missed, in an object (8-connected) of which nothing was found
     - extra region: found, in a predicted region (8-connected) that touches no object

@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from tqdm import tqdm
 
 from segmentation.common.cores import usable_cores
@@ -128,15 +127,11 @@ def score_predictions(
     with ThreadPoolExecutor(usable_cores()) as pool:
         starts = tqdm(range(0, len(ids), BATCH_SIZE), "test images", disable=None)
         for start, batch in zip(starts, _read_ahead(pool, read, ids), strict=True):
-            squares = [image["network"] for image in batch]
-            images = torch.stack([to_tensor(square.image) for square in squares])
-            targets = torch.from_numpy(np.stack([square.target for square in squares]))
+            images = torch.stack([to_tensor(image["network"].image) for image in batch])
             predictions: list[dict[str, Prediction]] = [{} for _ in batch]
             for name, predictor in predictors.items():
-                probabilities = predictor.square_probabilities(images)[:, 0].cpu()
-                rows = slice(start, start + len(batch))
-                _score_probabilities(scored.networks[name], rows, probabilities, targets)
-                for of_image, square in zip(predictions, probabilities.numpy(), strict=True):
+                squares = predictor.square_probabilities(images)[:, 0].cpu().numpy()
+                for of_image, square in zip(predictions, squares, strict=True):
                     of_image[name] = Prediction(square, predictor.threshold)
             list(pool.map(score, range(start, start + len(batch)), batch, predictions))
     return scored
@@ -149,15 +144,6 @@ def read_test_image(raw: Path, image_id: str, foreground: Sequence[str]) -> Labe
     return LabelledImage(read_image(image_path(raw, image_id)), target, (trimap == BORDER).astype(np.uint8))
 
 
-def _score_probabilities(scores: NetworkScores, rows: slice, probabilities: Tensor, targets: Tensor) -> None:
-    """Fill in what is known from the probabilities and targets of a batch, `(N, size, size)`."""
-    bins, exact = to_bins(probabilities), probabilities.double()
-    scores.soft[rows] = soft_sums(exact, targets).numpy()
-    scores.bins[rows] = bin_counts(bins, targets.bool()).numpy()
-    for confidence, image_bins, values in zip(scores.confidence[rows], bins, exact, strict=True):
-        confidence[:] = torch.bincount(image_bins.flatten(), values.flatten(), minlength=BINS).numpy()
-
-
 def _score_image(
     scored: Scored,
     index: int,
@@ -166,7 +152,7 @@ def _score_image(
     predictions: Mapping[str, Prediction],
     baselines: Mapping[str, Prediction],
 ) -> None:
-    """Fill in what is known from the masks of one image, given at each of `RESOLUTIONS`."""
+    """Fill in the scores and facts of one image, given at each of `RESOLUTIONS`."""
     target = image["original"].target
     targets = {size: image[size].target.view(np.bool_) for size in RESOLUTIONS}
     inside = {size: image[size].border == 0 for size in RESOLUTIONS}
@@ -177,6 +163,7 @@ def _score_image(
             scores.counts[size][index] = _count(mask, targets[size])
             scores.no_border[size][index] = _count(mask, targets[size], inside[size])
         masks.append(predicted["original"].view(np.uint8))
+        _score_probabilities(scores, index, prediction.probabilities, image["network"].target)
     for name, prediction in baselines.items():
         for size, mask in _masks(prediction, geometry, target.shape).items():
             scored.baselines[name][size][index] = _count(mask, targets[size])
@@ -185,6 +172,17 @@ def _score_image(
         scores.boundary_iou[index], scores.surface_dice[index], scores.false_pixels[index] = values
     for column, fact in zip(scored.facts, _facts(image["original"], masks), strict=True):
         column[index] = fact
+
+
+def _score_probabilities(
+    scores: NetworkScores, index: int, probabilities: Probabilities, target: Mask
+) -> None:
+    """Fill in what is known from the probabilities for one image, at network size."""
+    predicted, true = torch.from_numpy(probabilities)[None], torch.from_numpy(target)[None]
+    bins, exact = to_bins(predicted), predicted.double()
+    scores.soft[index] = soft_sums(exact, true)[0].numpy()
+    scores.bins[index] = bin_counts(bins, true.bool())[0].numpy()
+    scores.confidence[index] = torch.bincount(bins.flatten(), exact.flatten(), minlength=BINS).numpy()
 
 
 def _masks(prediction: Prediction, geometry: Geometry, shape: tuple[int, ...]) -> dict[str, BooleanMask]:
