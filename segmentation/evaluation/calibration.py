@@ -28,13 +28,16 @@ def reliability(network: NetworkScores) -> dict[str, Values]:
 
 def calibration_error(network: NetworkScores) -> float:
     """Return the expected calibration error of the pixels, over bins of 0.1. Naeini et al. 2015 (AAAI)."""
-    found = reliability(network)
-    gaps = np.nan_to_num(np.abs(found["probability"] - found["foreground"]))
-    return float((gaps * found["pixels"]).sum() / found["pixels"].sum())
+    pixels, probability, foreground = reliability(network).values()
+    gaps = np.nan_to_num(np.abs(probability - foreground))
+    return float((gaps * pixels).sum() / pixels.sum())
 
 
 def threshold_curves(network: NetworkScores) -> dict[str, Values]:
-    """Return mean Dice, and precision and recall of all pixels, by threshold, at network size."""
+    """Return mean Dice, and precision and recall of all pixels, at each threshold of `GRID`, `(99,)`.
+
+    At the size of the network.
+    """
     counts = counts_on_grid(network.bins)
     pooled = counts.sum(axis=0)
     return {

@@ -93,7 +93,7 @@ def failure_table(
     shares = pixels / np.maximum(1, pixels.sum(axis=1, keepdims=True))
     shares = np.concatenate([np.where(wrong[:, None], 0, shares), wrong[:, None]], axis=1)
     lost = (1 - dice)[:, None] * shares
-    main = [failure(each, bool(flag)) for each, flag in zip(pixels, wrong, strict=True)]
+    main = [failure(row, bool(flag)) for row, flag in zip(pixels, wrong, strict=True)]
     return {
         kind: {
             "images": main.count(kind),

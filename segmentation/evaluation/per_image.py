@@ -18,8 +18,8 @@ Groups = dict[str, tuple[str, str]]  # group and species by image
 def has_twin(split: Split) -> NDArray[np.bool_]:
     """Say of each test image whether a near-duplicate of it trained or validated."""
     seen = {*split["train"], *split["val"]}
-    twins = {each for group in split["twins"] if seen & set(group) for each in group}
-    return np.array([each in twins for each in split["test"]])
+    twins = {image_id for group in split["twins"] if seen & set(group) for image_id in group}
+    return np.array([image_id in twins for image_id in split["test"]])
 
 
 def image_rows(

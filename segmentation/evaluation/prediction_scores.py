@@ -1,4 +1,4 @@
-"""What each network predicts for the test images, scored image by image."""
+"""What networks and trivial baselines predict for the test images, scored image by image."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +19,7 @@ from segmentation.evaluation.boundary import TOLERANCES, boundary_iou, surface_d
 from segmentation.evaluation.failures import KINDS, false_pixels
 from segmentation.geometry import Geometry, Image, Mask, Probabilities
 from segmentation.inference.predictor import Predictor
+from segmentation.loading.dataset import SegmentationDataset
 from segmentation.loading.transforms import to_tensor
 from segmentation.scoring.scores import Counts, Values, dice, soft_sums
 from segmentation.scoring.threshold import BINS, DEFAULT_THRESHOLD, BinCounts, bin_counts, to_bins
@@ -135,6 +136,25 @@ def score_predictions(
                     of_image[name] = Prediction(square, predictor.threshold)
             list(pool.map(score, range(start, start + len(batch)), batch, predictions))
     return scored
+
+
+def baselines(train: SegmentationDataset) -> dict[str, Prediction]:
+    """Return two predictions that are the same for every image.
+
+    All foreground, and the mask of what is foreground in at least half of the `train` images.
+    """
+    everything = np.ones((train.size, train.size), np.float32)
+    return {"all_foreground": Prediction(everything), "mean_mask": Prediction(mean_mask(train))}
+
+
+def mean_mask(images: SegmentationDataset) -> Probabilities:
+    """Return the share of the images in which each pixel `(size, size)` is foreground."""
+    total = np.zeros((images.size, images.size), np.int64)
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        masks = pool.map(images.read_mask, range(len(images)))
+        for mask in tqdm(masks, "training masks", len(images), unit="img", disable=None):
+            total += mask
+    return (total / len(images)).astype(np.float32)
 
 
 def read_test_image(raw: Path, image_id: str, foreground: Sequence[str]) -> LabelledImage:

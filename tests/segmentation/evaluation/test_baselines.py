@@ -5,8 +5,7 @@ import pytest
 from test_evaluated_checkpoints import metadata
 
 from segmentation.common.dataset_layout import TEST, TRAINVAL, read_list
-from segmentation.evaluation.baselines import baselines, mean_mask
-from segmentation.evaluation.prediction_scores import score_predictions
+from segmentation.evaluation.prediction_scores import baselines, mean_mask, score_predictions
 from segmentation.geometry import Geometry
 from segmentation.inference.predictor import Predictor
 from segmentation.loading.dataset import SegmentationDataset
