@@ -44,8 +44,7 @@ def boundary_iou(predictions: Sequence[Mask], target: Mask) -> list[float]:
 def surface_dice(predictions: Sequence[Mask], target: Mask) -> list[list[float]]:
     """Return, for each prediction, the share of both contours within 1 pixel, and within 2, of the other.
 
-    Masks are `(H, W)` of 0 and 1; 0/0 is 1. Nikolov et al. 2018, arXiv:1809.04430, as in DeepMind's
-    surface-distance.
+    Masks are `(H, W)` of 0 and 1; 0/0 is 1. Nikolov et al. 2018, arXiv:1809.04430, as in surface-distance.
     """
     true = _contour(target)
     near_true, scores = [_near(true, tolerance) for tolerance in TOLERANCES], []
@@ -56,9 +55,8 @@ def surface_dice(predictions: Sequence[Mask], target: Mask) -> list[list[float]]
             float(predicted[near].sum() + true[_near(predicted, tolerance)].sum())
             for tolerance, near in zip(TOLERANCES, near_true, strict=True)
         ]
-        scores.append(
-            [min(1.0, length / total) if total else 1.0 for length in within]
-        )  # rounding may pass 1
+        # Rounding may pass 1.
+        scores.append([min(1.0, length / total) if total else 1.0 for length in within])
     return scores
 
 

@@ -20,7 +20,7 @@ from segmentation.evaluation.calibration import calibration_error, reliability, 
 from segmentation.evaluation.compare import compare
 from segmentation.evaluation.failures import failure_table, mask_looks_wrong
 from segmentation.evaluation.overlays import Example, encoded, panels, ranked, sheet
-from segmentation.evaluation.per_image import Groups, has_twin, image_rows
+from segmentation.evaluation.per_image import has_twin, image_rows
 from segmentation.evaluation.prediction_scores import baselines, read_test_image, score_predictions
 from segmentation.inference.predictor import Predictor
 from segmentation.loading.dataset import SegmentationDataset
@@ -82,8 +82,8 @@ def evaluate(
     dice = {name: scores.dice(network.counts[resolution]) for name, network in networks.items()}
     own_size = {name: scores.dice(network.counts["original"]) for name, network in networks.items()}
     wrong = mask_looks_wrong(facts.agreement, list(own_size.values()))
-    group_of: Groups = {row["id"]: (row["group"], row["species"]) for row in groups}
-    labels = [group_of.get(image_id, ("", "")) for image_id in ids]
+    label_of = {row["id"]: (row["group"], row["species"]) for row in groups}
+    labels = [label_of.get(image_id, ("", "")) for image_id in ids]  # group and species
     by_label = {"group": [group for group, _ in labels], "species": [species for _, species in labels]}
     test, details = compare(scored, resolution, twin, settings.bootstrap)
     details |= {
@@ -105,7 +105,7 @@ def evaluate(
         for path, columns in ((THRESHOLD_CURVES, threshold_curves), (RELIABILITY, reliability))
     }
     return Evaluation(
-        test, details, image_rows(ids, networks, facts, group_of, twin, wrong, resolution), folders
+        test, details, image_rows(ids, networks, facts, labels, twin, wrong, resolution), folders
     )
 
 

@@ -39,9 +39,8 @@ def false_pixels(predictions: Sequence[Mask], target: Mask) -> NDArray[np.int64]
         missed_near = np.count_nonzero(part_missed & outside & band)
         extra_near = np.count_nonzero(extra & _touching(_regions(prediction), both) & band)
         missed_count, extra_count = np.count_nonzero(missed), np.count_nonzero(extra)
-        counts.append(
-            [missed_count - hole - missed_near, extra_count - extra_near, hole, missed_near + extra_near]
-        )
+        objects_missed, regions_extra = missed_count - hole - missed_near, extra_count - extra_near
+        counts.append([objects_missed, regions_extra, hole, missed_near + extra_near])
     return np.array(counts)
 
 

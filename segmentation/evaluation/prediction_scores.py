@@ -109,12 +109,11 @@ def score_predictions(
     The networks must have the same geometry. Raises `InputError` if a file is missing or broken.
     """
     geometry = next(iter(predictors.values())).geometry
-    scored = (
-        Scored(  # allocated once: small arrays of each image between large ones would fragment the memory
-            networks={name: NetworkScores.zeros(len(ids)) for name in predictors},
-            baselines={name: _zero_counts(len(ids)) for name in baselines},
-            facts=ImageFacts(*np.zeros((len(ImageFacts._fields), len(ids)))),
-        )
+    # Allocated once: small arrays of each image between the large ones would fragment the memory.
+    scored = Scored(
+        networks={name: NetworkScores.zeros(len(ids)) for name in predictors},
+        baselines={name: _zero_counts(len(ids)) for name in baselines},
+        facts=ImageFacts(*np.zeros((len(ImageFacts._fields), len(ids)))),
     )
 
     def read(image_id: str) -> dict[str, LabelledImage]:
@@ -214,9 +213,9 @@ def _masks(prediction: Prediction, geometry: Geometry, shape: tuple[int, ...]) -
 
 def _count(predicted: BooleanMask, target: BooleanMask, inside: BooleanMask | None = None) -> Counts:
     """Count the pixels of two masks, or those `inside` of a third one: TP, FP, FN, TN."""
-    pixels = np.count_nonzero(inside) if inside is not None else target.size
+    pixels = target.size
     if inside is not None:
-        predicted, target = predicted & inside, target & inside
+        predicted, target, pixels = predicted & inside, target & inside, int(np.count_nonzero(inside))
     both, positive, true = (np.count_nonzero(mask) for mask in (predicted & target, predicted, target))
     return np.array([both, positive - both, true - both, pixels - positive - true + both])
 
