@@ -22,7 +22,14 @@ from segmentation.inference.predictor import Predictor
 from segmentation.loading.dataset import SegmentationDataset
 from segmentation.loading.transforms import to_tensor
 from segmentation.scoring.scores import Counts, Values, dice, soft_sums
-from segmentation.scoring.threshold import BINS, DEFAULT_THRESHOLD, BinCounts, bin_counts, to_bins
+from segmentation.scoring.threshold import (
+    BINS,
+    DEFAULT_THRESHOLD,
+    BinCounts,
+    bin_counts,
+    is_foreground,
+    to_bins,
+)
 
 T = TypeVar("T")
 
@@ -208,7 +215,10 @@ def _masks(prediction: Prediction, geometry: Geometry, shape: tuple[int, ...]) -
     """Return the predicted mask of an image of this `shape`, `(H, W)`, at each of `RESOLUTIONS`."""
     probabilities, threshold = prediction
     own_size = geometry.to_image(probabilities, *shape)
-    return {"network": probabilities >= threshold, "original": own_size >= threshold}
+    return {
+        "network": is_foreground(probabilities, threshold),
+        "original": is_foreground(own_size, threshold),
+    }
 
 
 def _count(predicted: BooleanMask, target: BooleanMask, inside: BooleanMask | None = None) -> Counts:
