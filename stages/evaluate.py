@@ -2,24 +2,19 @@
 
 from segmentation.common.artifacts import (
     DETAILS,
-    GALLERY,
     GROUP_COLUMNS,
     GROUPS,
-    OVERLAYS,
     PER_IMAGE,
     RAW,
-    RELIABILITY,
     SPLIT,
     TEST_METRICS,
-    THRESHOLD_CURVES,
     Split,
 )
 from segmentation.common.command_line import make_parser, run
 from segmentation.common.files import read_json, replace_dir, write_bytes, write_json
 from segmentation.common.tables import csv_bytes, read_csv
-from segmentation.evaluation.answers import BATCH_SIZE
-from segmentation.evaluation.checkpoints import load_checkpoints
-from segmentation.evaluation.evaluation import evaluate
+from segmentation.evaluation.evaluation import evaluate, load_checkpoints
+from segmentation.evaluation.prediction_scores import BATCH_SIZE
 from segmentation.evaluation.tables import notes, results_table, start_note
 from segmentation.params import load_params
 from segmentation.runtime.devices import choose_device, prepare
@@ -27,7 +22,7 @@ from segmentation.runtime.memory import enough_memory, step
 
 
 def main() -> None:
-    """Read checkpoints, split and images; write the scores, tables and pictures below metrics/."""
+    """Read checkpoints, split and images; write the scores, tables and example images below metrics/."""
     prepare(choose_device())
     params, split = load_params(), read_json(SPLIT, "split", Split)
     groups = read_csv(GROUPS, "download", GROUP_COLUMNS, may_be_empty=True)
@@ -35,21 +30,16 @@ def main() -> None:
     meta = next(iter(checkpoints.values())).meta
     remedy = "close other programs, scale large photos down, or train with a lower image.size or model.width"
     with enough_memory(step(BATCH_SIZE, meta.size), remedy):
-        found = evaluate(RAW, split, groups, checkpoints, params.evaluate)
-    for path, files in (
-        (OVERLAYS, found.overlays),
-        (GALLERY, found.gallery),
-        (THRESHOLD_CURVES, found.threshold_curves),
-        (RELIABILITY, found.reliability),
-    ):
+        evaluation = evaluate(RAW, split, groups, checkpoints, params.evaluate)
+    for path, files in evaluation.folders.items():
         with replace_dir(path) as folder:
             for name, data in files.items():
                 write_bytes(folder / name, data)
-    write_bytes(PER_IMAGE, csv_bytes(list(found.per_image[0]), found.per_image))
-    write_json(DETAILS, found.details)
-    write_json(TEST_METRICS, found.test)
-    print(results_table(found.test, found.details))
-    print("\n".join(notes(found.details)))
+    write_bytes(PER_IMAGE, csv_bytes(list(evaluation.per_image[0]), evaluation.per_image))
+    write_json(DETAILS, evaluation.details)
+    write_json(TEST_METRICS, evaluation.test)
+    print(results_table(evaluation.test, evaluation.details))
+    print("\n".join(notes(evaluation.details)))
     for name, checkpoint in checkpoints.items():
         if checkpoint.meta.started_from:
             print(start_note(name, checkpoint.meta.started_from))

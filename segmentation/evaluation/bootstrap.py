@@ -23,7 +23,7 @@ def resampled_means(
     A column is `(N,)` or `(N, K)`, its means `(resamples,)` or `(resamples, K)`. All columns see the same
     draws, so that differences are paired, and pooled scores can be taken from means of counts.
     """
-    flat = [np.asarray(each, np.float64).reshape(len(each), -1) for each in columns.values()]
+    flat = [np.asarray(column, np.float64).reshape(len(column), -1) for column in columns.values()]
     values, count = np.concatenate(flat, axis=1), len(flat[0])
     rng, chunk = np.random.default_rng(stream(Purpose.BOOTSTRAP, seed)), max(1, CHUNK // count)
     means = np.empty((resamples, values.shape[1]))
@@ -32,7 +32,7 @@ def resampled_means(
         drawn = rng.integers(count, size=(rows, count)) + count * np.arange(rows)[:, None]
         weights = np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count)
         means[start : start + rows] = weights.astype(np.float64) @ values / count
-    parts = np.split(means, np.cumsum([each.shape[1] for each in flat])[:-1], axis=1)
+    parts = np.split(means, np.cumsum([column.shape[1] for column in flat])[:-1], axis=1)
     return {
         name: part.reshape(resamples, *np.shape(columns[name])[1:])
         for name, part in zip(columns, parts, strict=True)

@@ -1,5 +1,6 @@
 """Scores of the contour, where the pixels of an object say little: at the image's own size."""
 
+from collections.abc import Sequence
 from math import hypot
 
 import cv2
@@ -13,10 +14,11 @@ TOLERANCES = (1, 2)  # pixels, of the surface Dice
 # Length of the contour in a cell of 2x2 pixels, by which of them are foreground (bits 8, 4, 2, 1): a corner
 # is cut at half the diagonal, a side is 1 long.
 _CORNER, _SIDE = np.sqrt(2) / 2, 1.0
-_LENGTHS = np.array([
+_LENGTHS = np.zeros(256)
+_LENGTHS[:16] = [
     0, _CORNER, _CORNER, _SIDE, _CORNER, _SIDE, 2 * _CORNER, _CORNER,
     _CORNER, 2 * _CORNER, _SIDE, _CORNER, _SIDE, _CORNER, _CORNER, 0,
-])  # fmt: skip
+]  # fmt: skip
 
 
 def band_width(shape: tuple[int, ...]) -> int:
@@ -24,42 +26,55 @@ def band_width(shape: tuple[int, ...]) -> int:
     return max(1, round(BAND * hypot(*shape[:2])))
 
 
-def boundary_iou(prediction: Mask, target: Mask) -> float:
-    """IoU of the bands of both masks, `(H, W)` of 0 and 1: their pixels within 2 % of the diagonal of the
-    contour, to which the edge of the image belongs. 0/0 is 1. Cheng et al. 2021, arXiv:2103.16562.
+def boundary_iou(predictions: Sequence[Mask], target: Mask) -> list[float]:
+    """Return the IoU of the band of each prediction with that of the target; 0/0 is 1.
+
+    Masks are `(H, W)` of 0 and 1. A band is the pixels of a mask within 2 % of the image's diagonal of its
+    contour, to which the edge of the image belongs. Cheng et al. 2021, arXiv:2103.16562.
     """
     width = band_width(target.shape)
-    predicted, true = _inner_band(prediction, width), _inner_band(target, width)
-    union = int((predicted | true).sum())
-    return int((predicted & true).sum()) / union if union else 1.0
+    true, scores = _inner_band(target, width), []
+    for prediction in predictions:
+        predicted = _inner_band(prediction, width)
+        union = np.count_nonzero(predicted | true)
+        scores.append(np.count_nonzero(predicted & true) / union if union else 1.0)
+    return scores
 
 
-def surface_dice(prediction: Mask, target: Mask) -> list[float]:
-    """Share of both contours that lies within 1 pixel, and within 2, of the other one; 0/0 is 1.
+def surface_dice(predictions: Sequence[Mask], target: Mask) -> list[list[float]]:
+    """Return, for each prediction, the share of both contours within 1 pixel, and within 2, of the other.
 
-    Masks are `(H, W)` of 0 and 1. Nikolov et al. 2018, arXiv:1809.04430, as in DeepMind's surface-distance.
+    Masks are `(H, W)` of 0 and 1; 0/0 is 1. Nikolov et al. 2018, arXiv:1809.04430, as in surface-distance.
     """
-    predicted, true = _contour(prediction), _contour(target)
-    total = float(predicted.sum() + true.sum())
-    if not total:
-        return [1.0 for _ in TOLERANCES]
-    near = [
-        float(predicted[_near(true, tolerance)].sum() + true[_near(predicted, tolerance)].sum())
-        for tolerance in TOLERANCES
-    ]
-    return [min(1.0, each / total) for each in near]  # rounding may pass 1
+    true = _contour(target)
+    near_true, scores = [_near(true, tolerance) for tolerance in TOLERANCES], []
+    for prediction in predictions:
+        predicted = _contour(prediction)
+        total = float(predicted.sum() + true.sum())
+        within = [
+            float(predicted[near].sum() + true[_near(predicted, tolerance)].sum())
+            for tolerance, near in zip(TOLERANCES, near_true, strict=True)
+        ]
+        # Rounding may pass 1.
+        scores.append([min(1.0, length / total) if total else 1.0 for length in within])
+    return scores
 
 
-def _inner_band(mask: Mask, width: int) -> Mask:
-    framed = cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
-    eroded = cv2.erode(framed, np.ones((3, 3), np.uint8), iterations=width)
-    return (mask > eroded[1:-1, 1:-1]).astype(np.uint8)
+def square(reach: int) -> NDArray[np.uint8]:
+    """Return the kernel of the pixels up to `reach` to each side, for OpenCV."""
+    return np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
+
+
+def _inner_band(mask: Mask, width: int) -> NDArray[np.bool_]:
+    inner = cv2.erode(mask, square(width), borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    return mask > inner
 
 
 def _contour(mask: Mask) -> NDArray[np.float64]:
     """The length of the contour in each cell of four neighbouring pixels, `(H + 1, W + 1)`."""
-    framed = np.pad(mask, 1)
-    return _LENGTHS[8 * framed[:-1, :-1] + 4 * framed[:-1, 1:] + 2 * framed[1:, :-1] + framed[1:, 1:]]
+    framed = cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    cells = 8 * framed[:-1, :-1] + 4 * framed[:-1, 1:] + 2 * framed[1:, :-1] + framed[1:, 1:]
+    return cv2.LUT(cells, _LENGTHS).astype(np.float64, copy=False)
 
 
 def _near(contour: NDArray[np.float64], tolerance: int) -> NDArray[np.bool_]:

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segmentation.evaluation.answers import ImageFacts
 from segmentation.evaluation.bootstrap import interval, resampled_means
+from segmentation.evaluation.prediction_scores import ImageFacts
 from segmentation.scoring.scores import Values
 
 THIRDS = {"foreground_share": "foreground", "brightness": "brightness", "contrast": "contrast"}
@@ -25,18 +25,20 @@ def break_down(
     brightness and contrast are those of these images.
     """
     tables = dict(labels) | {name: _thirds(getattr(facts, fact)) for fact, name in THIRDS.items()}
-    return {name: _table(dice, np.asarray(each), resamples) for name, each in tables.items() if any(each)}
+    return {
+        name: _table(dice, np.asarray(column), resamples) for name, column in tables.items() if any(column)
+    }
 
 
 def _table(dice: Mapping[str, Values], labels: NDArray[np.str_], resamples: int) -> list[dict[str, Any]]:
     rows = []
     for label in sorted(set(labels.tolist()) - {""}):
-        inside = {name: each[labels == label] for name, each in dice.items()}
+        inside = {name: values[labels == label] for name, values in dice.items()}
         drawn = resampled_means(inside, resamples)
         row: dict[str, Any] = {"label": label, "images": int((labels == label).sum())}
-        for name, each in inside.items():
+        for name, values in inside.items():
             low, high = interval(drawn[name])
-            row[name] = {"dice": float(each.mean()), "low": low, "high": high}
+            row[name] = {"dice": float(values.mean()), "low": low, "high": high}
         rows.append(row)
     first = next(iter(dice))
     return sorted(rows, key=lambda row: row[first]["dice"])
@@ -46,5 +48,5 @@ def _thirds(values: Values) -> list[str]:
     """Name the third in which each value lies, with its limits; no name if there are not three."""
     low, high = np.quantile(values, (1 / 3, 2 / 3))
     names = (f"to {low:.2g}", f"{low:.2g} to {high:.2g}", f"from {high:.2g}")
-    found = [names[int(value > low) + int(value > high)] for value in values]
-    return found if len(set(found)) == len(names) else ["" for _ in values]
+    thirds = [names[int(value > low) + int(value > high)] for value in values]
+    return thirds if len(set(thirds)) == len(names) else [""] * len(values)

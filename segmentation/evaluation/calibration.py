@@ -5,7 +5,7 @@ from math import isnan
 import numpy as np
 
 from segmentation.common.tables import csv_bytes
-from segmentation.evaluation.answers import Answer
+from segmentation.evaluation.prediction_scores import NetworkScores
 from segmentation.scoring import scores
 from segmentation.scoring.scores import Values
 from segmentation.scoring.threshold import GRID, counts_on_grid
@@ -14,28 +14,31 @@ WIDE_BINS = 10  # of 0.1, for the reliability diagram and the calibration error
 BADLY = 0.05  # calibration error from which probabilities should not be read as such
 
 
-def reliability(answer: Answer) -> dict[str, Values]:
+def reliability(network: NetworkScores) -> dict[str, Values]:
     """Return, for each tenth of the probabilities, the pixels, their mean probability and foreground share.
 
     At the size of the network. A mean or share of no pixels is NaN.
     """
-    pixels = answer.bins.sum(axis=(0, 1)).reshape(WIDE_BINS, -1).sum(axis=1)
-    positive = answer.bins[:, 1].sum(axis=0).reshape(WIDE_BINS, -1).sum(axis=1)
-    confidence = answer.confidence.sum(axis=0).reshape(WIDE_BINS, -1).sum(axis=1)
+    pixels = network.bins.sum(axis=(0, 1)).reshape(WIDE_BINS, -1).sum(axis=1)
+    positive = network.bins[:, 1].sum(axis=0).reshape(WIDE_BINS, -1).sum(axis=1)
+    confidence = network.confidence.sum(axis=0).reshape(WIDE_BINS, -1).sum(axis=1)
     with np.errstate(invalid="ignore"):
         return {"pixels": pixels, "probability": confidence / pixels, "foreground": positive / pixels}
 
 
-def calibration_error(answer: Answer) -> float:
+def calibration_error(network: NetworkScores) -> float:
     """Return the expected calibration error of the pixels, over bins of 0.1. Naeini et al. 2015 (AAAI)."""
-    found = reliability(answer)
-    gaps = np.nan_to_num(np.abs(found["probability"] - found["foreground"]))
-    return float((gaps * found["pixels"]).sum() / found["pixels"].sum())
+    pixels, probability, foreground = reliability(network).values()
+    gaps = np.nan_to_num(np.abs(probability - foreground))
+    return float((gaps * pixels).sum() / pixels.sum())
 
 
-def threshold_curves(answer: Answer) -> dict[str, Values]:
-    """Return mean Dice, and precision and recall of all pixels, by threshold, at network size."""
-    counts = counts_on_grid(answer.bins)
+def threshold_curves(network: NetworkScores) -> dict[str, Values]:
+    """Return mean Dice, and precision and recall of all pixels, at each threshold of `GRID`, `(99,)`.
+
+    At the size of the network.
+    """
+    counts = counts_on_grid(network.bins)
     pooled = counts.sum(axis=0)
     return {
         "threshold": np.array(GRID),

@@ -1,23 +1,31 @@
-"""All that is found out about the networks on the test images."""
+"""The evaluation of the networks on the test images: all scores, tables and example images."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from segmentation.common.artifacts import Split
-from segmentation.evaluation.answers import read_test_image, score_answers
-from segmentation.evaluation.baselines import baselines
+from segmentation.common.artifacts import (
+    CHECKPOINTS,
+    GALLERY,
+    OVERLAYS,
+    RELIABILITY,
+    THRESHOLD_CURVES,
+    Split,
+    checkpoint_path,
+)
+from segmentation.common.errors import InputError
 from segmentation.evaluation.breakdown import break_down
 from segmentation.evaluation.calibration import calibration_error, reliability, table, threshold_curves
 from segmentation.evaluation.compare import compare
 from segmentation.evaluation.failures import failure_table, mask_looks_wrong
-from segmentation.evaluation.overlays import Example, encoded, make_example, panels, ranked, sheet
-from segmentation.evaluation.per_image import Groups, has_twin, image_rows
+from segmentation.evaluation.overlays import Example, encoded, panels, ranked, sheet
+from segmentation.evaluation.per_image import has_twin, image_rows
+from segmentation.evaluation.prediction_scores import baselines, read_test_image, score_predictions
 from segmentation.inference.predictor import Predictor
 from segmentation.loading.dataset import SegmentationDataset
-from segmentation.models.build import network_title
-from segmentation.models.checkpoints import Checkpoint
+from segmentation.models.build import network_names, network_title
+from segmentation.models.checkpoints import Checkpoint, load_checkpoint
 from segmentation.params import Evaluate
 from segmentation.scoring import scores
 from segmentation.scoring.scores import Values
@@ -34,10 +42,21 @@ class Evaluation(NamedTuple):
     test: dict[str, Any]
     details: dict[str, Any]
     per_image: list[dict[str, Any]]
-    threshold_curves: Files
-    reliability: Files
-    overlays: Files
-    gallery: Files
+    folders: dict[Path, Files]
+
+
+def load_checkpoints() -> dict[str, Checkpoint]:
+    """Return the checkpoint of each network, by name.
+
+    Raises `InputError` if one is missing, or if they were trained for different geometries or foregrounds.
+    """
+    checkpoints = {name: load_checkpoint(checkpoint_path(name)) for name in network_names()}
+    first, *others = [checkpoint.meta for checkpoint in checkpoints.values()]
+    if any((meta.geometry, meta.foreground) != (first.geometry, first.foreground) for meta in others):
+        raise InputError(
+            f"{CHECKPOINTS}: trained for different sizes, kinds of resizing or foregrounds; run `dvc repro`"
+        )
+    return checkpoints
 
 
 def evaluate(
@@ -53,18 +72,18 @@ def evaluate(
     """
     meta, ids = next(iter(checkpoints.values())).meta, split["test"]
     predictors = {
-        name: dataclasses.replace(Predictor.from_checkpoint(each), tta=settings.tta)
-        for name, each in checkpoints.items()
+        name: dataclasses.replace(Predictor.from_checkpoint(checkpoint), tta=settings.tta)
+        for name, checkpoint in checkpoints.items()
     }
     train = SegmentationDataset(raw, split["train"], meta.geometry, meta.foreground)
-    scored = score_answers(raw, ids, meta.foreground, predictors, baselines(train))
+    scored = score_predictions(raw, ids, meta.foreground, predictors, baselines(train))
     networks, facts = scored.networks, scored.facts
     twin, resolution = has_twin(split), settings.resolution
-    dice = {name: scores.dice(getattr(each.counted, resolution).counts) for name, each in networks.items()}
-    own_size = {name: scores.dice(each.counted.original.counts) for name, each in networks.items()}
+    dice = {name: scores.dice(network.counts[resolution]) for name, network in networks.items()}
+    own_size = {name: scores.dice(network.counts["original"]) for name, network in networks.items()}
     wrong = mask_looks_wrong(facts.agreement, list(own_size.values()))
-    group_of: Groups = {row["id"]: (row["group"], row["species"]) for row in groups}
-    labels = [group_of.get(each, ("", "")) for each in ids]
+    label_of = {row["id"]: (row["group"], row["species"]) for row in groups}
+    labels = [label_of.get(image_id, ("", "")) for image_id in ids]  # group and species
     by_label = {"group": [group for group, _ in labels], "species": [species for _, species in labels]}
     test, details = compare(scored, resolution, twin, settings.bootstrap)
     details |= {
@@ -73,39 +92,38 @@ def evaluate(
         "twins": int(twin.sum()),
         "resolution": resolution,
         "tta": settings.tta,
-        "thresholds": {name: each.meta.threshold for name, each in checkpoints.items()},
-        "calibration_error": {name: calibration_error(each) for name, each in networks.items()},
+        "thresholds": {name: checkpoint.meta.threshold for name, checkpoint in checkpoints.items()},
+        "calibration_error": {name: calibration_error(network) for name, network in networks.items()},
         "failures": {
-            name: failure_table(each.false_pixels, own_size[name], wrong, ids)
-            for name, each in networks.items()
+            name: failure_table(network.false_pixels, own_size[name], wrong, ids)
+            for name, network in networks.items()
         },
         "groups": break_down(dice, facts, by_label, settings.bootstrap),
     }
-    overlays, gallery = _pictures(raw, ids, meta.foreground, predictors, dice)
+    folders = _example_images(raw, ids, meta.foreground, predictors, dice) | {
+        path: {f"{name}.csv": table(columns(network)) for name, network in networks.items()}
+        for path, columns in ((THRESHOLD_CURVES, threshold_curves), (RELIABILITY, reliability))
+    }
     return Evaluation(
-        test=test,
-        details=details,
-        per_image=image_rows(ids, networks, facts, group_of, twin, wrong, resolution),
-        threshold_curves={f"{name}.csv": table(threshold_curves(each)) for name, each in networks.items()},
-        reliability={f"{name}.csv": table(reliability(each)) for name, each in networks.items()},
-        overlays=overlays,
-        gallery=gallery,
+        test, details, image_rows(ids, networks, facts, labels, twin, wrong, resolution), folders
     )
 
 
-def _pictures(
+def _example_images(
     raw: Path,
     ids: Sequence[str],
     foreground: Sequence[str],
     predictors: Mapping[str, Predictor],
     dice: Mapping[str, Values],
-) -> tuple[Files, Files]:
+) -> dict[Path, Files]:
     """Draw sheets of the worst, median and best images, and each image of the gallery."""
 
     def example(index: int) -> Example:
+        """Let every network predict an image once more."""
         image = read_test_image(raw, ids[index], foreground)
-        of_image = {name: float(each[index]) for name, each in dice.items()}
-        return make_example(ids[index], image, predictors, of_image)
+        masks = {name: predictor.mask(image.image) for name, predictor in predictors.items()}
+        of_image = {name: float(values[index]) for name, values in dice.items()}
+        return Example(ids[index], image, masks, of_image)
 
     titles = {name: network_title(name) for name in predictors}
     for_each = max(1, min(ON_A_SHEET, len(ids) // 3) // len(predictors))
@@ -118,4 +136,4 @@ def _pictures(
     }
     shown = sorted(index for chosen in ranked(dice, IN_THE_GALLERY).values() for index in chosen)
     gallery = {f"{ids[index]}.jpg": encoded(panels(example(index)), "JPEG", quality=80) for index in shown}
-    return sheets, gallery
+    return {OVERLAYS: sheets, GALLERY: gallery}

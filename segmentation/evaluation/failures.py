@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segmentation.evaluation.boundary import band_width
+from segmentation.evaluation.boundary import band_width, square
 from segmentation.geometry import Mask
 
 KINDS = ("missed object", "extra region", "hole", "boundary")
@@ -16,8 +16,10 @@ EXAMPLES = 3  # of each kind
 AGREE, DISAGREE = 0.9, 0.75  # Dice of two networks with each other, and of each with the mask
 
 
-def false_pixels(prediction: Mask, target: Mask) -> list[int]:
-    """Count the false pixels of each of `KINDS`; masks are `(H, W)` of 0 and 1. The first rule that applies:
+def false_pixels(predictions: Sequence[Mask], target: Mask) -> NDArray[np.int64]:
+    """Count the false pixels of each of `KINDS`, for each of N predictions: `(N, 4)`.
+
+    Masks are `(H, W)` of 0 and 1. The first rule that applies:
 
     - missed object: missed, in an object (8-connected) of which nothing was found
     - extra region: found, in a predicted region (8-connected) that touches no object
@@ -26,23 +28,20 @@ def false_pixels(prediction: Mask, target: Mask) -> list[int]:
       the band of Boundary IoU)
     - otherwise missed object, if missed (a part of one, such as a leg), or extra region, if found (a bulge)
     """
-    missed, extra = target & ~prediction & 1, prediction & ~target & 1
-    if not (missed.any() or extra.any()):
-        return [0 for _ in KINDS]
-    whole_missed = missed & ~_touching(target, prediction) & 1
-    whole_extra = extra & ~_touching(prediction, target) & 1
-    hole = missed & _enclosed(prediction) & ~whole_missed & 1
-    square = np.ones((2 * band_width(target.shape) + 1,) * 2, np.uint8)
-    near, within = (change(target, square).astype(np.uint8) for change in (cv2.dilate, cv2.erode))
-    band = near & ~within & 1
-    rest = (missed | extra) & ~(whole_missed | whole_extra | hole) & 1
-    boundary, beyond = rest & band, rest & ~band & 1
-    return [
-        int((whole_missed | (beyond & missed)).sum()),
-        int((whole_extra | (beyond & extra)).sum()),
-        int(hole.sum()),
-        int(boundary.sum()),
-    ]
+    kernel = square(band_width(target.shape))
+    band = cv2.dilate(target, kernel) > cv2.erode(target, kernel)
+    objects, counts = _regions(target), []
+    for prediction in predictions:
+        missed, extra, both = target > prediction, prediction > target, (target & prediction) == 1
+        part_missed = missed & _touching(objects, both)
+        outside = _outside(prediction)
+        hole = np.count_nonzero(part_missed & ~outside)
+        missed_near = np.count_nonzero(part_missed & outside & band)
+        extra_near = np.count_nonzero(extra & _touching(_regions(prediction), both) & band)
+        missed_count, extra_count = np.count_nonzero(missed), np.count_nonzero(extra)
+        objects_missed, regions_extra = missed_count - hole - missed_near, extra_count - extra_near
+        counts.append([objects_missed, regions_extra, hole, missed_near + extra_near])
+    return np.array(counts)
 
 
 def failure(pixels: Sequence[int] | NDArray[np.int64], wrong_mask: bool = False) -> str:
@@ -59,19 +58,25 @@ def mask_looks_wrong(
     return (agreement >= AGREE) & (np.max(dice, axis=0) < DISAGREE)
 
 
-def _touching(mask: Mask, other: Mask) -> Mask:
-    """The regions of `mask` that have a pixel in common with `other`."""
+def _regions(mask: Mask) -> tuple[int, NDArray[np.int32]]:
+    """Number the 8-connected regions of a mask from 1: return one more than there are, and each pixel's."""
     count, labels = cv2.connectedComponents(mask, connectivity=8)
-    touched = np.zeros(count, np.uint8)
-    touched[labels[(mask & other) == 1]] = 1
-    return touched[labels]
+    return count, labels.astype(np.int32, copy=False)
 
 
-def _enclosed(mask: Mask) -> Mask:
-    """The background of `mask` from which no path (4-connected) leads to the edge of the image."""
-    outside = np.pad(1 - mask, 1, constant_values=1)
-    _, labels = cv2.connectedComponents(outside, connectivity=4)
-    return ((labels != labels[0, 0]) & (outside == 1))[1:-1, 1:-1].astype(np.uint8)
+def _touching(regions: tuple[int, NDArray[np.int32]], inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The pixels of those regions that have one of the pixels `inside`."""
+    count, labels = regions
+    touched = np.zeros(count, np.bool_)
+    touched[labels[inside]] = True
+    return touched.take(labels)
+
+
+def _outside(mask: Mask) -> NDArray[np.bool_]:
+    """The background of `mask` from which a path (4-connected) leads to the edge of the image."""
+    background = cv2.copyMakeBorder(1 - mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
+    _, labels = cv2.connectedComponents(background, connectivity=4)
+    return (labels == labels[0, 0])[1:-1, 1:-1]
 
 
 def failure_table(
@@ -87,7 +92,7 @@ def failure_table(
     shares = pixels / np.maximum(1, pixels.sum(axis=1, keepdims=True))
     shares = np.concatenate([np.where(wrong[:, None], 0, shares), wrong[:, None]], axis=1)
     lost = (1 - dice)[:, None] * shares
-    main = [failure(each, bool(flag)) for each, flag in zip(pixels, wrong, strict=True)]
+    main = [failure(row, bool(flag)) for row, flag in zip(pixels, wrong, strict=True)]
     return {
         kind: {
             "images": main.count(kind),

@@ -1,4 +1,4 @@
-"""Pictures of test images: what each network got right and wrong."""
+"""Drawings of test images: what each network got right and wrong."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from segmentation.evaluation.answers import LabelledImage
+from segmentation.evaluation.prediction_scores import LabelledImage
 from segmentation.geometry import Mask
-from segmentation.inference.predictor import Predictor
 from segmentation.scoring.scores import Values
 
 PANEL, GAP, LINE = 256, 8, 22  # pixels
@@ -39,7 +38,7 @@ def ranked(dice: Mapping[str, Values], counts: Mapping[str, int]) -> dict[str, l
     order of the images.
     """
     taken: set[int] = set()
-    found: dict[str, list[int]] = {label: [] for label in counts}
+    chosen: dict[str, list[int]] = {label: [] for label in counts}
     for label, count in counts.items():
         for values in dice.values():
             order = np.argsort(values, kind="stable")
@@ -49,16 +48,8 @@ def ranked(dice: Mapping[str, Values], counts: Mapping[str, int]) -> dict[str, l
                 order = order[np.argsort(np.abs(np.arange(len(order)) - (len(order) - 1) / 2), kind="stable")]
             new = [int(index) for index in order if int(index) not in taken][:count]
             taken |= set(new)
-            found[label] += new
-    return found
-
-
-def make_example(
-    image_id: str, image: LabelledImage, predictors: Mapping[str, Predictor], dice: Mapping[str, float]
-) -> Example:
-    """Let every network predict an image once more, for its picture."""
-    masks = {name: predictor.mask(image.image) for name, predictor in predictors.items()}
-    return Example(image_id, image, masks, dice)
+            chosen[label] += new
+    return chosen
 
 
 def overlay(image: NDArray[np.uint8], target: Mask, prediction: Mask) -> Image.Image:
@@ -85,7 +76,7 @@ def panels(example: Example) -> Image.Image:
 
 def sheet(title: str, examples: Sequence[Example], titles: Mapping[str, str]) -> bytes:
     """Draw examples one below the other, id and Dice under each, as a PNG; `titles` name the networks."""
-    rows = [panels(each) for each in examples]
+    rows = [panels(example) for example in examples]
     width = max(3 * PANEL, *(row.width for row in rows)) + 2 * GAP
     canvas = Image.new("RGB", (width, 3 * LINE + sum(row.height + LINE + GAP for row in rows)), "white")
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(size=14)
@@ -99,8 +90,8 @@ def sheet(title: str, examples: Sequence[Example], titles: Mapping[str, str]) ->
     top = 3 * LINE
     for row, example in zip(rows, examples, strict=True):
         canvas.paste(row, (GAP, top))
-        found = ", ".join(f"{titles[name]} {dice:.3f}" for name, dice in example.dice.items())
-        draw.text((GAP, top + row.height + 2), f"Dice {found}: {example.image_id}", "black", font)
+        scores = ", ".join(f"{titles[name]} {dice:.3f}" for name, dice in example.dice.items())
+        draw.text((GAP, top + row.height + 2), f"Dice {scores}: {example.image_id}", "black", font)
         top += row.height + LINE + GAP
     return encoded(canvas, "PNG", optimize=True)
 

@@ -14,7 +14,7 @@ from segmentation.runtime.distributed import all_gather, local_rank, rank, world
 
 
 def decoded_bytes(count: int, size: int) -> int:
-    """Return the memory that `count` images of `size` x `size` pixels take, masks included."""
+    """Return the bytes of `count` images `(size, size, 3)` and masks `(size, size)`, uint8."""
     return count * size * size * 4
 
 

@@ -25,7 +25,7 @@ NONE = Normalization([0.0, 0.0, 0.0], [1.0, 1.0, 1.0])
 
 def choose_normalization(normalize: str, own: Stats) -> Normalization:
     """Return the normalisation that `image.normalize` names; `own` are the statistics of this dataset."""
-    std = [each or 1.0 for each in own["std"]]  # 0: the channel is constant, as in fluorescence microscopy
+    std = [value or 1.0 for value in own["std"]]  # 0: the channel is constant, as in fluorescence microscopy
     return {
         "own": Normalization(own["mean"], std),
         "lab_report": LAB_REPORT,

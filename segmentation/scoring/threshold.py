@@ -1,6 +1,7 @@
 """From probabilities to masks, and the choice of the threshold between."""
 
-from typing import overload
+from math import inf
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -13,23 +14,23 @@ DEFAULT_THRESHOLD = 0.5
 BINS = 100
 GRID = tuple(k / BINS for k in range(1, BINS))  # the thresholds from which one is chosen
 
+Pixels = TypeVar("Pixels", Tensor, NDArray[Any])
 BinCounts = NDArray[np.int64]  # (N, 2, 100): background and foreground pixels of each image by probability
 
 
-@overload
-def is_foreground(probabilities: Tensor, threshold: float) -> Tensor: ...
-@overload
-def is_foreground(probabilities: NDArray[np.float32], threshold: float) -> NDArray[np.bool_]: ...
-def is_foreground(
-    probabilities: Tensor | NDArray[np.float32], threshold: float
-) -> Tensor | NDArray[np.bool_]:
+def is_foreground(probabilities: Pixels, threshold: float) -> Pixels:
     """Return, for each pixel, whether its probability is at least `threshold`."""
     return probabilities >= threshold
 
 
 def to_bins(probabilities: Tensor) -> Tensor:
-    """Return the bin of each probability: k from k/100 to below (k+1)/100, as `is_foreground` compares."""
-    return torch.bucketize(probabilities, torch.tensor(GRID, device=probabilities.device), right=True)
+    """Return the bin of each probability: k from k/100 to below (k+1)/100, as `is_foreground` compares.
+
+    Many times faster than `torch.bucketize`, which searches. NaN is in the first bin.
+    """
+    limits = torch.tensor((0.0, *GRID, inf), device=probabilities.device)
+    bins = (probabilities * (BINS + 1e-4)).long().clamp(0, BINS)  # right or, next to a limit, one too high
+    return bins - (probabilities < limits[bins]).long()
 
 
 def bin_counts(bins: Tensor, masks: Tensor) -> Tensor:

@@ -5,8 +5,7 @@ import pytest
 from test_evaluated_checkpoints import metadata
 
 from segmentation.common.dataset_layout import TEST, TRAINVAL, read_list
-from segmentation.evaluation.answers import score_answers
-from segmentation.evaluation.baselines import baselines, mean_mask
+from segmentation.evaluation.prediction_scores import baselines, mean_mask, score_predictions
 from segmentation.geometry import Geometry
 from segmentation.inference.predictor import Predictor
 from segmentation.loading.dataset import SegmentationDataset
@@ -26,13 +25,13 @@ def test_baselines_against_plain_numpy(sample: Path) -> None:
     mask = share >= 0.5
     assert 0 < mask.mean() < 1
     network = Predictor.from_checkpoint(Checkpoint(build_model("unet", 2), metadata("unet")))
-    answers = score_answers(sample, ids, FOREGROUND, {"unet": network}, baselines(train)).baselines
+    counts = score_predictions(sample, ids, FOREGROUND, {"unet": network}, baselines(train)).baselines
     test = SegmentationDataset(sample, ids, Geometry(64), FOREGROUND)
     targets = np.stack([test.read_mask(i) for i in range(20)])
     expected = [2 * (mask & target).sum() / (mask.sum() + target.sum()) for target in targets]
-    np.testing.assert_allclose(scores.dice(answers["mean_mask"].network.counts), expected)
-    everything = answers["all_foreground"].network.counts
+    np.testing.assert_allclose(scores.dice(counts["mean_mask"]["network"]), expected)
+    everything = counts["all_foreground"]["network"]
     assert scores.recall(everything).min() == 1
     assert scores.precision(everything) == pytest.approx(targets.mean(axis=(1, 2)))
-    own = answers["all_foreground"].original.counts
+    own = counts["all_foreground"]["original"]
     assert scores.recall(own).min() == 1 and (own.sum(axis=1) > 64 * 64).all()  # at each image's own size

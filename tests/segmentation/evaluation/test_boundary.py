@@ -33,7 +33,7 @@ def pairs() -> list[tuple[Mask, Mask]]:
 def test_surface_dice_is_that_of_surface_distance(prediction: Mask, target: Mask) -> None:
     distances = compute_surface_distances(target.astype(bool), prediction.astype(bool), (1.0, 1.0))
     expected = [compute_surface_dice_at_tolerance(distances, tolerance) for tolerance in TOLERANCES]
-    assert surface_dice(prediction, target) == pytest.approx(expected, abs=1e-12)
+    assert surface_dice([prediction], target)[0] == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize(("prediction", "target"), pairs())
@@ -51,7 +51,7 @@ def test_boundary_iou_is_that_of_its_definition(prediction: Mask, target: Mask) 
         }
 
     predicted, true = band(prediction), band(target)
-    assert boundary_iou(prediction, target) == len(predicted & true) / len(predicted | true)
+    assert boundary_iou([prediction], target) == [len(predicted & true) / len(predicted | true)]
 
 
 def test_the_band_is_two_percent_of_the_diagonal() -> None:
@@ -61,7 +61,7 @@ def test_the_band_is_two_percent_of_the_diagonal() -> None:
 def test_empty_and_full_masks() -> None:
     empty, full, some = np.zeros((30, 40), np.uint8), np.ones((30, 40), np.uint8), blobs((30, 40), 0)
     for same in (empty, full, some):
-        assert boundary_iou(same, same) == 1 and surface_dice(same, same) == [1, 1]
+        assert boundary_iou([same], same) == [1] and surface_dice([same], same) == [[1, 1]]
     for one, other in ((empty, some), (some, empty), (empty, full)):
-        assert boundary_iou(one, other) == 0 and surface_dice(one, other) == [0, 0]
-    assert 0 < boundary_iou(full, some) < 1  # the edge of the image is a part of the contour
+        assert boundary_iou([one], other) == [0] and surface_dice([one], other) == [[0, 0]]
+    assert 0 < boundary_iou([full], some)[0] < 1  # the edge of the image is a part of the contour

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segmentation.evaluation.answers import ImageFacts
 from segmentation.evaluation.breakdown import break_down
 from segmentation.evaluation.overlays import ranked
+from segmentation.evaluation.prediction_scores import ImageFacts
 from segmentation.evaluation.tables import notes
 
 

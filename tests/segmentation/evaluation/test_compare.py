@@ -8,8 +8,8 @@ from projects import DEFAULTS
 
 from segmentation.common.dataset_layout import TEST, TRAINVAL, read_list
 from segmentation.common.signals import StopRequest
-from segmentation.evaluation.answers import Answer, AtSize, Counted, ImageFacts, Scored
-from segmentation.evaluation.compare import SHORT, Comparison, compare
+from segmentation.evaluation.compare import SHORT, compare
+from segmentation.evaluation.prediction_scores import CountsBySize, ImageFacts, NetworkScores, Scored
 from segmentation.geometry import Geometry
 from segmentation.inference.predictor import Predictor
 from segmentation.inference.runner import Runner
@@ -25,28 +25,23 @@ from segmentation.training.losses import LOSSES
 FOREGROUND = ["pet", "border"]
 
 
-def counted(counts: list[list[int]], own: list[list[int]] | None = None) -> Counted:
+def counted(counts: list[list[int]], own: list[list[int]] | None = None) -> CountsBySize:
     """These counts at network size, and others, or the same, at own size."""
-    sizes = [np.array(counts), np.array(own or counts)]
-    return Counted(*(AtSize(each, each, each) for each in sizes))
+    return {"network": np.array(counts), "original": np.array(own or counts)}
 
 
 def compared(
-    networks: dict[str, Counted],
-    trivial: Counted,
+    networks: dict[str, CountsBySize],
+    trivial: CountsBySize,
     resolution: str = "network",
     twin: "np.ndarray[tuple[int], np.dtype[np.bool_]] | None" = None,
-) -> Comparison:
-    count = len(trivial.network.counts)
-    zeros: Any = np.zeros(count)
-    answers = {
-        name: Answer(
-            each, np.ones((count, 3)), np.zeros((count, 2, 100), np.int64), np.zeros((count, 100)),
-            zeros, np.zeros((count, 2)), np.zeros((count, 4), np.int64),
-        )
-        for name, each in networks.items()
-    }  # fmt: skip
-    scored = Scored(answers, {"trivial": trivial}, ImageFacts(*[zeros] * 6))
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    count = len(trivial["network"])
+    found = {
+        name: NetworkScores.zeros(count)._replace(counts=counts, no_border=counts)
+        for name, counts in networks.items()
+    }
+    scored = Scored(found, {"trivial": trivial}, ImageFacts(*np.zeros((6, count))))
     return compare(scored, resolution, np.zeros(count, np.bool_) if twin is None else twin, 1000)
 
 
@@ -91,7 +86,7 @@ def test_the_resolution_decides_what_is_compared() -> None:
 
 def test_scores_are_pooled_and_averaged() -> None:
     found = counted([[1, 0, 0, 9], [0, 9, 1, 0], [0, 0, 0, 10]])
-    row = compared({"a": found}, found).test["a"]
+    row = compared({"a": found}, found)[0]["a"]
     assert row["dice"] == pytest.approx(2 / 3) and row["dice_pooled"] == pytest.approx(2 / 12)
     assert row["iou_pooled"] == pytest.approx(1 / 11)
     assert row["precision"] == pytest.approx(1 / 10) and row["recall"] == pytest.approx(1 / 2)
@@ -99,10 +94,10 @@ def test_scores_are_pooled_and_averaged() -> None:
 
 def test_scores_without_twins() -> None:
     found = counted([[1, 0, 0, 9], [0, 9, 1, 0], [1, 1, 0, 8]])
-    details = compared({"a": found}, found, twin=np.array([True, False, False])).details
+    _, details = compared({"a": found}, found, twin=np.array([True, False, False]))
     assert details["no_twins"]["images"] == 2
     assert details["no_twins"]["a"]["dice"] == pytest.approx((0 + 2 / 3) / 2)
-    assert "no_twins" not in compared({"a": found}, found, twin=np.ones(3, np.bool_)).details
+    assert "no_twins" not in compared({"a": found}, found, twin=np.ones(3, np.bool_))[1]
 
 
 def test_counts_of_a_whole_test_set_do_not_overflow() -> None:

@@ -5,7 +5,7 @@ import pytest
 from segmentation.common.artifacts import checkpoint_path
 from segmentation.common.errors import InputError
 from segmentation.common.files import write_bytes
-from segmentation.evaluation.checkpoints import load_checkpoints
+from segmentation.evaluation.evaluation import load_checkpoints
 from segmentation.inference.predictor import Predictor
 from segmentation.models.build import build_model, network_names
 from segmentation.models.checkpoints import Checkpoint, Metadata, checkpoint_bytes

@@ -16,6 +16,8 @@ def images() -> tuple[torch.Tensor, torch.Tensor]:
     masks = torch.rand(7, 1, 9, 13) < torch.linspace(0.9, 0.0, 7).view(-1, 1, 1, 1)  # the last one is empty
     probabilities = (0.4 * masks + 0.6 * torch.rand(7, 1, 9, 13)).clamp(0, 1)
     on_the_grid = torch.tensor(GRID)[torch.randint(99, probabilities.shape)]
+    below = torch.rand(probabilities.shape) < 0.5
+    on_the_grid = torch.where(below, on_the_grid.nextafter(torch.tensor(0.0)), on_the_grid)
     return torch.where(torch.rand(probabilities.shape) < 0.3, on_the_grid, probabilities), masks
 
 

@@ -10,14 +10,15 @@ from torchmetrics.functional.classification import binary_calibration_error, bin
 
 from segmentation.common.dataset_layout import TEST, image_path, read_list
 from segmentation.common.errors import InputError
-from segmentation.evaluation.answers import LabelledImage, Prediction, Scored, read_test_image, score_answers
-from segmentation.evaluation.calibration import (
-    calibration_error,
-    reliability,
-    table,
-    threshold_curves,
-)
+from segmentation.evaluation.calibration import calibration_error, reliability, table, threshold_curves
 from segmentation.evaluation.failures import false_pixels
+from segmentation.evaluation.prediction_scores import (
+    LabelledImage,
+    Prediction,
+    Scored,
+    read_test_image,
+    score_predictions,
+)
 from segmentation.geometry import Geometry
 from segmentation.inference.predictor import Predictor
 from segmentation.loading.dataset import SegmentationDataset
@@ -48,7 +49,7 @@ def ids(sample: Path) -> list[str]:
 @pytest.fixture(scope="module")
 def scored(sample: Path, ids: list[str], predictors: dict[str, Predictor]) -> Scored:
     everything = {"everything": Prediction(np.ones((64, 64), np.float32))}
-    return score_answers(sample, ids, FOREGROUND, predictors, everything)
+    return score_predictions(sample, ids, FOREGROUND, predictors, everything)
 
 
 @pytest.fixture(scope="module")
@@ -60,18 +61,16 @@ def images(sample: Path, ids: list[str]) -> list[LabelledImage]:
 def test_masks_are_those_that_a_user_gets(
     name: str, images: list[LabelledImage], predictors: dict[str, Predictor], scored: Scored
 ) -> None:
-    answer, predictor = scored.networks[name], predictors[name]
-    counted = answer.counted.original
+    found, predictor = scored.networks[name], predictors[name]
+    counts, no_border = found.counts["original"], found.no_border["original"]
     for i, (image, target, border) in enumerate(images):
         mask, inside = predictor.mask(image), border == 0
         expected = binary_f1_score(torch.from_numpy(mask), torch.from_numpy(target)).item()
-        assert float(scores.dice(counted.counts[i])) == pytest.approx(expected, abs=1e-6)
-        assert answer.false_pixels[i].tolist() == false_pixels(mask, target)
-        assert answer.false_pixels[i].sum() == counted.counts[i, 1:3].sum()
-        assert counted.no_border[i, 0] == int((mask[inside] & target[inside]).sum())
-        assert counted.no_border[i].sum() == inside.sum()
-        (half,) = [value >= 0.5 for value in predictor.probabilities([image])]
-        assert counted.at_half[i, 0] == (half & (target == 1)).sum()
+        assert float(scores.dice(counts[i])) == pytest.approx(expected, abs=1e-6)
+        assert found.false_pixels[i].tolist() == false_pixels([mask], target)[0].tolist()
+        assert found.false_pixels[i].sum() == counts[i, 1:3].sum()
+        assert no_border[i, 0] == int((mask[inside] & target[inside]).sum())
+        assert no_border[i].sum() == inside.sum()
 
 
 @pytest.mark.parametrize("name", ["unet", "resnet"])
@@ -79,21 +78,21 @@ def test_at_network_size_it_is_what_validation_counts(
     name: str, sample: Path, images: list[LabelledImage], predictors: dict[str, Predictor], scored: Scored
 ) -> None:
     test = SegmentationDataset(sample, read_list(sample / TEST)[:COUNT], Geometry(64), FOREGROUND)
-    answer, predictor = scored.networks[name], predictors[name]
+    network, predictor = scored.networks[name], predictors[name]
     probabilities = np.stack(predictor.probabilities([each.image for each in images], own_size=False))
     targets = np.stack([test.read_mask(i) for i in range(COUNT)])
-    counts = answer.counted.network.counts
+    counts = network.counts["network"]
     assert (counts[:, 0] == ((probabilities >= predictor.threshold) & targets).sum((1, 2))).all()
-    assert answer.bins.sum() == targets.size and answer.bins[:, 1].sum() == targets.sum()
-    np.testing.assert_allclose(answer.soft[:, 0], (probabilities * targets).sum((1, 2)), rtol=1e-5)
+    assert network.bins.sum() == targets.size and network.bins[:, 1].sum() == targets.sum()
+    np.testing.assert_allclose(network.soft[:, 0], (probabilities * targets).sum((1, 2)), rtol=1e-5)
     expected = binary_calibration_error(
         torch.from_numpy(probabilities).flatten(), torch.from_numpy(targets).flatten(), n_bins=10
     )
-    assert calibration_error(answer) == pytest.approx(expected.item(), abs=1e-5)
-    found = reliability(answer)
+    assert calibration_error(network) == pytest.approx(expected.item(), abs=1e-5)
+    found = reliability(network)
     assert found["pixels"].sum() == targets.size
     assert len(table(found).splitlines()) == 1 + (found["pixels"] > 0).sum()
-    curves = threshold_curves(answer)
+    curves = threshold_curves(network)
     (place,) = np.flatnonzero(np.isclose(curves["threshold"], predictor.threshold))
     assert curves["dice"][place] == pytest.approx(float(scores.dice(counts).mean()))
 
@@ -118,12 +117,12 @@ def test_networks_that_answer_nothing_or_everything_do_not_agree(
 ) -> None:
     answer = lambda _, squares: torch.full((len(squares), 1, 64, 64), level)  # noqa: E731
     monkeypatch.setattr(Predictor, "square_probabilities", answer)
-    scored = score_answers(sample, ids, FOREGROUND, predictors, {})
+    scored = score_predictions(sample, ids, FOREGROUND, predictors, {})
     assert (scored.facts.agreement == 0).all()
 
 
 def test_the_same_answer_for_all_images(images: list[LabelledImage], scored: Scored) -> None:
-    everything = scored.baselines["everything"].original.counts
+    everything = scored.baselines["everything"]["original"]
     assert everything[:, 0].tolist() == [int(each.target.sum()) for each in images]
     assert everything.sum(axis=1).tolist() == [each.target.size for each in images]
     assert (everything[:, 2:] == 0).all()
@@ -131,5 +130,5 @@ def test_the_same_answer_for_all_images(images: list[LabelledImage], scored: Sco
 
 def test_an_image_that_vanished(sample: Path, predictors: dict[str, Predictor]) -> None:
     with pytest.raises(InputError, match=r"gone\.png: no such file") as caught:
-        score_answers(sample, ["gone"], FOREGROUND, predictors, {})
+        score_predictions(sample, ["gone"], FOREGROUND, predictors, {})
     assert str(image_path(sample, "gone").parent.parent) in str(caught.value)
