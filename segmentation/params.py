@@ -156,7 +156,6 @@ class Train(Group):
     warmup: Annotated[Real, Field(ge=0, lt=1)]
     small_first: Share
     loss: Literal["bce_dice", "double_sigmoid"]
-    ema: Annotated[Real, Field(ge=0, lt=1)]
     processes: Annotated[Whole, Field(ge=1, le=1024)]
     precision: Literal["auto", "float32", "tf32", "bf16"]
     monitor: Literal["dice", "dice_soft"]

@@ -49,7 +49,7 @@ class Training:
 
     `epoch` and `step` say where it stands: in which of `epochs`, from 1, and after how many of its steps.
     `history` holds the finished epochs, `scored` the scores of each image after the latest one, `predictor`
-    the network that is scored: the average of the weights, if there is one. If several processes train
+    the network that is scored. If several processes train
     together, all must call each method together. `announce` gets the estimated seconds of the rest (`Pace`).
     """
 
@@ -68,9 +68,7 @@ class Training:
         self.loss = LOSSES[settings.loss]
         self.epochs = max(settings.epochs, ceil(settings.min_steps / len(train)))
         self.optimization = Optimization(model, settings, len(train) * self.epochs)
-        self.predictor = Predictor(
-            self.optimization.scored, runner, train.dataset.geometry, DEFAULT_THRESHOLD
-        )
+        self.predictor = Predictor(model, runner, train.dataset.geometry, DEFAULT_THRESHOLD)
         # Exact: 0.29 * 100 is less than 29 in floating point.
         self.small_epochs = int(Fraction(str(settings.small_first)) * self.epochs)
         self.history: list[EpochMetrics] = []

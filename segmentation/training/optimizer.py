@@ -1,7 +1,6 @@
-"""From gradients to weights: optimizer, learning rate, averaging."""
+"""From gradients to weights: optimizers and learning rate."""
 
 from collections.abc import Iterable
-from copy import deepcopy
 from typing import Any
 
 import torch
@@ -56,38 +55,14 @@ def make_schedule(optimizer: Optimizer, settings: Train, steps: int) -> LRSchedu
     return SequentialLR(optimizer, [rise, rest], milestones=[rising])
 
 
-class WeightAverage:
-    """An exponential moving average of a network's weights and batch statistics; `model` holds it.
-
-    The decay grows to `decay` as (1 + n) / (10 + n) with the number n of steps, so that the first weights
-    soon become negligible. Polyak and Juditsky 1992, doi:10.1137/0330046; the warm-up as in TensorFlow's
-    `ExponentialMovingAverage`.
-    """
-
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        self.model, self.decay, self.steps = deepcopy(model), decay, 0
-        pairs = zip(self.model.state_dict().values(), model.state_dict().values(), strict=True)
-        averages, weights = zip(*((a, w) for a, w in pairs if w.is_floating_point()), strict=True)
-        self._averages, self._weights = list(averages), list(weights)
-
-    @torch.no_grad()
-    def update(self) -> None:
-        """Add the weights as they are after a step."""
-        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
-        torch._foreach_lerp_(self._averages, self._weights, 1 - decay)
-        self.steps += 1
-
-
 class Optimization:
-    """The updates of a network's weights, `steps` in all; `scored` is the network to score and to keep."""
+    """The updates of a network's weights, `steps` in all."""
 
     def __init__(self, model: nn.Module, settings: Train, steps: int) -> None:
         self.weights = list(model.parameters())
         self.views = [in_memory_order(each, each) for each in self.weights]
         self.optimizers = make_optimizers(self.views, settings)
         self.schedules = [make_schedule(each, settings, steps) for each in self.optimizers]
-        self.average = WeightAverage(model, settings.ema) if settings.ema else None
-        self.scored = self.average.model if self.average else model
 
     @property
     def lr(self) -> float:
@@ -101,22 +76,14 @@ class Optimization:
         for optimizer, schedule in zip(self.optimizers, self.schedules, strict=True):
             optimizer.step()
             schedule.step()
-        if self.average:
-            self.average.update()
-        self.zero_grad()
-
-    def zero_grad(self) -> None:
-        """Clear the gradients."""
-        for each in (*self.views, *self.weights):
-            each.grad = None
+        for weights in (*self.views, *self.weights):
+            weights.grad = None
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that the coming updates depend on, except for the weights."""
-        average = {"weights": self.scored.state_dict(), "steps": self.average.steps} if self.average else None
         return {
             "optimizers": [each.state_dict() for each in self.optimizers],
             "schedules": [each.state_dict() for each in self.schedules],
-            "average": average,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -125,6 +92,3 @@ class Optimization:
             optimizer.load_state_dict(of_optimizer)
         for schedule, of_schedule in zip(self.schedules, state["schedules"], strict=True):
             schedule.load_state_dict(of_schedule)
-        if self.average:
-            self.average.model.load_state_dict(state["average"]["weights"])
-            self.average.steps = state["average"]["steps"]

@@ -26,7 +26,7 @@ from segmentation.training.fingerprint import Fingerprint, differences
 
 GRACE_S = 15.0  # to wait for the lock: a process that was told to stop finishes its step first
 ABANDONED_S = 30 * 24 * 3600.0  # after which a state that nobody resumed is deleted
-VERSION = 4  # of the state file and of what it holds
+VERSION = 5  # of the state file and of what it holds
 
 
 class ResumeState:

@@ -87,23 +87,6 @@ def test_the_validation_loss_weighs_all_images_equally(sample: Path) -> None:
     assert (single.counts == score(predictor, Batches(data, 8).epoch(0), loss).counts).all()
 
 
-def test_the_average_of_the_weights_is_scored(sample: Path) -> None:
-    trained, loss = training(sample, "unet", settings(ema=0.9, epochs=1)), LOSSES["bce_dice"]
-    trained.train_epoch()
-    val_loss = trained.validate()["val_loss"]
-    assert trained.predictor.model is not trained.model
-    assert score(trained.predictor, trained.val.epoch(), loss).loss == val_loss
-    assert (
-        score(Predictor(trained.model, RUNNER, Geometry(64), 0.5), trained.val.epoch(), loss).loss != val_loss
-    )
-
-
-def test_an_average_does_not_change_the_training(sample: Path) -> None:
-    plain, averaged = (history(sample, "unet", settings(ema=ema)) for ema in (0.0, 0.9))
-    assert [each["train_loss"] for each in plain] == [each["train_loss"] for each in averaged]
-    assert [each["val_loss"] for each in plain] != [each["val_loss"] for each in averaged]
-
-
 def test_small_images_first(sample: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
     logits = Runner.logits
@@ -156,7 +139,7 @@ def test_the_throughput_is_measured(sample: Path) -> None:
 
 
 def test_a_signal_ends_it_after_a_step_and_it_resumes_to_the_same_weights(sample: Path) -> None:
-    whole, stopped = (training(sample, "resnet", settings(epochs=2, ema=0.5)) for _ in range(2))
+    whole, stopped = (training(sample, "resnet", settings(epochs=2)) for _ in range(2))
     for _ in range(2):
         whole.train_epoch()
         whole.validate()
@@ -166,7 +149,7 @@ def test_a_signal_ends_it_after_a_step_and_it_resumes_to_the_same_weights(sample
     with pytest.raises(Interrupted):
         stopped.train_epoch()
     assert (stopped.epoch, stopped.step) == (2, 1)
-    resumed = training(sample, "resnet", settings(epochs=2, ema=0.5))
+    resumed = training(sample, "resnet", settings(epochs=2))
     resumed.load_state_dict(stopped.state_dict())
     torch.manual_seed(99)  # no random state is part of it
     resumed.train_epoch()

@@ -33,7 +33,6 @@ def test_a_stopped_training_resumes_to_the_same_bytes(
         train__optimizer=optimizer,
         train__epochs=4,
         train__batch_size=5,
-        train__ema=0.9,
         augment__affine=0.5,
     )
     train_network(name, load_params())
