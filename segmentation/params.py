@@ -30,7 +30,7 @@ from segmentation.common.artifacts import CHECKPOINTS
 from segmentation.common.errors import InputError
 
 PARAMS = Path("params.yaml")
-NAMED = 8  # problems that an error names
+SHOWN = 8  # problems in an error
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
@@ -225,8 +225,8 @@ def check_params(values: Any, path: Path) -> Params:
         return Params.model_validate(values)
     except ValidationError as error:
         problems = [_describe(problem) for problem in error.errors()]
-        more = f"; and {len(problems) - NAMED} more" if len(problems) > NAMED else ""
-        raise InputError(f"{path}: {'; '.join(problems[:NAMED])}{more}") from None
+        more = f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
+        raise InputError(f"{path}: {'; '.join(problems[:SHOWN])}{more}") from None
 
 
 def _describe(problem: Any) -> str:

@@ -15,17 +15,17 @@ from segmentation.inference.runner import Runner
 from segmentation.params import Params
 from segmentation.runtime.distributed import all_gather, world_size
 from segmentation.training.outputs import used_params
-from segmentation.training.start import Start
+from segmentation.training.warm_start import WarmStart
 
 PIPELINE = Path("dvc.yaml")
 CODE = "segmentation"
 CORE = Path("requirements-core.txt")
-NAMED = 4  # differences that a message names
+SHOWN = 4  # differences in a message
 
 Fingerprint = Mapping[str, Any]  # by name: what JSON can hold
 
 
-def fingerprint(stage: str, params: Params, runner: Runner, start: Start | None) -> Fingerprint:
+def fingerprint(stage: str, params: Params, runner: Runner, warm_start: WarmStart | None) -> Fingerprint:
     """Return the relevant params, properties of machine and libraries, and hashes of the relevant files.
 
     The files are those that `stage` declares in dvc.yaml, except for the images: the hash in
@@ -41,7 +41,7 @@ def fingerprint(stage: str, params: Params, runner: Runner, start: Start | None)
         "device": runner.device.type,
         "precision": runner.precision,
         "processes": world_size(),
-        "start": start.sha256 if start else None,
+        "start": warm_start.sha256 if warm_start else None,
     }
     hashes = {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in declared_files(stage)}
     return values | machine | hashes | dict(installed())
@@ -58,10 +58,14 @@ def installed() -> Iterator[tuple[str, str | None]]:
 
 def differences(theirs: Fingerprint, mine: Fingerprint) -> str:
     """Name the first differences: `train.lr 0.1 -> 0.2`, or only the name of a long value."""
-    changed = {name: (theirs.get(name), mine.get(name)) for name in {**mine, **theirs}}
-    pairs = {name: f"{old} -> {new}" for name, (old, new) in changed.items() if old != new}
-    named = [f"{name} {pair}" if len(pair) < 64 else f"another {name}" for name, pair in pairs.items()]
-    return ", ".join(named[:NAMED]) + (f" and {len(named) - NAMED} more" if len(named) > NAMED else "")
+    texts = []
+    for name in {**mine, **theirs}:
+        old, new = theirs.get(name), mine.get(name)
+        if old != new:
+            change = f"{old} -> {new}"
+            texts.append(f"{name} {change}" if len(change) < 64 else f"another {name}")
+    more = f" and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
+    return ", ".join(texts[:SHOWN]) + more
 
 
 def require_same(mine: Fingerprint) -> None:

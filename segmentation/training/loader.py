@@ -4,7 +4,6 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterator
-from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -68,11 +67,6 @@ class ShuffledBatches(Sampler[list[Key]]):
     def __len__(self) -> int:
         return len(self.splits) + 1
 
-    @property
-    def turns(self) -> int:
-        """The number of batches of every process."""
-        return len(self)
-
     def __iter__(self) -> Iterator[list[Key]]:
         rng = np.random.default_rng(stream(Purpose.ORDER, self.seed, self.epoch))
         order = rng.permutation(self.count)
@@ -86,7 +80,6 @@ class ListedBatches(Sampler[list[Key]]):
     def __init__(self, count: int, batch_size: int) -> None:
         self.epoch = self.skipped = 0
         starts = range(0, count, batch_size)
-        self.turns = ceil(len(starts) / world_size())  # of the process with the most batches
         self.batches = [
             range(start, min(start + batch_size, count)) for start in starts[rank() :: world_size()]
         ]
@@ -124,11 +117,6 @@ class Batches:
 
     def __len__(self) -> int:
         return len(self.loader)
-
-    @property
-    def turns(self) -> int:
-        """The number of batches of the process that has the most."""
-        return self.sampler.turns
 
     def close(self) -> None:
         """End the workers. After an error nobody else does: they ignore the signal by which Python would."""

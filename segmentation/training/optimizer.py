@@ -76,8 +76,8 @@ class Optimization:
         for optimizer, schedule in zip(self.optimizers, self.schedules, strict=True):
             optimizer.step()
             schedule.step()
-        for weights in (*self.views, *self.weights):
-            weights.grad = None
+        for tensor in (*self.views, *self.weights):
+            tensor.grad = None
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that the coming updates depend on, except for the weights."""

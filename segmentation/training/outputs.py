@@ -15,9 +15,7 @@ from segmentation.models.checkpoints import Metadata, checkpoint_bytes, fresh
 from segmentation.params import Params
 from segmentation.runtime.distributed import world_size
 from segmentation.training.loader import Batches
-from segmentation.training.loop import Training
-from segmentation.training.metrics import EpochMetrics
-from segmentation.training.start import Start
+from segmentation.training.loop import EpochMetrics, Training
 from segmentation.training.tracking import (
     best_line,
     epoch_line,
@@ -26,6 +24,7 @@ from segmentation.training.tracking import (
     open_board,
     runs_folder,
 )
+from segmentation.training.warm_start import WarmStart
 
 SHOWN = 8  # training images, as the network sees them, and validation images on TensorBoard
 
@@ -34,9 +33,14 @@ class Outputs:
     """The outputs of the training of `name`; `best` holds weights and metadata of the best epoch so far."""
 
     def __init__(
-        self, name: str, params: Params, train: Batches, val: SegmentationDataset, start: Start | None
+        self,
+        name: str,
+        params: Params,
+        train: Batches,
+        val: SegmentationDataset,
+        warm_start: WarmStart | None,
     ) -> None:
-        self.name, self.params, self.start = name, params, start
+        self.name, self.params, self.warm_start = name, params, warm_start
         self.best: tuple[dict[str, Tensor], Metadata] | None = None
         self._runs = runs_folder(name, Path.cwd())
         images, masks = zip(*train.first(SHOWN), strict=True)
@@ -91,7 +95,7 @@ class Outputs:
             "val_dice_threshold": best["val_dice_threshold"],
             "epoch": best["epoch"],
             "epochs": len(history),
-        } | ({"started_from": self.start.sha256} if self.start else {})
+        } | ({"started_from": self.warm_start.sha256} if self.warm_start else {})
         write_json(training_summary_path(self.name), summary)
         self._board.close()
         monitor = self.params.train.monitor
@@ -118,7 +122,7 @@ class Outputs:
             device=runner.device.type,
             processes=world_size(),
             precision=runner.precision,
-            started_from=self.start.sha256 if self.start else None,
+            started_from=self.warm_start.sha256 if self.warm_start else None,
             params=used_params(params),
         )
 

@@ -30,16 +30,15 @@ from segmentation.runtime.memory import enough_memory, step
 from segmentation.scoring.scores import SOFT_DICE_BATCH
 from segmentation.training.augmentation import Augmentation
 from segmentation.training.fingerprint import fingerprint, require_same
-from segmentation.training.fitting import IN_GENERAL, what_fits
 from segmentation.training.launch import launch
 from segmentation.training.loader import Batches, loader_workers
 from segmentation.training.loop import Training
 from segmentation.training.outputs import Outputs
 from segmentation.training.resume import ResumeState
-from segmentation.training.start import load_start
 from segmentation.training.tracking import estimate_line, start_line
+from segmentation.training.warm_start import load_warm_start
 
-SELDOM = 30  # times as long as writing takes, until it is done again
+SAVE_INTERVAL = 30  # from one save to the next, in durations of a save: saving takes 3 % of the time at most
 
 
 def train_network(name: str, params: Params) -> None:
@@ -50,12 +49,14 @@ def train_network(name: str, params: Params) -> None:
     """
     processes = params.train.processes
     if processes > 1 and not launched_by_torchrun():
-        load_start(name, params)  # what it refuses is said once
+        load_warm_start(name, params)  # what it refuses is said once
         launch(f"stages.train_{name}", processes)
         return
-    device = choose_device()
+    device, batch_size = choose_device(), params.train.batch_size
     prepare(device)
-    with process_group(device), enough_memory(step(params.train.batch_size, params.image.size), IN_GENERAL):
+    half = batch_size // 2
+    remedy = f"try train.batch_size = {half}" if half >= processes else "lower image.size or model.width"
+    with process_group(device), enough_memory(step(batch_size, params.image.size), remedy):
         if world_size() != processes:
             raise InputError(
                 f"train.processes = {processes}, but torchrun started {world_size()}; make them equal"
@@ -65,10 +66,10 @@ def train_network(name: str, params: Params) -> None:
 
 def _train(name: str, params: Params, device: torch.device) -> None:
     settings, first = params.train, rank() == 0
-    start = load_start(name, params)
+    warm_start = load_warm_start(name, params)
     normalization = choose_normalization(params.image.normalize, read_json(STATS, "compute_stats", Stats))
     runner = Runner(device, choose_precision(settings.precision, device), normalization)
-    mine = fingerprint(f"train_{name}", params, runner, start)
+    mine = fingerprint(f"train_{name}", params, runner, warm_start)
     require_same(mine)
     train, val = make_batches(params, device)
     state = ResumeState(name, mine)
@@ -86,14 +87,14 @@ def _train(name: str, params: Params, device: torch.device) -> None:
         torch.manual_seed(torch_seed(Purpose.WEIGHTS, settings.seed))
         model = build_model(name, params.model.width, params.model.dropout, params.model.init)
         load_pretrained(name, model)
-        if start:
-            model.load_state_dict(start.weights)
+        if warm_start:
+            model.load_state_dict(warm_start.weights)
         model = to_device(model, device)
         training = Training(model, train, val, settings, runner, stop, announce if first else None)
-        outputs = Outputs(name, params, train, val.dataset, start) if first else None
+        outputs = Outputs(name, params, train, val.dataset, warm_start) if first else None
         if outputs:
             print(f"{name}: {start_line(training, runner)}", flush=True)
-            if start:
+            if warm_start:
                 print(f"{name}: starting from the weights in {settings.start_from}", flush=True)
         saved = broadcast(state.load() if first else None)
         if saved:
@@ -102,9 +103,7 @@ def _train(name: str, params: Params, device: torch.device) -> None:
             print(f"{name}: resuming {training.progress}", flush=True)
             outputs.load_state_dict(saved["outputs"], training.history)
         saver = Saver(training, outputs, state)
-        batch_size, size = settings.batch_size, params.image.size
-        with enough_memory(step(batch_size, size), lambda: what_fits(training.try_step, batch_size, size)):
-            _take_epochs(training, outputs, saver)
+        _take_epochs(training, outputs, saver)
         if outputs:
             outputs.finish(training.history, device)
             state.discard()
@@ -126,18 +125,18 @@ def _take_epochs(training: Training, outputs: Outputs | None, saver: "Saver") ->
 
 
 class Saver:
-    """Writes the outputs, then the state that belongs to them; seldom, for 3 % of the time at most."""
+    """Writes the outputs, then the state that belongs to them."""
 
     def __init__(self, training: Training, outputs: Outputs | None, state: ResumeState) -> None:
         self.training, self.outputs, self.state = training, outputs, state
         self.saved, self.cost = time.monotonic(), 0.0
 
     def is_due(self) -> bool:
-        """Whether enough time has passed since the last time."""
-        return time.monotonic() - self.saved >= SELDOM * self.cost
+        """Whether enough time has passed since the last save."""
+        return time.monotonic() - self.saved >= SAVE_INTERVAL * self.cost
 
     def save(self) -> None:
-        """Write all; in the middle of an epoch, all processes must call it together."""
+        """Write everything; in the middle of an epoch, all processes must call it together."""
         content = self.training.state_dict()
         if self.outputs:
             started = time.monotonic()

@@ -18,8 +18,7 @@ from segmentation.loading.cache import decoded_bytes
 from segmentation.params import Params
 from segmentation.runtime.distributed import world_size
 from segmentation.runtime.memory import peak_memory
-from segmentation.training.loop import Training
-from segmentation.training.metrics import EpochMetrics, Throughput
+from segmentation.training.loop import EpochMetrics, Throughput, Training
 
 
 def start_line(training: Training, runner: Runner) -> str:

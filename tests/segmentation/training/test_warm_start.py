@@ -12,7 +12,7 @@ from projects import set_params
 
 from segmentation.models.checkpoints import load_checkpoint
 from segmentation.params import load_params
-from segmentation.training.start import load_start
+from segmentation.training.warm_start import load_warm_start
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_the_weights_are_those_of_the_checkpoint(
 
 
 def test_the_batch_statistics_are_those_of_the_checkpoint(project: Path, start: Path) -> None:
-    found = load_start("resnet", load_params(project / "params.yaml"))
+    found = load_warm_start("resnet", load_params(project / "params.yaml"))
     weights = torch.load(start / "resnet.pt", weights_only=True)["weights"]
     assert found and found.weights.keys() == weights.keys()
     assert any("running_var" in key for key in weights)
