@@ -33,8 +33,8 @@ def describe(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     path = Path("/proc/cpuinfo")  # of Linux; elsewhere Python knows a name
-    found = re.search(r"^model name\s*: (.*)$", path.read_text(), re.M) if path.exists() else None
-    name = found[1].strip() if found else platform.processor() or platform.machine()
+    line = re.search(r"^model name\s*: (.*)$", path.read_text(), re.M) if path.exists() else None
+    name = line[1].strip() if line else platform.processor() or platform.machine()
     if device.type != "cpu":
         return f"{device.type} of {name}"
     return f"{name}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"

@@ -72,8 +72,8 @@ def require_same(mine: Fingerprint) -> None:
     """Raise `InputError` unless all processes that train together have the same fingerprint."""
     first, *others = all_gather(mine)
     for rank, other in enumerate(others, 1):
-        if found := differences(first, other):
-            raise InputError(f"process {rank} differs from process 0: {found}")
+        if changes := differences(first, other):
+            raise InputError(f"process {rank} differs from process 0: {changes}")
 
 
 def declared_files(stage: str) -> Iterator[Path]:
@@ -92,9 +92,8 @@ def declared_files(stage: str) -> Iterator[Path]:
     for path in paths:
         if not path.exists():
             raise InputError(f"{path}: no such file, but {stage} depends on it in {PIPELINE}")
-        found = path.rglob("*.py" if path.parts[0] == CODE else "*") if path.is_dir() else [path]
-        yield from sorted(
-            file
-            for file in found
-            if file.is_file() and not any(part.startswith(".") for part in file.relative_to(path).parts)
-        )
+        files = path.rglob("*.py" if path.parts[0] == CODE else "*") if path.is_dir() else [path]
+        for file in sorted(files):
+            hidden = any(part.startswith(".") for part in file.relative_to(path).parts)
+            if file.is_file() and not hidden:
+                yield file

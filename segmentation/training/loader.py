@@ -47,8 +47,8 @@ def loader_workers(device: torch.device, images: int, size: int) -> int:
 
 def _ignore_signals(_: int) -> None:
     """A signal to all processes is for the one that trains: it needs its workers to finish the step."""
-    for each in SIGNALS:
-        signal.signal(each, signal.SIG_IGN)
+    for signum in SIGNALS:
+        signal.signal(signum, signal.SIG_IGN)
 
 
 class ShuffledBatches(Sampler[list[Key]]):
@@ -79,10 +79,8 @@ class ListedBatches(Sampler[list[Key]]):
 
     def __init__(self, count: int, batch_size: int) -> None:
         self.epoch = self.skipped = 0
-        starts = range(0, count, batch_size)
-        self.batches = [
-            range(start, min(start + batch_size, count)) for start in starts[rank() :: world_size()]
-        ]
+        batches = [range(count)[start : start + batch_size] for start in range(0, count, batch_size)]
+        self.batches = batches[rank() :: world_size()]
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -97,12 +95,10 @@ class Batches:
     def __init__(
         self, dataset: SegmentationDataset, batch_size: int, shuffle_seed: int | None = None, workers: int = 0
     ) -> None:
-        self.dataset, count = dataset, len(dataset)
-        self.sampler = (
-            ListedBatches(count, batch_size)
-            if shuffle_seed is None
-            else ShuffledBatches(count, batch_size, shuffle_seed)
-        )
+        self.dataset = dataset
+        self.sampler: ListedBatches | ShuffledBatches = ListedBatches(len(dataset), batch_size)
+        if shuffle_seed is not None:
+            self.sampler = ShuffledBatches(len(dataset), batch_size, shuffle_seed)
         self.loader = DataLoader(
             dataset,
             batch_sampler=self.sampler,
@@ -119,7 +115,7 @@ class Batches:
         return len(self.loader)
 
     def close(self) -> None:
-        """End the workers. After an error nobody else does: they ignore the signal by which Python would."""
+        """End the workers. After an error nothing else does: they ignore the signal by which Python would."""
         if workers := self.loader._iterator:  # of persistent workers alone; torch has no other way
             workers._shutdown_workers()  # type: ignore[attr-defined]
 

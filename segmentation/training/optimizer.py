@@ -22,21 +22,21 @@ def make_optimizers(weights: Iterable[Tensor], settings: Train) -> list[Optimize
     rate, decay = settings.lr, settings.weight_decay
     if settings.optimizer == "muon":
         weights = list(weights)
-        matrices = [each for each in weights if each.dim() > 1 and len(each) > 1]
-        rest = [each for each in weights if each.dim() < 2 or len(each) == 1]
+        matrices = [weight for weight in weights if weight.dim() > 1 and len(weight) > 1]
+        rest = [weight for weight in weights if weight.dim() < 2 or len(weight) == 1]
         return [Muon(matrices, rate, decay), AdamW(rest, rate, weight_decay=decay, fused=True)]
     kind = {"adam": Adam, "adamw": AdamW}[settings.optimizer]
     return [kind(weights, rate, weight_decay=decay, fused=True)]
 
 
-def in_memory_order(values: Tensor, weights: Tensor) -> Tensor:
-    """Return a view of `values`, the weights or their gradient, in the order in which weights lie in memory.
+def in_memory_order(values: Tensor, weight: Tensor) -> Tensor:
+    """Return a view of `values`, a weight or its gradient, in the order in which the weight is stored.
 
-    Fused kernels copy the weights, gradients and moments of convolutions that lie channels last, and copy
-    them back: Adam took twice as long.
+    Fused kernels copy the weights, gradients and moments of convolutions that are stored channels last, and
+    copy them back: Adam took twice as long.
     """
-    last = weights.dim() == 4 and weights.is_contiguous(memory_format=torch.channels_last)
-    return values.detach().permute(0, 2, 3, 1) if last else values.detach()
+    channels_last = weight.dim() == 4 and weight.is_contiguous(memory_format=torch.channels_last)
+    return values.detach().permute(0, 2, 3, 1) if channels_last else values.detach()
 
 
 def make_schedule(optimizer: Optimizer, settings: Train, steps: int) -> LRScheduler:
@@ -60,9 +60,9 @@ class Optimization:
 
     def __init__(self, model: nn.Module, settings: Train, steps: int) -> None:
         self.weights = list(model.parameters())
-        self.views = [in_memory_order(each, each) for each in self.weights]
+        self.views = [in_memory_order(weight, weight) for weight in self.weights]
         self.optimizers = make_optimizers(self.views, settings)
-        self.schedules = [make_schedule(each, settings, steps) for each in self.optimizers]
+        self.schedules = [make_schedule(optimizer, settings, steps) for optimizer in self.optimizers]
 
     @property
     def lr(self) -> float:
@@ -71,8 +71,8 @@ class Optimization:
 
     def step(self) -> None:
         """Update the weights by their gradients, then clear the gradients."""
-        for view, weights in zip(self.views, self.weights, strict=True):
-            view.grad = None if weights.grad is None else in_memory_order(weights.grad, weights)
+        for view, weight in zip(self.views, self.weights, strict=True):
+            view.grad = None if weight.grad is None else in_memory_order(weight.grad, weight)
         for optimizer, schedule in zip(self.optimizers, self.schedules, strict=True):
             optimizer.step()
             schedule.step()
@@ -82,13 +82,13 @@ class Optimization:
     def state_dict(self) -> dict[str, Any]:
         """Return all that the coming updates depend on, except for the weights."""
         return {
-            "optimizers": [each.state_dict() for each in self.optimizers],
-            "schedules": [each.state_dict() for each in self.schedules],
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "schedules": [schedule.state_dict() for schedule in self.schedules],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Resume from `state_dict()`."""
-        for optimizer, of_optimizer in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(of_optimizer)
-        for schedule, of_schedule in zip(self.schedules, state["schedules"], strict=True):
-            schedule.load_state_dict(of_schedule)
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        for schedule, saved in zip(self.schedules, state["schedules"], strict=True):
+            schedule.load_state_dict(saved)

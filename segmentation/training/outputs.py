@@ -88,14 +88,10 @@ class Outputs:
     def finish(self, history: Sequence[EpochMetrics], device: torch.device) -> None:
         """Write the summary of the whole training."""
         best = self._best(history)
-        summary = {
-            "val_dice": best["val_dice"],
-            "val_dice_soft": best["val_dice_soft"],
-            "threshold": best["threshold"],
-            "val_dice_threshold": best["val_dice_threshold"],
-            "epoch": best["epoch"],
-            "epochs": len(history),
-        } | ({"started_from": self.warm_start.sha256} if self.warm_start else {})
+        keys = ("val_dice", "val_dice_soft", "threshold", "val_dice_threshold", "epoch")
+        summary = {key: best[key] for key in keys} | {"epochs": len(history)}  # type: ignore[literal-required]
+        if self.warm_start:
+            summary["started_from"] = self.warm_start.sha256
         write_json(training_summary_path(self.name), summary)
         self._board.close()
         monitor = self.params.train.monitor

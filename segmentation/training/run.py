@@ -1,5 +1,8 @@
 """One training run, from params and data to its outputs: the work of every train stage."""
 
+import logging
+import os
+import signal
 import time
 from contextlib import closing, nullcontext
 
@@ -7,6 +10,7 @@ import torch
 from tqdm import tqdm
 
 from segmentation.common.artifacts import RAW, SPLIT, STATS, Split, Stats
+from segmentation.common.cores import usable_cores
 from segmentation.common.errors import InputError
 from segmentation.common.files import read_json
 from segmentation.common.seeds import Purpose, torch_seed
@@ -30,7 +34,6 @@ from segmentation.runtime.memory import enough_memory, step
 from segmentation.scoring.scores import SOFT_DICE_BATCH
 from segmentation.training.augmentation import Augmentation
 from segmentation.training.fingerprint import fingerprint, require_same
-from segmentation.training.launch import launch
 from segmentation.training.loader import Batches, loader_workers
 from segmentation.training.loop import Training
 from segmentation.training.outputs import Outputs
@@ -38,7 +41,7 @@ from segmentation.training.resume import ResumeState
 from segmentation.training.tracking import estimate_line, start_line
 from segmentation.training.warm_start import load_warm_start
 
-SAVE_INTERVAL = 30  # from one save to the next, in durations of a save: saving takes 3 % of the time at most
+SAVE_INTERVAL = 30  # between two saves, in durations of a save: saving takes at most 3 % of the time
 
 
 def train_network(name: str, params: Params) -> None:
@@ -50,7 +53,7 @@ def train_network(name: str, params: Params) -> None:
     processes = params.train.processes
     if processes > 1 and not launched_by_torchrun():
         load_warm_start(name, params)  # what it refuses is said once
-        launch(f"stages.train_{name}", processes)
+        _launch(f"stages.train_{name}", processes)
         return
     device, batch_size = choose_device(), params.train.batch_size
     prepare(device)
@@ -64,6 +67,34 @@ def train_network(name: str, params: Params) -> None:
         _train(name, params, device)
 
 
+def _launch(module: str, processes: int) -> None:
+    """Run `torchrun --standalone --nproc-per-node=PROCESSES -m MODULE` on this machine, and wait for its end.
+
+    Each process reports its own errors, and their exit status becomes that of this one. Raises `InputError`
+    if there are GPUs, but fewer than processes.
+    """
+    if choose_device().type not in ("cpu", "cuda"):
+        raise InputError(f"train.processes = {processes}: more than one needs CPUs or CUDA GPUs; set it to 1")
+    gpus = torch.cuda.device_count()
+    if torch.cuda.is_available() and gpus < processes:
+        raise InputError(f"train.processes = {processes}, but this machine has {gpus} GPUs; lower it")
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.run import get_args_parser, run
+
+    # Otherwise torchrun sets it to 1, and says so.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // processes)))
+    logging.disable()
+    options = ["--standalone", "--local-addr=127.0.0.1", f"--nproc-per-node={processes}"]
+    try:
+        run(get_args_parser().parse_args([*options, "-m", module]))
+    except ChildFailedError as error:
+        status = error.get_first_failure()[1].exitcode
+        raise SystemExit(status if status >= 0 else 128 - status) from None
+    except SignalException as error:
+        raise SystemExit(128 + signal.Signals(error.sigval)) from None
+
+
 def _train(name: str, params: Params, device: torch.device) -> None:
     settings, first = params.train, rank() == 0
     warm_start = load_warm_start(name, params)
@@ -73,12 +104,8 @@ def _train(name: str, params: Params, device: torch.device) -> None:
     require_same(mine)
     train, val = make_batches(params, device)
     state = ResumeState(name, mine)
-    with (
-        closing(train),
-        closing(val),
-        state.locked() if first else nullcontext(),
-        deferred() as stop,
-    ):
+    lock = state.locked() if first else nullcontext()
+    with closing(train), closing(val), lock, deferred() as stop:
 
         def announce(seconds: float) -> None:
             with tqdm.external_write_mode():  # beside a progress bar
@@ -102,8 +129,7 @@ def _train(name: str, params: Params, device: torch.device) -> None:
         if saved and outputs:
             print(f"{name}: resuming {training.progress}", flush=True)
             outputs.load_state_dict(saved["outputs"], training.history)
-        saver = Saver(training, outputs, state)
-        _take_epochs(training, outputs, saver)
+        _take_epochs(training, outputs, Saver(training, outputs, state))
         if outputs:
             outputs.finish(training.history, device)
             state.discard()

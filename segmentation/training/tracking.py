@@ -65,10 +65,12 @@ def epoch_line(metrics: EpochMetrics, epochs: int, throughput: Throughput) -> st
 def runs_folder(name: str, here: Path) -> Path:
     """Return the folder of the TensorBoard runs of the network `name`, of a project in folder `here`.
 
-    DVC runs queued experiments in copies, in .dvc/tmp/exps of the project; their runs lie with the others.
+    DVC runs queued experiments in copies, in .dvc/tmp/exps of the project; their runs are kept with the others.
     """
-    copies = [each for each in here.parents if each.parts[-3:] == (".dvc", "tmp", "exps")]
-    return (copies[0].parents[2] if copies else here) / RUNS / name
+    for folder in here.parents:
+        if folder.parts[-3:] == (".dvc", "tmp", "exps"):
+            return folder.parents[2] / RUNS / name
+    return here / RUNS / name
 
 
 def open_board(folder: Path, params: Params) -> SummaryWriter:
