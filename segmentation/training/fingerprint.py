@@ -26,17 +26,13 @@ Fingerprint = Mapping[str, Any]  # by name: what JSON can hold
 
 
 def fingerprint(stage: str, params: Params, runner: Runner, warm_start: WarmStart | None) -> Fingerprint:
-    """Return the relevant params, properties of machine and libraries, and hashes of the relevant files.
+    """Return the params that a training uses, properties of machine and libraries, and hashes of files.
 
-    The files are those that `stage` declares in dvc.yaml, except for the images: the hash in
-    data/split.json covers them. Raises `InputError` if dvc.yaml does not declare the stage, or one of
-    the files does not exist.
+    The files are those that `stage` declares in dvc.yaml, except for the images: the hash in data/split.json
+    covers them. Raises `InputError` if dvc.yaml does not declare the stage, or a file does not exist.
     """
-    values = {
-        f"{group}.{key}": value
-        for group, leaves in used_params(params).items()
-        for key, value in leaves.items()
-    }
+    groups = used_params(params).items()
+    values = {f"{group}.{key}": value for group, leaves in groups for key, value in leaves.items()}
     machine = {
         "device": runner.device.type,
         "precision": runner.precision,

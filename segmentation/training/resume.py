@@ -66,10 +66,7 @@ class ResumeState:
             lock.release()
 
     def load(self) -> dict[str, Any] | None:
-        """Return the state of this training, on the CPU, or None.
-
-        Says on standard error why there is none, if one could be expected.
-        """
+        """Return the state of this training, on the CPU; or None, and say why if one could be expected."""
         try:
             return read_archive(self.path)
         except FileNotFoundError:

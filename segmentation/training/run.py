@@ -120,7 +120,7 @@ def _train(name: str, params: Params, device: torch.device) -> None:
         training = Training(model, train, val, settings, runner, stop, announce if first else None)
         outputs = Outputs(name, params, train, val.dataset, warm_start) if first else None
         if outputs:
-            print(f"{name}: {start_line(training, runner)}", flush=True)
+            print(f"{name}: {start_line(training)}", flush=True)
             if warm_start:
                 print(f"{name}: starting from the weights in {settings.start_from}", flush=True)
         saved = broadcast(state.load() if first else None)

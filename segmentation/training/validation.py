@@ -26,10 +26,7 @@ class ImageScores(NamedTuple):
 
 @torch.inference_mode()
 def score(predictor: Predictor, batches: Iterable[Item], loss: ScoringLoss) -> ImageScores:
-    """Compare the predictions for images with their masks.
-
-    If several processes train together, each scores its batches, and all get the results of all.
-    """
+    """Compare predictions with masks; processes that train together share the batches, and all get all."""
     results = []
     for images, masks, indices in batches:
         targets, logits = predictor.runner.targets(masks), predictor.logits(images)
