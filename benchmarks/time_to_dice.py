@@ -50,10 +50,10 @@ from segmentation.scoring.threshold import (
     choose_threshold,
     counts_on_grid,
 )
-from segmentation.training.dataset_pass import score
 from segmentation.training.loop import Training
 from segmentation.training.losses import LOSSES
 from segmentation.training.run import make_batches
+from segmentation.training.validation import score
 
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "docs/records.csv"
@@ -82,8 +82,8 @@ def by_engine(name: str, params: Params, device: torch.device, runner: Runner) -
         while training.epoch <= training.epochs:
             training.train_epoch()
             epoch = training.validate()["epoch"]
-            assert training.scored
-            yield Point(epoch, pooled_dice(training.scored.bins))
+            assert training.scores
+            yield Point(epoch, pooled_dice(training.scores.bins))
 
 
 def by_plain_loop(name: str, params: Params, device: torch.device, runner: Runner) -> Iterator[Point]:

@@ -51,7 +51,7 @@ from segmentation.training.loop import Training
 from segmentation.training.losses import LOSSES
 from segmentation.training.outputs import Outputs
 from segmentation.training.resume import ResumeState
-from segmentation.training.run import SELDOM, Saver
+from segmentation.training.run import SAVE_INTERVAL, Saver
 
 ROOT = Path(__file__).parents[1]
 GOALS = {("cpu", "unet"): 2.5, ("cpu", "resnet"): 1.8, ("cuda", "unet"): 4.0, ("cuda", "resnet"): 4.0}
@@ -128,7 +128,7 @@ def engine(name: str, data: SegmentationDataset, width: int, batch: int, params:
         saver.save()
     speed, waiting = (statistics.mean(values) for values in zip(*warm[1:], strict=True))
     epoch, add = len(data) / speed, statistics.mean(shown[1:])
-    tail = add + saver.cost / max(1, ceil(SELDOM * saver.cost / (epoch + add)))
+    tail = add + saver.cost / max(1, ceil(SAVE_INTERVAL * saver.cost / (epoch + add)))
     return {"speed": speed, "waiting": waiting, "tail": tail / (epoch + tail)}
 
 

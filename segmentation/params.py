@@ -30,7 +30,7 @@ from segmentation.common.artifacts import CHECKPOINTS
 from segmentation.common.errors import InputError
 
 PARAMS = Path("params.yaml")
-NAMED = 8  # problems that an error names
+SHOWN = 8  # problems in an error
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
@@ -156,7 +156,6 @@ class Train(Group):
     warmup: Annotated[Real, Field(ge=0, lt=1)]
     small_first: Share
     loss: Literal["bce_dice", "double_sigmoid"]
-    ema: Annotated[Real, Field(ge=0, lt=1)]
     processes: Annotated[Whole, Field(ge=1, le=1024)]
     precision: Literal["auto", "float32", "tf32", "bf16"]
     monitor: Literal["dice", "dice_soft"]
@@ -226,8 +225,8 @@ def check_params(values: Any, path: Path) -> Params:
         return Params.model_validate(values)
     except ValidationError as error:
         problems = [_describe(problem) for problem in error.errors()]
-        more = f"; and {len(problems) - NAMED} more" if len(problems) > NAMED else ""
-        raise InputError(f"{path}: {'; '.join(problems[:NAMED])}{more}") from None
+        more = f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
+        raise InputError(f"{path}: {'; '.join(problems[:SHOWN])}{more}") from None
 
 
 def _describe(problem: Any) -> str:

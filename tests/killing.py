@@ -16,7 +16,7 @@ from content import digests
 # The function at whose n-th call the signal comes, and what is done before it.
 MOMENTS = {
     "a step": "training.optimizer.Optimization.step",
-    "a validation": "training.dataset_pass.soft_sums",
+    "a validation": "training.validation.soft_sums",
     "a write": "common.files.os.fsync",
     "the summary": "training.outputs.write_json",
 }

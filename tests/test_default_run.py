@@ -17,9 +17,9 @@ from segmentation.loading.dataset import SegmentationDataset
 from segmentation.loading.transforms import Normalization
 from segmentation.models.checkpoints import load_checkpoint
 from segmentation.scoring import scores
-from segmentation.training.dataset_pass import score
 from segmentation.training.loader import Batches
 from segmentation.training.losses import LOSSES
+from segmentation.training.validation import score
 
 SEEDS = (0, 1)  # ten minutes each with one thread
 

@@ -81,7 +81,7 @@ WAYS = [kill_all, kill_dvc, kill_stage, terminate_stage, interrupt_all]
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     project = make_project(tmp_path_factory.mktemp("uninterrupted") / "project")
-    set_params(project, train__epochs=EPOCHS, train__ema=0.9, augment__affine=0.5)
+    set_params(project, train__epochs=EPOCHS, augment__affine=0.5)
     (project / "dvc.lock").unlink(missing_ok=True)
     assert repro(project).wait(timeout=900) == 0
     return project
@@ -91,7 +91,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.fault("the soak: `dvc repro` or its stage killed or interrupted at random, 1 to 20 s apart")
 def test_soak(uninterrupted: Path, tmp_path: Path, states: Path, rounds: Callable[[int], None]) -> None:
     project = make_project(tmp_path / "project")
-    set_params(project, train__epochs=EPOCHS, train__ema=0.9, augment__affine=0.5)
+    set_params(project, train__epochs=EPOCHS, augment__affine=0.5)
     (project / "dvc.lock").unlink(missing_ok=True)
     draw, interruptions, log = random.Random(0), 0, tmp_path / "log.txt"
     for _ in range(20 + 10 * ROUNDS):

@@ -90,10 +90,10 @@ class Predictor:
 
         Probabilities are resized first and thresholded after, so that edges are smooth.
         """
-        found = self.probabilities(images, own_size, batch_size)
-        return [is_foreground(each, self.threshold).astype(np.uint8) for each in found]
+        maps = self.probabilities(images, own_size, batch_size)
+        return [is_foreground(probabilities, self.threshold).astype(np.uint8) for probabilities in maps]
 
     def mask(self, image: Image) -> Mask:
         """Return the mask `(H, W)`, 0 or 1, of an image `(H, W, 3)`, uint8, RGB."""
-        (found,) = self.masks([image])
-        return found
+        (mask,) = self.masks([image])
+        return mask

@@ -21,7 +21,7 @@ class Runner:
     @cached_property
     def _mean_and_std(self) -> tuple[Tensor, Tensor]:
         # Once, not at each call: a copy to the device waits for it.
-        mean, std = (torch.tensor(each, device=self.device).view(1, 3, 1, 1) for each in self.normalization)
+        mean, std = (torch.tensor(rgb, device=self.device).view(1, 3, 1, 1) for rgb in self.normalization)
         return mean, std
 
     def logits(self, model: nn.Module, images: Tensor) -> Tensor:
@@ -31,5 +31,5 @@ class Runner:
             return model(normalize(images, *self._mean_and_std)).float()
 
     def targets(self, masks: Tensor) -> Tensor:
-        """Move uint8 masks to the device, as float32 0 and 1."""
+        """Map uint8 masks `(N, 1, H, W)` of 0 and 1 to float32 on the device."""
         return masks.to(self.device, non_blocking=True).float()

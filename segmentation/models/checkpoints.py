@@ -1,7 +1,7 @@
 """Checkpoints: plain tensors and one JSON string, the same bytes for the same content.
 
-A checkpoint may come from anywhere. It is read without running anything it holds, and before memory is
-taken for what it claims to be.
+A checkpoint may come from anywhere. It is checked without running anything in it, and before memory is
+allocated for the network that it names.
 """
 
 import io
@@ -100,8 +100,8 @@ def load_checkpoint(path: Path, file: bytes | None = None) -> Checkpoint:
 def read_archive(file: Path | IO[bytes]) -> dict[str, Any]:
     """Return the mapping of plain values and tensors, on the CPU, that `torch.save` wrote.
 
-    Nothing in it is run. Raises `FileNotFoundError`, and whatever zipfile and torch raise for a damaged or
-    foreign file.
+    Nothing in it is run. A damaged or foreign file raises what zipfile and torch raise, a missing one
+    `FileNotFoundError`.
     """
     with zipfile.ZipFile(file) as parts:  # as torch.save writes: a compressed part could unpack to anything
         if any(part.compress_type != zipfile.ZIP_STORED for part in parts.infolist()):
@@ -129,7 +129,7 @@ def _checked(weights: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[st
     for name, tensor in weights.items():
         if name in expected and (tensor.shape, tensor.dtype) != (expected[name].shape, expected[name].dtype):
             raise ValueError(f"{name} is {tuple(tensor.shape)} {tensor.dtype}")
-    return fresh(weights)  # a file can describe a tensor whose elements all lie in one place
+    return fresh(weights)  # a file can describe a tensor whose elements share one place in memory
 
 
 def fresh(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

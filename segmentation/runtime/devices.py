@@ -33,8 +33,8 @@ def describe(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     path = Path("/proc/cpuinfo")  # of Linux; elsewhere Python knows a name
-    found = re.search(r"^model name\s*: (.*)$", path.read_text(), re.M) if path.exists() else None
-    name = found[1].strip() if found else platform.processor() or platform.machine()
+    line = re.search(r"^model name\s*: (.*)$", path.read_text(), re.M) if path.exists() else None
+    name = line[1].strip() if line else platform.processor() or platform.machine()
     if device.type != "cpu":
         return f"{device.type} of {name}"
     return f"{name}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
@@ -71,7 +71,7 @@ def choose_precision(precision: str, device: torch.device) -> str:
     """
     if precision == "auto":
         return available_precision("bf16", device)
-    if precision == "tf32" and not has_tf32(device):
+    if precision == "tf32" and available_precision(precision, device) != "tf32":
         raise InputError(
             f"train.precision = tf32: only CUDA GPUs since Ampere have it, not this {device.type}"
         )
@@ -80,20 +80,15 @@ def choose_precision(precision: str, device: torch.device) -> str:
 
 def available_precision(precision: str, device: torch.device) -> str:
     """Return `precision` if the device supports it natively, else `float32`."""
-    if precision == "bf16" and device.type == "cuda":
+    native = False
+    if precision == "tf32" and device.type == "cuda":  # NVIDIA's GPUs since Ampere round to it
+        native = torch.cuda.get_device_capability(device) >= (8, 0)
+    elif precision == "bf16" and device.type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
-    elif precision == "bf16":  # without these instructions bfloat16 is emulated, and slower than float32
-        native = device.type == "cpu" and (
-            torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-        )
-    else:
-        native = precision == "tf32" and has_tf32(device)
+    elif precision == "bf16" and device.type == "cpu":
+        # Without these instructions bfloat16 is emulated, and slower than float32.
+        native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return precision if native else "float32"
-
-
-def has_tf32(device: torch.device) -> bool:
-    """Whether the device rounds to TF32: NVIDIA's GPUs since Ampere."""
-    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[None]:

@@ -56,11 +56,9 @@ def process_group(device: torch.device) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if "Connection" in str(error):  # gloo's "closed by peer", "reset by peer"
-            raise Fault(
-                "another process of this training has ended, see its error if it printed one"
-            ) from None
-        raise
+        if "Connection" not in str(error):  # gloo's "closed by peer", "reset by peer"
+            raise
+        raise Fault("another process of this training has ended, see its error if it printed one") from None
     finally:
         dist.destroy_process_group()
 
@@ -86,6 +84,13 @@ def all_reduce_sum(values: Tensor) -> Tensor:
     return _AllReduceSum.apply(values) if world_size() > 1 else values
 
 
+def all_reduce_sums(tensors: list[Tensor]) -> list[Tensor]:
+    """Return the sum of each tensor over all processes, by one reduction for all of them."""
+    flat = all_reduce_sum(torch.cat([tensor.flatten() for tensor in tensors]))
+    sums = flat.split([tensor.numel() for tensor in tensors])
+    return [total.view_as(tensor) for total, tensor in zip(sums, tensors, strict=True)]
+
+
 def average_gradients(model: nn.Module) -> None:
     """Replace the gradients by their mean over all processes.
 
@@ -94,12 +99,9 @@ def average_gradients(model: nn.Module) -> None:
     """
     if world_size() == 1:
         return
-    gradients = [each.grad for each in model.parameters() if each.grad is not None]
-    flat = torch.cat([each.flatten() for each in gradients])
-    dist.all_reduce(flat)
-    flat /= world_size()
-    for each, mean in zip(gradients, flat.split([each.numel() for each in gradients]), strict=True):
-        each.copy_(mean.view_as(each))
+    gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
+    for gradient, total in zip(gradients, all_reduce_sums(gradients), strict=True):
+        gradient.copy_(total / world_size())
 
 
 def all_reduce_max(*numbers: int) -> list[int]:
@@ -124,6 +126,6 @@ def all_gather(item: T) -> list[T]:
     """Return the items of all ranks, in order of rank; tensors must be on the CPU."""
     if world_size() == 1:
         return [item]
-    everyone: list[T] = [item for _ in range(world_size())]
-    dist.all_gather_object(everyone, item)
-    return everyone
+    items: list[T] = [item] * world_size()
+    dist.all_gather_object(items, item)
+    return items

@@ -1,11 +1,10 @@
-"""Memory: how the CPU keeps it, and what a person can do when it runs out."""
+"""Memory: how the CPU keeps it, how much was needed, and the error when it runs out."""
 
 import contextlib
 import ctypes
 import re
 import sys
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 
@@ -34,50 +33,21 @@ def keep_freed_memory() -> None:
 
 
 @contextlib.contextmanager
-def enough_memory(work: str, remedy: str | Callable[[], str]) -> Iterator[None]:
-    """Turn "out of memory", of whichever device and library, into a `Fault` that says what to do.
-
-    `work` names what needs it. The remedy may be found only then.
-    """
+def enough_memory(work: str, remedy: str) -> Iterator[None]:
+    """Turn "out of memory", of any device and library, into a `Fault` that names `work` and `remedy`."""
     try:
         yield
+    except Fault:
+        raise
     except Exception as error:
-        if not _out_of_memory(error):
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and not _NO_MEMORY.search(str(error)):
             raise
-        _free(error)
-        raise Fault(f"out of memory with {work}; {remedy if isinstance(remedy, str) else remedy()}") from None
+        raise Fault(f"out of memory with {work}; {remedy}") from None
 
 
 def step(batch_size: int, size: int) -> str:
     """Name a step for `enough_memory`."""
     return f"{batch_size} images of {size}x{size} pixels a step"
-
-
-def fits(work: Callable[[], None]) -> bool:
-    """Do the work; return whether the memory sufficed."""
-    try:
-        work()
-    except Exception as error:
-        if not _out_of_memory(error):
-            raise
-        _free(error)
-        return False
-    return True
-
-
-def _out_of_memory(error: Exception) -> bool:
-    if isinstance(error, Fault):  # it has been said
-        return False
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or bool(_NO_MEMORY.search(str(error)))
-
-
-def _free(error: Exception) -> None:
-    """Return to the system what the functions that failed still hold."""
-    traceback.clear_frames(error.__traceback__)
-    if torch.accelerator.is_available():
-        torch.accelerator.empty_cache()
-    with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library, or Windows
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def peak_memory(device: torch.device) -> int:

@@ -62,10 +62,7 @@ def _affine(settings: Augment) -> A.Affine:
 
 def _color(strength: float) -> A.ColorJitter:
     factors, hue = (1 - strength, 1 + strength), strength * HUE
+    probability = 1.0 if strength else 0.0
     return A.ColorJitter(
-        brightness=factors,
-        contrast=factors,
-        saturation=factors,
-        hue=(-hue, hue),
-        p=1.0 if strength else 0.0,
+        brightness=factors, contrast=factors, saturation=factors, hue=(-hue, hue), p=probability
     )

@@ -15,33 +15,29 @@ from segmentation.inference.runner import Runner
 from segmentation.params import Params
 from segmentation.runtime.distributed import all_gather, world_size
 from segmentation.training.outputs import used_params
-from segmentation.training.start import Start
+from segmentation.training.warm_start import WarmStart
 
 PIPELINE = Path("dvc.yaml")
 CODE = "segmentation"
 CORE = Path("requirements-core.txt")
-NAMED = 4  # differences that a message names
+SHOWN = 4  # differences in a message
 
 Fingerprint = Mapping[str, Any]  # by name: what JSON can hold
 
 
-def fingerprint(stage: str, params: Params, runner: Runner, start: Start | None) -> Fingerprint:
-    """Return the relevant params, properties of machine and libraries, and hashes of the relevant files.
+def fingerprint(stage: str, params: Params, runner: Runner, warm_start: WarmStart | None) -> Fingerprint:
+    """Return the params that a training uses, properties of machine and libraries, and hashes of files.
 
-    The files are those that `stage` declares in dvc.yaml, except for the images: the hash in
-    data/split.json covers them. Raises `InputError` if dvc.yaml does not declare the stage, or one of
-    the files does not exist.
+    The files are those that `stage` declares in dvc.yaml, except for the images: the hash in data/split.json
+    covers them. Raises `InputError` if dvc.yaml does not declare the stage, or a file does not exist.
     """
-    values = {
-        f"{group}.{key}": value
-        for group, leaves in used_params(params).items()
-        for key, value in leaves.items()
-    }
+    groups = used_params(params).items()
+    values = {f"{group}.{key}": value for group, leaves in groups for key, value in leaves.items()}
     machine = {
         "device": runner.device.type,
         "precision": runner.precision,
         "processes": world_size(),
-        "start": start.sha256 if start else None,
+        "start": warm_start.sha256 if warm_start else None,
     }
     hashes = {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in declared_files(stage)}
     return values | machine | hashes | dict(installed())
@@ -58,18 +54,22 @@ def installed() -> Iterator[tuple[str, str | None]]:
 
 def differences(theirs: Fingerprint, mine: Fingerprint) -> str:
     """Name the first differences: `train.lr 0.1 -> 0.2`, or only the name of a long value."""
-    changed = {name: (theirs.get(name), mine.get(name)) for name in {**mine, **theirs}}
-    pairs = {name: f"{old} -> {new}" for name, (old, new) in changed.items() if old != new}
-    named = [f"{name} {pair}" if len(pair) < 64 else f"another {name}" for name, pair in pairs.items()]
-    return ", ".join(named[:NAMED]) + (f" and {len(named) - NAMED} more" if len(named) > NAMED else "")
+    texts = []
+    for name in {**mine, **theirs}:
+        old, new = theirs.get(name), mine.get(name)
+        if old != new:
+            change = f"{old} -> {new}"
+            texts.append(f"{name} {change}" if len(change) < 64 else f"another {name}")
+    more = f" and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
+    return ", ".join(texts[:SHOWN]) + more
 
 
 def require_same(mine: Fingerprint) -> None:
     """Raise `InputError` unless all processes that train together have the same fingerprint."""
     first, *others = all_gather(mine)
     for rank, other in enumerate(others, 1):
-        if found := differences(first, other):
-            raise InputError(f"process {rank} differs from process 0: {found}")
+        if changes := differences(first, other):
+            raise InputError(f"process {rank} differs from process 0: {changes}")
 
 
 def declared_files(stage: str) -> Iterator[Path]:
@@ -88,9 +88,8 @@ def declared_files(stage: str) -> Iterator[Path]:
     for path in paths:
         if not path.exists():
             raise InputError(f"{path}: no such file, but {stage} depends on it in {PIPELINE}")
-        found = path.rglob("*.py" if path.parts[0] == CODE else "*") if path.is_dir() else [path]
-        yield from sorted(
-            file
-            for file in found
-            if file.is_file() and not any(part.startswith(".") for part in file.relative_to(path).parts)
-        )
+        files = path.rglob("*.py" if path.parts[0] == CODE else "*") if path.is_dir() else [path]
+        for file in sorted(files):
+            hidden = any(part.startswith(".") for part in file.relative_to(path).parts)
+            if file.is_file() and not hidden:
+                yield file

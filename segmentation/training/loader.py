@@ -4,7 +4,6 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterator
-from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -48,8 +47,8 @@ def loader_workers(device: torch.device, images: int, size: int) -> int:
 
 def _ignore_signals(_: int) -> None:
     """A signal to all processes is for the one that trains: it needs its workers to finish the step."""
-    for each in SIGNALS:
-        signal.signal(each, signal.SIG_IGN)
+    for signum in SIGNALS:
+        signal.signal(signum, signal.SIG_IGN)
 
 
 class ShuffledBatches(Sampler[list[Key]]):
@@ -68,11 +67,6 @@ class ShuffledBatches(Sampler[list[Key]]):
     def __len__(self) -> int:
         return len(self.splits) + 1
 
-    @property
-    def turns(self) -> int:
-        """The number of batches of every process."""
-        return len(self)
-
     def __iter__(self) -> Iterator[list[Key]]:
         rng = np.random.default_rng(stream(Purpose.ORDER, self.seed, self.epoch))
         order = rng.permutation(self.count)
@@ -85,11 +79,8 @@ class ListedBatches(Sampler[list[Key]]):
 
     def __init__(self, count: int, batch_size: int) -> None:
         self.epoch = self.skipped = 0
-        starts = range(0, count, batch_size)
-        self.turns = ceil(len(starts) / world_size())  # of the process with the most batches
-        self.batches = [
-            range(start, min(start + batch_size, count)) for start in starts[rank() :: world_size()]
-        ]
+        batches = [range(count)[start : start + batch_size] for start in range(0, count, batch_size)]
+        self.batches = batches[rank() :: world_size()]
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -104,12 +95,10 @@ class Batches:
     def __init__(
         self, dataset: SegmentationDataset, batch_size: int, shuffle_seed: int | None = None, workers: int = 0
     ) -> None:
-        self.dataset, count = dataset, len(dataset)
-        self.sampler = (
-            ListedBatches(count, batch_size)
-            if shuffle_seed is None
-            else ShuffledBatches(count, batch_size, shuffle_seed)
-        )
+        self.dataset = dataset
+        self.sampler: ListedBatches | ShuffledBatches = ListedBatches(len(dataset), batch_size)
+        if shuffle_seed is not None:
+            self.sampler = ShuffledBatches(len(dataset), batch_size, shuffle_seed)
         self.loader = DataLoader(
             dataset,
             batch_sampler=self.sampler,
@@ -125,13 +114,8 @@ class Batches:
     def __len__(self) -> int:
         return len(self.loader)
 
-    @property
-    def turns(self) -> int:
-        """The number of batches of the process that has the most."""
-        return self.sampler.turns
-
     def close(self) -> None:
-        """End the workers. After an error nobody else does: they ignore the signal by which Python would."""
+        """End the workers. After an error nothing else does: they ignore the signal by which Python would."""
         if workers := self.loader._iterator:  # of persistent workers alone; torch has no other way
             workers._shutdown_workers()  # type: ignore[attr-defined]
 

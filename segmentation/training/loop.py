@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from math import ceil, isfinite
-from typing import Any
+from typing import Any, NamedTuple, TypedDict
 
 import torch
 import torch.nn.functional as F
@@ -27,30 +27,51 @@ from segmentation.runtime.distributed import (
     rank,
     world_size,
 )
-from segmentation.scoring.scores import (
-    SOFT_DICE_BATCH,
-    confusion_counts,
-    dice,
-    mean_soft_dice,
-    tensor_dice,
-)
+from segmentation.scoring.scores import confusion_counts, dice, mean_soft_dice, tensor_dice
 from segmentation.scoring.threshold import DEFAULT_THRESHOLD, choose_threshold, is_foreground
-from segmentation.training.dataset_pass import ImageScores, score
 from segmentation.training.loader import Batches
 from segmentation.training.losses import LOSSES
-from segmentation.training.metrics import EpochMetrics, Throughput
 from segmentation.training.optimizer import Optimization
-from segmentation.training.pace import Pace, Work
-from segmentation.training.progress import bar_of, timed
+from segmentation.training.validation import ImageScores, score
+
+ESTIMATE_AFTER_S = 5.0  # of steps, for an estimate of the time that is left
+# Share of the cost of training on an image of full size.
+SCORING_COST = 1 / 3  # of an image: there is no backward pass
+SMALL_COST = 1 / 4  # of training on an image of half the side
+
+
+class EpochMetrics(TypedDict):
+    """One epoch: `dice` is the mean over images at 0.5, `dice_soft` the lab report's soft score.
+
+    `threshold` is the one that suits the validation images best, `val_dice_threshold` their Dice at it.
+    Training scores are taken on the augmented images, with dropout, while the weights change.
+    """
+
+    epoch: int
+    lr: float  # at the start of the epoch
+    train_loss: float
+    train_dice: float
+    val_loss: float
+    val_dice: float
+    val_dice_soft: float
+    threshold: float
+    val_dice_threshold: float
+
+
+class Throughput(NamedTuple):
+    """The speed of an epoch, and the share of its time spent waiting for images."""
+
+    images_per_second: float
+    waiting: float
 
 
 class Training:
     """The training of `model`, in place: for each epoch, `train_epoch` and then `validate`.
 
     `epoch` and `step` say where it stands: in which of `epochs`, from 1, and after how many of its steps.
-    `history` holds the finished epochs, `scored` the scores of each image after the latest one, `predictor`
-    the network that is scored: the average of the weights, if there is one. If several processes train
-    together, all must call each method together. `announce` gets the estimated seconds of the rest (`Pace`).
+    `history` holds the finished epochs, `scores` those of each validation image after the latest one. If
+    several processes train together, all must call each method together. `announce` gets an estimate of the
+    seconds that are left: once, and once more when images of half the side are followed by whole ones.
     """
 
     def __init__(
@@ -64,29 +85,36 @@ class Training:
         announce: Callable[[float], None] | None = None,
     ) -> None:
         self.model, self.train, self.val = model, train, val
-        self.settings, self.runner, self.stop = settings, runner, stop
+        self.settings, self.runner, self.stop, self.announce = settings, runner, stop, announce
         self.loss = LOSSES[settings.loss]
         self.epochs = max(settings.epochs, ceil(settings.min_steps / len(train)))
         self.optimization = Optimization(model, settings, len(train) * self.epochs)
-        self.predictor = Predictor(
-            self.optimization.scored, runner, train.dataset.geometry, DEFAULT_THRESHOLD
-        )
+        self.predictor = Predictor(model, runner, train.dataset.geometry, DEFAULT_THRESHOLD)
         # Exact: 0.29 * 100 is less than 29 in floating point.
         self.small_epochs = int(Fraction(str(settings.small_first)) * self.epochs)
         self.history: list[EpochMetrics] = []
-        self.scored: ImageScores | None = None
+        self.scores: ImageScores | None = None
         self.epoch, self.step, self.lr = 1, 0, self.optimization.lr  # lr: at the start of the epoch
         # Loss and Dice of this epoch's images so far, and their number; float32, for MPS has no float64.
         self.sums = torch.zeros(3, device=runner.device)
         self.throughput = Throughput(0.0, 0.0)  # of the latest epoch
-        images, val_images = len(train.dataset), len(val.dataset)
-        self.pace = Pace(Work(self.epochs, self.small_epochs, images, val_images), announce)
+        self._timed: tuple[float, float] | None = None  # when the timing began, and the work left then
+        self._estimated = False
 
     @property
     def progress(self) -> str:
         """The progress so far, as text."""
         epochs = f"{self.epoch - 1} of {self.epochs}"
         return f"after epoch {epochs} and {self.step} of {len(self.train)} steps"
+
+    @property
+    def work_left(self) -> float:
+        """The work that is left, as a number of images of full size to train on."""
+        images = len(self.train.dataset)
+        done = (self.epoch - 1 + self.step / len(self.train)) * images
+        small = max(0.0, self.small_epochs * images - done)
+        scoring = (self.epochs - self.epoch + 1) * len(self.val.dataset)
+        return self.epochs * images - done - small + SMALL_COST * small + SCORING_COST * scoring
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that the rest of the training depends on."""
@@ -115,28 +143,30 @@ class Training:
         Raises `Interrupted` after a step if a signal has asked to stop, `Fault` if the loss is not finite.
         """
         self.model.train()
-        before, started, waited, seen = self.step, time.perf_counter(), 0.0, 0
-        looked, next_look = before, before + 1
-        looked_at = started
-        with bar_of(f"epoch {self.epoch}", len(self.train), before) as bar:
-            for batch, seconds in timed(self.train.epoch(self.epoch, skipped=before)):
+        start, waited, images = time.perf_counter(), 0.0, 0
+        checked_step, checked_at, next_check = self.step, start, self.step + 1
+        if self.epoch == self.small_epochs + 1:
+            self._timed, self._estimated = None, False
+        with progress_bar(f"epoch {self.epoch}", len(self.train), self.step) as bar:
+            for batch, seconds in timed(self.train.epoch(self.epoch, skipped=self.step)):
                 waited += seconds
                 self._train_step(batch)
-                seen += len(batch[0]) * world_size()
+                images += len(batch[0]) * world_size()
                 bar.update()
-                asked = self.stop.signum if world_size() == 1 else 0
-                if self.step < next_look and self.step < len(self.train) and not asked:
+                stopping = self.stop.signum and world_size() == 1
+                if self.step < next_check and self.step < len(self.train) and not stopping:
                     continue
-                # About once a second: looking waits for the device, and for the other processes. The first
-                # process says when to look next, because clocks differ.
-                self._look(bar)
-                rate = (self.step - looked) / (time.perf_counter() - looked_at)
+                # About once a second: this waits for the device, and for the other processes. The first
+                # process says when the next check is, because clocks differ.
+                self._check_loss(bar)
+                self._estimate()
+                rate = (self.step - checked_step) / (time.perf_counter() - checked_at)
                 signum, ahead = all_reduce_max(self.stop.signum, max(1, round(rate)) if rank() == 0 else 0)
-                looked, next_look, looked_at = self.step, self.step + ahead, time.perf_counter()
+                checked_step, checked_at, next_check = self.step, time.perf_counter(), self.step + ahead
                 if signum:
                     raise Interrupted(signum)
-        taken = max(1e-9, time.perf_counter() - started)
-        self.throughput = Throughput(seen / taken, waited / taken)
+        seconds = max(1e-9, time.perf_counter() - start)
+        self.throughput = Throughput(images / seconds, waited / seconds)
 
     def validate(self) -> EpochMetrics:
         """Score this epoch, add it to the `history` and go to the next one.
@@ -144,19 +174,19 @@ class Training:
         Raises `Interrupted` between two batches if a signal has asked to stop, and `Fault` if the loss is not
         finite.
         """
-        scored = self.scored = score(self.predictor, self._until_stopped(self.val.epoch()), self.loss)
-        if not isfinite(scored.loss):
-            raise self._not_finite("validation", scored.loss)
+        scores = self.scores = score(self.predictor, self._until_stopped(self.val.epoch()), self.loss)
+        if not isfinite(scores.loss):
+            raise self._not_finite("validation", scores.loss)
         loss_sum, dice_sum, count = all_reduce_sum(self.sums).tolist()
-        threshold, dice_at_threshold = choose_threshold(scored.bins)
+        threshold, dice_at_threshold = choose_threshold(scores.bins)
         metrics = EpochMetrics(
             epoch=self.epoch,
             lr=self.lr,
             train_loss=loss_sum / count,
             train_dice=dice_sum / count,
-            val_loss=scored.loss,
-            val_dice=float(dice(scored.counts).mean()),
-            val_dice_soft=mean_soft_dice(scored.soft),
+            val_loss=scores.loss,
+            val_dice=float(dice(scores.counts).mean()),
+            val_dice_soft=mean_soft_dice(scores.soft),
             threshold=threshold,
             val_dice_threshold=dice_at_threshold,
         )
@@ -188,33 +218,28 @@ class Training:
         self.sums += torch.stack([loss.detach() * count, scores.sum(), count])
         self.step += 1
 
-    def try_step(self, batch_size: int, size: int) -> None:
-        """Take a step on blank images and score some, to see whether that fits; the weights are lost.
-
-        Raises `Interrupted` if a signal has asked to stop.
-        """
-        if self.stop.signum:
-            raise Interrupted(self.stop.signum)
-        self.optimization.zero_grad()
-        self.epoch, self.step = self.epochs, 0
-        images, masks = (
-            torch.zeros(batch_size, channels, size, size, dtype=torch.uint8) for channels in (3, 1)
-        )
-        self._train_step((images, masks, torch.arange(batch_size)))
-        with torch.inference_mode():
-            self.predictor.logits(images[:1].expand(SOFT_DICE_BATCH, -1, -1, -1))
-
-    def _look(self, bar: "tqdm[Any]") -> None:
+    def _check_loss(self, bar: "tqdm[Any]") -> None:
         loss_sum, dice_sum, count = self.sums.tolist()
         if not isfinite(loss_sum):
             raise self._not_finite("training", loss_sum)
-        shown = {"loss": f"{loss_sum / count:.4f}", "dice": f"{dice_sum / count:.4f}"}
-        left = self.pace.look(self.epoch, self.step / len(self.train))
-        bar.set_postfix(shown | left, refresh=False)
+        bar.set_postfix(loss=f"{loss_sum / count:.4f}", dice=f"{dice_sum / count:.4f}", refresh=False)
+
+    def _estimate(self) -> None:
+        """Announce the time that is left, once the steps were timed for long enough."""
+        now, left = time.perf_counter(), self.work_left
+        if self._timed is None:  # after the first step, which prepares kernels and memory
+            self._timed = now, left
+            return
+        started, left_then = self._timed
+        enough = now - started >= ESTIMATE_AFTER_S or self.step == len(self.train)
+        if self.announce and enough and not self._estimated:
+            self.announce((now - started) / (left_then - left) * left)
+            self._estimated = True
 
     def _until_stopped(self, batches: Iterator[Item]) -> Iterator[Item]:
-        with bar_of("validation", self.val.turns) as bar:
-            for _ in range(self.val.turns):  # of some the last one is empty: all have to agree equally often
+        (turns,) = all_reduce_max(len(self.val))  # all processes have to agree equally often
+        with progress_bar("validation", turns) as bar:
+            for _ in range(turns):
                 (signum,) = all_reduce_max(self.stop.signum)
                 if signum:
                     raise Interrupted(signum)
@@ -227,3 +252,16 @@ class Training:
             f"the {part} loss is {loss} in epoch {self.epoch}; lower train.lr (now {self.settings.lr:g}), or"
             " set train.precision to float32"
         )
+
+
+def progress_bar(title: str, total: int, initial: int = 0) -> "tqdm[Any]":
+    """Return a progress bar of batches, shown by the first process on a terminal."""
+    return tqdm(total=total, initial=initial, desc=title, leave=False, disable=True if rank() else None)
+
+
+def timed(batches: Iterator[Item]) -> Iterator[tuple[Item, float]]:
+    """Yield each batch with the seconds spent waiting for it."""
+    requested = time.perf_counter()
+    for batch in batches:
+        yield batch, time.perf_counter() - requested
+        requested = time.perf_counter()

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from segmentation.runtime.devices import autocast
-from segmentation.runtime.distributed import all_reduce_sum, rank, world_size
+from segmentation.runtime.distributed import all_reduce_sums, rank, world_size
 
 MOMENTUM = 0.95
 # Jordan's coefficients of the Newton-Schulz iteration: five rounds bring singular values above 0.0015 of the
@@ -34,36 +34,35 @@ class Muon(Optimizer):
     def step(self) -> None:  # type: ignore[override]
         """Update the weights that have a gradient."""
         for group in self.param_groups:
-            weights = [each for each in group["params"] if each.grad is not None]
-            updates = shared_out([self._nesterov(each, each.grad) for each in weights])
-            for each, update in zip(weights, updates, strict=True):
+            weights = [weight for weight in group["params"] if weight.grad is not None]
+            updates = all_orthogonalized([self._nesterov(weight, weight.grad) for weight in weights])
+            for weight, update in zip(weights, updates, strict=True):
                 scale = ADAMW_RMS * sqrt(max(update.shape))
-                each.mul_(1 - group["lr"] * group["weight_decay"])
-                each.add_(update.view_as(each), alpha=-group["lr"] * scale)
+                weight.mul_(1 - group["lr"] * group["weight_decay"])
+                weight.add_(update.view_as(weight), alpha=-group["lr"] * scale)
 
-    def _nesterov(self, weights: Tensor, gradient: Tensor) -> Tensor:
+    def _nesterov(self, weight: Tensor, gradient: Tensor) -> Tensor:
         """Update the momentum and return Nesterov's, as a matrix `(n, m)`."""
-        state: dict[str, Any] = self.state[weights]
+        state: dict[str, Any] = self.state[weight]
         if not state:
             state["momentum"] = torch.zeros_like(gradient)
         return gradient.lerp(state["momentum"].lerp_(gradient, 1 - MOMENTUM), MOMENTUM).flatten(1)
 
 
-def shared_out(matrices: list[Tensor]) -> list[Tensor]:
+def all_orthogonalized(matrices: list[Tensor]) -> list[Tensor]:
     """Return the matrices orthogonalized, each by one of the processes that train together.
 
     All must call it with matrices of the same shapes in the same order. They share the work, and get the same
     bits even if their processors round differently.
     """
     if world_size() == 1:
-        return [orthogonalized(each) for each in matrices]
-    mine = [
-        orthogonalized(each) if number % world_size() == rank() else torch.zeros_like(each)
-        for number, each in enumerate(matrices)
-    ]
-    flat = all_reduce_sum(torch.cat([each.flatten() for each in mine]))
-    parts = flat.split([each.numel() for each in mine])
-    return [part.view_as(each) for part, each in zip(parts, mine, strict=True)]
+        return [orthogonalized(matrix) for matrix in matrices]
+    return all_reduce_sums(
+        [
+            orthogonalized(matrix) if number % world_size() == rank() else torch.zeros_like(matrix)
+            for number, matrix in enumerate(matrices)
+        ]
+    )
 
 
 def orthogonalized(matrix: Tensor) -> Tensor:

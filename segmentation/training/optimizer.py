@@ -1,7 +1,6 @@
-"""From gradients to weights: optimizer, learning rate, averaging."""
+"""From gradients to weights: optimizers and learning rate."""
 
 from collections.abc import Iterable
-from copy import deepcopy
 from typing import Any
 
 import torch
@@ -23,21 +22,21 @@ def make_optimizers(weights: Iterable[Tensor], settings: Train) -> list[Optimize
     rate, decay = settings.lr, settings.weight_decay
     if settings.optimizer == "muon":
         weights = list(weights)
-        matrices = [each for each in weights if each.dim() > 1 and len(each) > 1]
-        rest = [each for each in weights if each.dim() < 2 or len(each) == 1]
+        matrices = [weight for weight in weights if weight.dim() > 1 and len(weight) > 1]
+        rest = [weight for weight in weights if weight.dim() < 2 or len(weight) == 1]
         return [Muon(matrices, rate, decay), AdamW(rest, rate, weight_decay=decay, fused=True)]
     kind = {"adam": Adam, "adamw": AdamW}[settings.optimizer]
     return [kind(weights, rate, weight_decay=decay, fused=True)]
 
 
-def in_memory_order(values: Tensor, weights: Tensor) -> Tensor:
-    """Return a view of `values`, the weights or their gradient, in the order in which weights lie in memory.
+def in_memory_order(values: Tensor, weight: Tensor) -> Tensor:
+    """Return a view of `values`, a weight or its gradient, in the order in which the weight is stored.
 
-    Fused kernels copy the weights, gradients and moments of convolutions that lie channels last, and copy
-    them back: Adam took twice as long.
+    Fused kernels copy the weights, gradients and moments of convolutions that are stored channels last, and
+    copy them back: Adam took twice as long.
     """
-    last = weights.dim() == 4 and weights.is_contiguous(memory_format=torch.channels_last)
-    return values.detach().permute(0, 2, 3, 1) if last else values.detach()
+    channels_last = weight.dim() == 4 and weight.is_contiguous(memory_format=torch.channels_last)
+    return values.detach().permute(0, 2, 3, 1) if channels_last else values.detach()
 
 
 def make_schedule(optimizer: Optimizer, settings: Train, steps: int) -> LRScheduler:
@@ -56,38 +55,14 @@ def make_schedule(optimizer: Optimizer, settings: Train, steps: int) -> LRSchedu
     return SequentialLR(optimizer, [rise, rest], milestones=[rising])
 
 
-class WeightAverage:
-    """An exponential moving average of a network's weights and batch statistics; `model` holds it.
-
-    The decay grows to `decay` as (1 + n) / (10 + n) with the number n of steps, so that the first weights
-    soon become negligible. Polyak and Juditsky 1992, doi:10.1137/0330046; the warm-up as in TensorFlow's
-    `ExponentialMovingAverage`.
-    """
-
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        self.model, self.decay, self.steps = deepcopy(model), decay, 0
-        pairs = zip(self.model.state_dict().values(), model.state_dict().values(), strict=True)
-        averages, weights = zip(*((a, w) for a, w in pairs if w.is_floating_point()), strict=True)
-        self._averages, self._weights = list(averages), list(weights)
-
-    @torch.no_grad()
-    def update(self) -> None:
-        """Add the weights as they are after a step."""
-        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
-        torch._foreach_lerp_(self._averages, self._weights, 1 - decay)
-        self.steps += 1
-
-
 class Optimization:
-    """The updates of a network's weights, `steps` in all; `scored` is the network to score and to keep."""
+    """The updates of a network's weights, `steps` in all."""
 
     def __init__(self, model: nn.Module, settings: Train, steps: int) -> None:
         self.weights = list(model.parameters())
-        self.views = [in_memory_order(each, each) for each in self.weights]
+        self.views = [in_memory_order(weight, weight) for weight in self.weights]
         self.optimizers = make_optimizers(self.views, settings)
-        self.schedules = [make_schedule(each, settings, steps) for each in self.optimizers]
-        self.average = WeightAverage(model, settings.ema) if settings.ema else None
-        self.scored = self.average.model if self.average else model
+        self.schedules = [make_schedule(optimizer, settings, steps) for optimizer in self.optimizers]
 
     @property
     def lr(self) -> float:
@@ -96,35 +71,24 @@ class Optimization:
 
     def step(self) -> None:
         """Update the weights by their gradients, then clear the gradients."""
-        for view, weights in zip(self.views, self.weights, strict=True):
-            view.grad = None if weights.grad is None else in_memory_order(weights.grad, weights)
+        for view, weight in zip(self.views, self.weights, strict=True):
+            view.grad = None if weight.grad is None else in_memory_order(weight.grad, weight)
         for optimizer, schedule in zip(self.optimizers, self.schedules, strict=True):
             optimizer.step()
             schedule.step()
-        if self.average:
-            self.average.update()
-        self.zero_grad()
-
-    def zero_grad(self) -> None:
-        """Clear the gradients."""
-        for each in (*self.views, *self.weights):
-            each.grad = None
+        for tensor in (*self.views, *self.weights):
+            tensor.grad = None
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that the coming updates depend on, except for the weights."""
-        average = {"weights": self.scored.state_dict(), "steps": self.average.steps} if self.average else None
         return {
-            "optimizers": [each.state_dict() for each in self.optimizers],
-            "schedules": [each.state_dict() for each in self.schedules],
-            "average": average,
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "schedules": [schedule.state_dict() for schedule in self.schedules],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Resume from `state_dict()`."""
-        for optimizer, of_optimizer in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(of_optimizer)
-        for schedule, of_schedule in zip(self.schedules, state["schedules"], strict=True):
-            schedule.load_state_dict(of_schedule)
-        if self.average:
-            self.average.model.load_state_dict(state["average"]["weights"])
-            self.average.steps = state["average"]["steps"]
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        for schedule, saved in zip(self.schedules, state["schedules"], strict=True):
+            schedule.load_state_dict(saved)

@@ -14,18 +14,10 @@ from segmentation.loading.dataset import SegmentationDataset
 from segmentation.models.checkpoints import Metadata, checkpoint_bytes, fresh
 from segmentation.params import Params
 from segmentation.runtime.distributed import world_size
+from segmentation.training import tracking
 from segmentation.training.loader import Batches
-from segmentation.training.loop import Training
-from segmentation.training.metrics import EpochMetrics
-from segmentation.training.start import Start
-from segmentation.training.tracking import (
-    best_line,
-    epoch_line,
-    log_epoch,
-    log_images,
-    open_board,
-    runs_folder,
-)
+from segmentation.training.loop import EpochMetrics, Training
+from segmentation.training.warm_start import WarmStart
 
 SHOWN = 8  # training images, as the network sees them, and validation images on TensorBoard
 
@@ -34,15 +26,20 @@ class Outputs:
     """The outputs of the training of `name`; `best` holds weights and metadata of the best epoch so far."""
 
     def __init__(
-        self, name: str, params: Params, train: Batches, val: SegmentationDataset, start: Start | None
+        self,
+        name: str,
+        params: Params,
+        train: Batches,
+        val: SegmentationDataset,
+        warm_start: WarmStart | None,
     ) -> None:
-        self.name, self.params, self.start = name, params, start
+        self.name, self.params, self.warm_start = name, params, warm_start
         self.best: tuple[dict[str, Tensor], Metadata] | None = None
-        self._runs = runs_folder(name, Path.cwd())
+        self._runs = tracking.runs_folder(name, Path.cwd())
         images, masks = zip(*train.first(SHOWN), strict=True)
         with fault(self._runs):
-            self._board = open_board(self._runs, params)
-            log_images(self._board, "first training images: image, target", 0, images, masks)
+            self._board = tracking.open_board(self._runs, params)
+            tracking.log_images(self._board, "first training images: image, target", 0, images, masks)
         count = min(SHOWN, len(val))
         examples = [val.read(i * len(val) // count) for i in range(count)]  # the same in every epoch
         self._images, self._targets = zip(*examples, strict=True)
@@ -51,15 +48,14 @@ class Outputs:
         """Show the latest epoch, and keep its weights if they are the best."""
         best = self._best(training.history) is metrics
         if best:
-            self.best = fresh(training.predictor.model.state_dict()), self._metadata(metrics, training)
+            self.best = fresh(training.model.state_dict()), self._metadata(metrics, training)
         with fault(self._runs):
-            log_epoch(self._board, metrics, training.throughput)
+            tracking.log_epoch(self._board, metrics, training.throughput)
             if best:  # not of every epoch: few images have hundreds
                 predictions = training.predictor.masks(self._images, own_size=False)
                 title, epoch = "validation: image, target, prediction", metrics["epoch"]
-                log_images(self._board, title, epoch, self._images, self._targets, predictions)
-        line = epoch_line(metrics, training.epochs, training.throughput)
-        print(f"{self.name}: {line}", flush=True)
+                tracking.log_images(self._board, title, epoch, self._images, self._targets, predictions)
+        self._print(tracking.epoch_line(metrics, training.epochs, training.throughput))
 
     def write(self, history: Sequence[EpochMetrics]) -> None:
         """Write the curve and the checkpoint of the best epoch."""
@@ -79,23 +75,22 @@ class Outputs:
         self.write(history)
         with fault(self._runs):
             for metrics in history:
-                log_epoch(self._board, metrics)
+                tracking.log_epoch(self._board, metrics)
 
     def finish(self, history: Sequence[EpochMetrics], device: torch.device) -> None:
         """Write the summary of the whole training."""
         best = self._best(history)
-        summary = {
-            "val_dice": best["val_dice"],
-            "val_dice_soft": best["val_dice_soft"],
-            "threshold": best["threshold"],
-            "val_dice_threshold": best["val_dice_threshold"],
-            "epoch": best["epoch"],
-            "epochs": len(history),
-        } | ({"started_from": self.start.sha256} if self.start else {})
+        keys = ("val_dice", "val_dice_soft", "threshold", "val_dice_threshold", "epoch")
+        summary = {key: best[key] for key in keys} | {"epochs": len(history)}  # type: ignore[literal-required]
+        if self.warm_start:
+            summary["started_from"] = self.warm_start.sha256
         write_json(training_summary_path(self.name), summary)
         self._board.close()
         monitor = self.params.train.monitor
-        print(f"{self.name}: {best_line(self.name, best, len(history), monitor, device)}", flush=True)
+        self._print(tracking.best_line(self.name, best, len(history), monitor, device))
+
+    def _print(self, line: str) -> None:
+        print(f"{self.name}: {line}", flush=True)
 
     def _best(self, history: Sequence[EpochMetrics]) -> EpochMetrics:
         """Return the first epoch with the best validation score, by `train.monitor`."""
@@ -118,7 +113,7 @@ class Outputs:
             device=runner.device.type,
             processes=world_size(),
             precision=runner.precision,
-            started_from=self.start.sha256 if self.start else None,
+            started_from=self.warm_start.sha256 if self.warm_start else None,
             params=used_params(params),
         )
 

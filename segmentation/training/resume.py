@@ -1,8 +1,8 @@
 """The state from which a stopped training resumes: one file for each training, outside DVC's outputs.
 
 DVC deletes the outputs of a stage before it runs it again, and queued experiments run in folders of their
-own, so a state lies in a folder of the user. Its name is the hash of the training's fingerprint, all that
-decides the result: a training finds its own state, or none. While it runs, it holds the lock of that name.
+own, so states are kept in a folder of the user. The name of a state is the hash of the training's
+fingerprint: a training finds its own state, or none. While it runs, it holds the lock of that name.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from segmentation.training.fingerprint import Fingerprint, differences
 
 GRACE_S = 15.0  # to wait for the lock: a process that was told to stop finishes its step first
 ABANDONED_S = 30 * 24 * 3600.0  # after which a state that nobody resumed is deleted
-VERSION = 4  # of the state file and of what it holds
+VERSION = 5  # of the state file and of what it holds
 
 
 class ResumeState:
@@ -49,9 +49,9 @@ class ResumeState:
         lock = FileLock(path)
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for each in self.folder.iterdir():
-                if each.suffix != ".lock" and _modified(each) < time.time() - ABANDONED_S:
-                    each.unlink(missing_ok=True)
+            for file in self.folder.iterdir():
+                if file.suffix != ".lock" and _modified(file) < time.time() - ABANDONED_S:
+                    file.unlink(missing_ok=True)
             lock.acquire(timeout=GRACE_S)
             path.write_text(str(os.getpid()))
         except Timeout:
@@ -66,10 +66,7 @@ class ResumeState:
             lock.release()
 
     def load(self) -> dict[str, Any] | None:
-        """Return the state of this training, on the CPU, or None.
-
-        Says on standard error why there is none, if one could be expected.
-        """
+        """Return the state of this training, on the CPU; or None, and say why if one could be expected."""
         try:
             return read_archive(self.path)
         except FileNotFoundError:
@@ -87,7 +84,7 @@ class ResumeState:
         """Replace the state on disk, atomically."""
         with atomic_write(self.path) as file:
             save_archive({"fingerprint": self.fingerprint, **state}, file)
-        self._said_of(self.path).unlink(missing_ok=True)
+        self.path.with_suffix(".said").unlink(missing_ok=True)
 
     def discard(self) -> None:
         """Delete the state: the training is finished."""
@@ -95,24 +92,20 @@ class ResumeState:
 
     def _say_what_differs(self) -> None:
         """Name what differs from the latest stopped training of this network; once for each of them."""
-        states = [each for each in self.folder.glob(f"{self.name}-*.state") if not _locked(each)]
+        states = [state for state in self.folder.glob(f"{self.name}-*.state") if not _locked(state)]
         latest = max(states, key=_modified, default=None)
-        if latest is None or self._said_of(latest).exists():
+        if latest is None or latest.with_suffix(".said").exists():
             return
         try:
             theirs = torch.load(latest, map_location="cpu", weights_only=True, mmap=True)["fingerprint"]
-            found = differences(json.loads(theirs)[1], json.loads(self.fingerprint)[1])
+            changes = differences(json.loads(theirs)[1], json.loads(self.fingerprint)[1])
         except Exception:  # a foreign file can fail in any of torch's readers
-            found = "the version of this program"
-        self._said_of(latest).touch()
-        self._say(f"starts from the beginning; the stopped training differs: {found}")
-
-    @staticmethod
-    def _said_of(state: Path) -> Path:
-        return state.with_suffix(".said")
+            changes = "the version of this program"
+        latest.with_suffix(".said").touch()
+        self._say(f"starts from the beginning; the stopped training differs: {changes}")
 
     def _say(self, text: str) -> None:
-        sys.stderr.write(f"{self.name}: {text}\n")
+        print(f"{self.name}: {text}", file=sys.stderr)
 
 
 def _locked(state: Path) -> bool:

@@ -1,5 +1,8 @@
 """One training run, from params and data to its outputs: the work of every train stage."""
 
+import logging
+import os
+import signal
 import time
 from contextlib import closing, nullcontext
 
@@ -7,6 +10,7 @@ import torch
 from tqdm import tqdm
 
 from segmentation.common.artifacts import RAW, SPLIT, STATS, Split, Stats
+from segmentation.common.cores import usable_cores
 from segmentation.common.errors import InputError
 from segmentation.common.files import read_json
 from segmentation.common.seeds import Purpose, torch_seed
@@ -30,16 +34,14 @@ from segmentation.runtime.memory import enough_memory, step
 from segmentation.scoring.scores import SOFT_DICE_BATCH
 from segmentation.training.augmentation import Augmentation
 from segmentation.training.fingerprint import fingerprint, require_same
-from segmentation.training.fitting import IN_GENERAL, what_fits
-from segmentation.training.launch import launch
 from segmentation.training.loader import Batches, loader_workers
 from segmentation.training.loop import Training
 from segmentation.training.outputs import Outputs
 from segmentation.training.resume import ResumeState
-from segmentation.training.start import load_start
 from segmentation.training.tracking import estimate_line, start_line
+from segmentation.training.warm_start import load_warm_start
 
-SELDOM = 30  # times as long as writing takes, until it is done again
+SAVE_INTERVAL = 30  # between two saves, in durations of a save: saving takes at most 3 % of the time
 
 
 def train_network(name: str, params: Params) -> None:
@@ -50,12 +52,14 @@ def train_network(name: str, params: Params) -> None:
     """
     processes = params.train.processes
     if processes > 1 and not launched_by_torchrun():
-        load_start(name, params)  # what it refuses is said once
-        launch(f"stages.train_{name}", processes)
+        load_warm_start(name, params)  # what it refuses is said once
+        _launch(f"stages.train_{name}", processes)
         return
-    device = choose_device()
+    device, batch_size = choose_device(), params.train.batch_size
     prepare(device)
-    with process_group(device), enough_memory(step(params.train.batch_size, params.image.size), IN_GENERAL):
+    half = batch_size // 2
+    remedy = f"try train.batch_size = {half}" if half >= processes else "lower image.size or model.width"
+    with process_group(device), enough_memory(step(batch_size, params.image.size), remedy):
         if world_size() != processes:
             raise InputError(
                 f"train.processes = {processes}, but torchrun started {world_size()}; make them equal"
@@ -63,21 +67,45 @@ def train_network(name: str, params: Params) -> None:
         _train(name, params, device)
 
 
+def _launch(module: str, processes: int) -> None:
+    """Run `torchrun --standalone --nproc-per-node=PROCESSES -m MODULE` on this machine, and wait for its end.
+
+    Each process reports its own errors, and their exit status becomes that of this one. Raises `InputError`
+    if there are GPUs, but fewer than processes.
+    """
+    if choose_device().type not in ("cpu", "cuda"):
+        raise InputError(f"train.processes = {processes}: more than one needs CPUs or CUDA GPUs; set it to 1")
+    gpus = torch.cuda.device_count()
+    if torch.cuda.is_available() and gpus < processes:
+        raise InputError(f"train.processes = {processes}, but this machine has {gpus} GPUs; lower it")
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.run import get_args_parser, run
+
+    # Otherwise torchrun sets it to 1, and says so.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // processes)))
+    logging.disable()
+    options = ["--standalone", "--local-addr=127.0.0.1", f"--nproc-per-node={processes}"]
+    try:
+        run(get_args_parser().parse_args([*options, "-m", module]))
+    except ChildFailedError as error:
+        status = error.get_first_failure()[1].exitcode
+        raise SystemExit(status if status >= 0 else 128 - status) from None
+    except SignalException as error:
+        raise SystemExit(128 + signal.Signals(error.sigval)) from None
+
+
 def _train(name: str, params: Params, device: torch.device) -> None:
     settings, first = params.train, rank() == 0
-    start = load_start(name, params)
+    warm_start = load_warm_start(name, params)
     normalization = choose_normalization(params.image.normalize, read_json(STATS, "compute_stats", Stats))
     runner = Runner(device, choose_precision(settings.precision, device), normalization)
-    mine = fingerprint(f"train_{name}", params, runner, start)
+    mine = fingerprint(f"train_{name}", params, runner, warm_start)
     require_same(mine)
     train, val = make_batches(params, device)
     state = ResumeState(name, mine)
-    with (
-        closing(train),
-        closing(val),
-        state.locked() if first else nullcontext(),
-        deferred() as stop,
-    ):
+    lock = state.locked() if first else nullcontext()
+    with closing(train), closing(val), lock, deferred() as stop:
 
         def announce(seconds: float) -> None:
             with tqdm.external_write_mode():  # beside a progress bar
@@ -86,14 +114,14 @@ def _train(name: str, params: Params, device: torch.device) -> None:
         torch.manual_seed(torch_seed(Purpose.WEIGHTS, settings.seed))
         model = build_model(name, params.model.width, params.model.dropout, params.model.init)
         load_pretrained(name, model)
-        if start:
-            model.load_state_dict(start.weights)
+        if warm_start:
+            model.load_state_dict(warm_start.weights)
         model = to_device(model, device)
         training = Training(model, train, val, settings, runner, stop, announce if first else None)
-        outputs = Outputs(name, params, train, val.dataset, start) if first else None
+        outputs = Outputs(name, params, train, val.dataset, warm_start) if first else None
         if outputs:
-            print(f"{name}: {start_line(training, runner)}", flush=True)
-            if start:
+            print(f"{name}: {start_line(training)}", flush=True)
+            if warm_start:
                 print(f"{name}: starting from the weights in {settings.start_from}", flush=True)
         saved = broadcast(state.load() if first else None)
         if saved:
@@ -101,10 +129,7 @@ def _train(name: str, params: Params, device: torch.device) -> None:
         if saved and outputs:
             print(f"{name}: resuming {training.progress}", flush=True)
             outputs.load_state_dict(saved["outputs"], training.history)
-        saver = Saver(training, outputs, state)
-        batch_size, size = settings.batch_size, params.image.size
-        with enough_memory(step(batch_size, size), lambda: what_fits(training.try_step, batch_size, size)):
-            _take_epochs(training, outputs, saver)
+        _take_epochs(training, outputs, Saver(training, outputs, state))
         if outputs:
             outputs.finish(training.history, device)
             state.discard()
@@ -126,18 +151,18 @@ def _take_epochs(training: Training, outputs: Outputs | None, saver: "Saver") ->
 
 
 class Saver:
-    """Writes the outputs, then the state that belongs to them; seldom, for 3 % of the time at most."""
+    """Writes the outputs, then the state that belongs to them."""
 
     def __init__(self, training: Training, outputs: Outputs | None, state: ResumeState) -> None:
         self.training, self.outputs, self.state = training, outputs, state
         self.saved, self.cost = time.monotonic(), 0.0
 
     def is_due(self) -> bool:
-        """Whether enough time has passed since the last time."""
-        return time.monotonic() - self.saved >= SELDOM * self.cost
+        """Whether enough time has passed since the last save."""
+        return time.monotonic() - self.saved >= SAVE_INTERVAL * self.cost
 
     def save(self) -> None:
-        """Write all; in the middle of an epoch, all processes must call it together."""
+        """Write everything; in the middle of an epoch, all processes must call it together."""
         content = self.training.state_dict()
         if self.outputs:
             started = time.monotonic()

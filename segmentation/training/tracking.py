@@ -13,27 +13,24 @@ from torch.utils.tensorboard import SummaryWriter
 
 from segmentation.common.artifacts import RUNS, checkpoint_path
 from segmentation.geometry import Image, Mask
-from segmentation.inference.runner import Runner
 from segmentation.loading.cache import decoded_bytes
 from segmentation.params import Params
 from segmentation.runtime.distributed import world_size
 from segmentation.runtime.memory import peak_memory
-from segmentation.training.loop import Training
-from segmentation.training.metrics import EpochMetrics, Throughput
+from segmentation.training.loop import EpochMetrics, Throughput, Training
 
 
-def start_line(training: Training, runner: Runner) -> str:
+def start_line(training: Training) -> str:
     """Describe a run before its first epoch."""
-    train, epochs, asked = training.train, training.epochs, training.settings.epochs
-    count, val_count, size = len(train.dataset), len(training.val.dataset), train.dataset.size
+    train, val, runner = training.train.dataset, training.val.dataset, training.runner
     where = runner.device.type + (f", {world_size()} processes" if world_size() > 1 else "")
-    line = f"{count} training images, {val_count} validation images; on {where} in {runner.precision}"
-    if epochs > asked:
-        line += f"; {epochs} epochs instead of {asked}, for train.min_steps"
-    if train.dataset.cache:
-        return line
-    needed = decoded_bytes(count + val_count, size)
-    return f"{line}; decoded again in every epoch: a cache needs {needed:,} bytes (machine.cache_bytes)"
+    line = f"{len(train)} training images, {len(val)} validation images; on {where} in {runner.precision}"
+    if training.epochs > training.settings.epochs:
+        line += f"; {training.epochs} epochs instead of {training.settings.epochs}, for train.min_steps"
+    if not train.cache:
+        needed = decoded_bytes(len(train) + len(val), train.size)
+        line += f"; decoded again in every epoch: a cache needs {needed:,} bytes (machine.cache_bytes)"
+    return line
 
 
 def estimate_line(seconds: float, device: torch.device) -> str:
@@ -66,10 +63,12 @@ def epoch_line(metrics: EpochMetrics, epochs: int, throughput: Throughput) -> st
 def runs_folder(name: str, here: Path) -> Path:
     """Return the folder of the TensorBoard runs of the network `name`, of a project in folder `here`.
 
-    DVC runs queued experiments in copies, in .dvc/tmp/exps of the project; their runs lie with the others.
+    DVC runs queued experiments in copies, in .dvc/tmp/exps of the project: their runs join the others.
     """
-    copies = [each for each in here.parents if each.parts[-3:] == (".dvc", "tmp", "exps")]
-    return (copies[0].parents[2] if copies else here) / RUNS / name
+    for folder in here.parents:
+        if folder.parts[-3:] == (".dvc", "tmp", "exps"):
+            return folder.parents[2] / RUNS / name
+    return here / RUNS / name
 
 
 def open_board(folder: Path, params: Params) -> SummaryWriter:
@@ -98,9 +97,10 @@ def _leave_to_the_main_thread(error: threading.ExceptHookArgs) -> None:
 def log_epoch(board: SummaryWriter, metrics: EpochMetrics, throughput: Throughput | None = None) -> None:
     """Log one epoch's scalars; epochs of an earlier run have no throughput."""
     epoch = metrics["epoch"]
-    for part in ("train", "val"):
-        board.add_scalar(f"loss/{part}", metrics[f"{part}_loss"], epoch)  # type: ignore[literal-required]
-        board.add_scalar(f"dice/{part}", metrics[f"{part}_dice"], epoch)  # type: ignore[literal-required]
+    board.add_scalar("loss/train", metrics["train_loss"], epoch)
+    board.add_scalar("dice/train", metrics["train_dice"], epoch)
+    board.add_scalar("loss/val", metrics["val_loss"], epoch)
+    board.add_scalar("dice/val", metrics["val_dice"], epoch)
     board.add_scalar("dice_soft/val", metrics["val_dice_soft"], epoch)
     board.add_scalar("lr", metrics["lr"], epoch)
     if throughput:

@@ -82,7 +82,6 @@ def test_the_lab_report_preset_is_the_lab_report() -> None:
         "warmup": 0.0,
         "loss": "double_sigmoid",
         "small_first": 0.0,
-        "ema": 0.0,
         "processes": 1,
         "precision": "float32",
         "monitor": "dice_soft",

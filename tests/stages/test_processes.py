@@ -34,7 +34,7 @@ def prepare(project: Path) -> None:
     # Adam turns the rounding of a gradient near zero into a step of the learning rate, so that is small.
     set_params(project, data__limit=13, image__size=128, model__width=4, model__dropout=0.0)
     set_params(project, train__precision="float32", train__batch_size=5, train__lr=1e-4, train__epochs=3)
-    set_params(project, train__ema=0.9, augment__affine=0.5)
+    set_params(project, augment__affine=0.5)
     assert run_stage(project, "split").returncode == 0
 
 

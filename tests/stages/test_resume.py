@@ -28,7 +28,7 @@ def finished_epochs(states: Path) -> int:
 
 def set_everything(project: Path) -> None:
     """Params for which everything in a state matters; 16 images are 4 steps an epoch."""
-    set_params(project, train__optimizer="muon", train__ema=0.9, train__small_first=0.4, train__warmup=0.3)
+    set_params(project, train__optimizer="muon", train__small_first=0.4, train__warmup=0.3)
     set_params(project, augment__affine=0.5, augment__color=0.2, model__dropout=0.3)
     set_params(project, train__epochs=6, train__batch_size=5, image__size=64)
 

@@ -26,10 +26,10 @@ from segmentation.loading.transforms import NONE
 from segmentation.params import load_params
 from segmentation.scoring.scores import dice
 from segmentation.scoring.threshold import choose_threshold
-from segmentation.training.dataset_pass import score
 from segmentation.training.loader import Batches
 from segmentation.training.losses import LOSSES
 from segmentation.training.run import train_network
+from segmentation.training.validation import score
 
 
 def outputs(project: Path) -> dict[str, str]:

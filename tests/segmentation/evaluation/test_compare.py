@@ -17,10 +17,10 @@ from segmentation.loading.dataset import SegmentationDataset
 from segmentation.loading.transforms import Normalization
 from segmentation.models.build import build_model, network_names
 from segmentation.scoring import scores
-from segmentation.training.dataset_pass import score
 from segmentation.training.loader import Batches
 from segmentation.training.loop import Training
 from segmentation.training.losses import LOSSES
+from segmentation.training.validation import score
 
 FOREGROUND = ["pet", "border"]
 

@@ -19,6 +19,7 @@ def test_format_1_still_loads() -> None:
     assert content["version"] == 1 and "val_dice" not in json.loads(content["meta"])
     model, meta = load_checkpoint(FORMAT_1)
     assert (meta.model, meta.width, meta.size, meta.threshold) == ("unet", 1, 32, 0.5)
+    assert meta.params["train"]["ema"] == 0.0  # a param that no longer exists
     assert meta.val_dice is None and meta.started_from is None and meta.resize == "linear"
     assert all(torch.equal(model.state_dict()[name], each) for name, each in content["weights"].items())
 

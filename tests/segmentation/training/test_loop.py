@@ -1,3 +1,4 @@
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,11 +16,10 @@ from segmentation.loading.dataset import SegmentationDataset
 from segmentation.loading.transforms import Normalization
 from segmentation.models.build import build_model, network_names
 from segmentation.params import Train
-from segmentation.training.dataset_pass import score
 from segmentation.training.loader import Batches
-from segmentation.training.loop import Training
+from segmentation.training.loop import EpochMetrics, Training
 from segmentation.training.losses import LOSSES
-from segmentation.training.metrics import EpochMetrics
+from segmentation.training.validation import score
 
 FOREGROUND = ["pet", "border"]
 RUNNER = Runner(torch.device("cpu"), "float32", Normalization([0.5] * 3, [0.25] * 3))
@@ -87,23 +87,6 @@ def test_the_validation_loss_weighs_all_images_equally(sample: Path) -> None:
     assert (single.counts == score(predictor, Batches(data, 8).epoch(0), loss).counts).all()
 
 
-def test_the_average_of_the_weights_is_scored(sample: Path) -> None:
-    trained, loss = training(sample, "unet", settings(ema=0.9, epochs=1)), LOSSES["bce_dice"]
-    trained.train_epoch()
-    val_loss = trained.validate()["val_loss"]
-    assert trained.predictor.model is not trained.model
-    assert score(trained.predictor, trained.val.epoch(), loss).loss == val_loss
-    assert (
-        score(Predictor(trained.model, RUNNER, Geometry(64), 0.5), trained.val.epoch(), loss).loss != val_loss
-    )
-
-
-def test_an_average_does_not_change_the_training(sample: Path) -> None:
-    plain, averaged = (history(sample, "unet", settings(ema=ema)) for ema in (0.0, 0.9))
-    assert [each["train_loss"] for each in plain] == [each["train_loss"] for each in averaged]
-    assert [each["val_loss"] for each in plain] != [each["val_loss"] for each in averaged]
-
-
 def test_small_images_first(sample: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
     logits = Runner.logits
@@ -138,15 +121,36 @@ def test_few_images_are_passed_over_more_often(sample: Path, min_steps: int, epo
     assert trained.lr == pytest.approx(0, abs=1e-9)
 
 
-def test_it_says_once_how_long_the_rest_takes(sample: Path) -> None:
-    said: list[float] = []
-    trained = training(sample, "unet", settings(epochs=3), announce=said.append)
+def test_the_work_left_counts_pixels_and_scoring(sample: Path) -> None:
+    trained = training(sample, "unet", settings(epochs=4, small_first=0.25))  # 9 images train and validate
+    assert trained.work_left == 9 / 4 + 3 * 9 + 4 * 9 / 3
+    trained.epoch, trained.step = 2, 1
+    assert trained.work_left == 3 * 9 - 9 / 3 + 3 * 9 / 3
+
+
+@pytest.mark.parametrize(("small_first", "estimates"), [(0.0, 1), (0.5, 2), (1.0, 1)])
+def test_a_steady_training_is_told_how_long_it_takes(
+    sample: Path, small_first: float, estimates: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock that runs at 7 images of full size a second, after a first step that took a minute."""
+    said: list[tuple[float, float]] = []
+    trained = training(
+        sample,
+        "unet",
+        settings(epochs=4, small_first=small_first),
+        announce=lambda seconds: said.append((seconds, trained.work_left / 7)),
+    )
+    work = trained.work_left
+    monkeypatch.setattr(
+        time, "perf_counter", lambda: 60 * (trained.work_left < work) + (work - trained.work_left) / 7
+    )
     while trained.epoch <= trained.epochs:
         trained.train_epoch()
-        if trained.epoch == 1:
-            assert len(said) == 1 and 0 < said[0] < 60
+        assert said  # in the first epoch
         trained.validate()
-    assert len(said) == 1
+    assert len(said) == estimates
+    for estimate, expected in said:
+        assert estimate == pytest.approx(expected)
 
 
 def test_the_throughput_is_measured(sample: Path) -> None:
@@ -156,7 +160,7 @@ def test_the_throughput_is_measured(sample: Path) -> None:
 
 
 def test_a_signal_ends_it_after_a_step_and_it_resumes_to_the_same_weights(sample: Path) -> None:
-    whole, stopped = (training(sample, "resnet", settings(epochs=2, ema=0.5)) for _ in range(2))
+    whole, stopped = (training(sample, "resnet", settings(epochs=2)) for _ in range(2))
     for _ in range(2):
         whole.train_epoch()
         whole.validate()
@@ -166,7 +170,7 @@ def test_a_signal_ends_it_after_a_step_and_it_resumes_to_the_same_weights(sample
     with pytest.raises(Interrupted):
         stopped.train_epoch()
     assert (stopped.epoch, stopped.step) == (2, 1)
-    resumed = training(sample, "resnet", settings(epochs=2, ema=0.5))
+    resumed = training(sample, "resnet", settings(epochs=2))
     resumed.load_state_dict(stopped.state_dict())
     torch.manual_seed(99)  # no random state is part of it
     resumed.train_epoch()

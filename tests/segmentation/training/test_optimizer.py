@@ -6,7 +6,7 @@ from projects import DEFAULTS
 
 from segmentation.models.build import build_model, network_names
 from segmentation.params import Train
-from segmentation.training.optimizer import Optimization, WeightAverage, make_optimizers, make_schedule
+from segmentation.training.optimizer import Optimization, make_optimizers, make_schedule
 
 
 def settings(**changes: object) -> Train:
@@ -70,7 +70,7 @@ def test_the_order_of_memory_changes_no_weight(name: str, optimizer: str) -> Non
     for by_views in (True, False):
         torch.manual_seed(0)
         model = build_model(name, width=4, dropout=0.0).double().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        how = settings(optimizer=optimizer, lr=0.01, schedule="constant", warmup=0.0, ema=0.0)
+        how = settings(optimizer=optimizer, lr=0.01, schedule="constant", warmup=0.0)
         optimization, plain = Optimization(model, how, steps), make_optimizers(model.parameters(), how)
         for _ in range(steps):
             model(torch.rand(2, 3, 64, 64, dtype=torch.float64)).square().mean().backward()
@@ -85,45 +85,13 @@ def test_the_order_of_memory_changes_no_weight(name: str, optimizer: str) -> Non
         assert torch.allclose(found, trained[1][key], atol=tolerance, rtol=0), key
 
 
-def one_weight(value: float = 1.0) -> torch.nn.Linear:
-    model = torch.nn.Linear(1, 1, bias=False)
-    torch.nn.init.constant_(model.weight, value)
-    return model
-
-
-def test_the_average_by_hand() -> None:
-    model = one_weight(1.0)
-    average = WeightAverage(model, decay=0.15)
-    expected = 1.0
-    for step, value in enumerate([2.0, -3.0, 5.0]):
-        torch.nn.init.constant_(model.weight, value)
-        average.update()
-        decay = min(0.15, (1 + step) / (10 + step))  # 0.1, 0.15, 0.15
-        expected = decay * expected + (1 - decay) * value
-        (found,) = average.model.parameters()
-        assert found.item() == pytest.approx(expected, abs=1e-6)
-
-
-def test_the_average_takes_in_batch_statistics_too() -> None:
-    model = build_model("resnet", width=2)
-    average = WeightAverage(model, decay=0.5)
-    model.train()
-    for _ in range(40):
-        model(torch.rand(4, 3, 64, 64))
-        average.update()
-    for name, value in average.model.state_dict().items():
-        if name.endswith("running_mean"):
-            assert torch.allclose(value, model.state_dict()[name], atol=0.05), name
-    assert any(b.abs().max() > 0.1 for name, b in average.model.named_buffers() if "running_mean" in name)
-
-
 def test_the_steps_follow_the_schedule() -> None:
-    model = one_weight()
+    model = torch.nn.Linear(1, 1, bias=False)
     optimization = Optimization(model, settings(optimizer="adamw", lr=0.1, schedule="cosine", warmup=0.5), 4)
     found = []
     for _ in range(4):
         found.append(optimization.lr)
         model.weight.grad = torch.ones(1, 1)
         optimization.step()
-    assert model.weight.grad is None and optimization.scored is model  # without an average
+    assert model.weight.grad is None
     assert found == pytest.approx([0.1 * rate for rate in rates(4, schedule="cosine", warmup=0.5)])

@@ -5,8 +5,10 @@ import signal
 from pathlib import Path
 
 import pytest
+import torch
 from projects import set_params
 
+from segmentation.common.errors import Fault
 from segmentation.common.signals import Interrupted
 from segmentation.params import load_params
 from segmentation.training.optimizer import Optimization
@@ -33,7 +35,6 @@ def test_a_stopped_training_resumes_to_the_same_bytes(
         train__optimizer=optimizer,
         train__epochs=4,
         train__batch_size=5,
-        train__ema=0.9,
         augment__affine=0.5,
     )
     train_network(name, load_params())
@@ -56,3 +57,20 @@ def test_a_stopped_training_resumes_to_the_same_bytes(
     train_network(name, load_params())
     assert f"{name}: resuming after epoch 1 of 4 and 2 of 4 steps\n" in capsys.readouterr().out
     assert outputs(name) == expected and list(states.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "remedy"), [(9, "try train.batch_size = 4"), (1, "lower image.size or model.width")]
+)
+def test_out_of_memory_says_what_to_try(
+    project: Path, states: Path, monkeypatch: pytest.MonkeyPatch, batch_size: int, remedy: str
+) -> None:
+    def fail(_: Optimization) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.chdir(project)
+    monkeypatch.setattr(Optimization, "step", fail)
+    set_params(project, train__batch_size=batch_size)
+    line = f"^out of memory with {batch_size} images of 32x32 pixels a step; {remedy}$"
+    with pytest.raises(Fault, match=line):
+        train_network("unet", load_params())

@@ -9,7 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import (  # type: ig
     EventAccumulator,
 )
 
-from segmentation.training.metrics import EpochMetrics
+from segmentation.training.loop import EpochMetrics
 from segmentation.training.tracking import best_line, estimate_line, open_board, runs_folder
 
 

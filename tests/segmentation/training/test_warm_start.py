@@ -12,7 +12,7 @@ from projects import set_params
 
 from segmentation.models.checkpoints import load_checkpoint
 from segmentation.params import load_params
-from segmentation.training.start import load_start
+from segmentation.training.warm_start import load_warm_start
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def train(project: Path, run_here: RunHere, name: str = "unet", **values: Any) -
 def test_the_weights_are_those_of_the_checkpoint(
     project: Path, start: Path, run_here: RunHere, name: str
 ) -> None:
-    ended = train(project, run_here, name, train__lr=1e-12, train__weight_decay=0, train__ema=0.5)
+    ended = train(project, run_here, name, train__lr=1e-12, train__weight_decay=0)
     assert ended.status == 0 and f"starting from the weights in {start}" in ended.stdout
     (old, _), (new, meta) = (load_checkpoint(f / f"{name}.pt") for f in (start, project / "checkpoints"))
     assert meta.started_from == digest(start / f"{name}.pt") and meta.params["train"]["seed"] == 0
@@ -45,7 +45,7 @@ def test_the_weights_are_those_of_the_checkpoint(
 
 
 def test_the_batch_statistics_are_those_of_the_checkpoint(project: Path, start: Path) -> None:
-    found = load_start("resnet", load_params(project / "params.yaml"))
+    found = load_warm_start("resnet", load_params(project / "params.yaml"))
     weights = torch.load(start / "resnet.pt", weights_only=True)["weights"]
     assert found and found.weights.keys() == weights.keys()
     assert any("running_var" in key for key in weights)

@@ -1,4 +1,4 @@
-"""One pass of a network over a dataset, for its scores."""
+"""The scores of a network on the images of a dataset."""
 
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -16,20 +16,17 @@ ScoringLoss = Callable[[Tensor, Tensor], Tensor]  # logits, targets (N, 1, H, W)
 
 
 class ImageScores(NamedTuple):
-    """What is known of each of N images after a pass."""
+    """The results of N images, in the order of the dataset."""
 
-    counts: Counts
-    bins: BinCounts
+    counts: Counts  # (N, 4): pixels that are TP, FP, FN, TN
+    bins: BinCounts  # (N, 2, 100): background and foreground pixels by probability
     soft: Values  # (N, 3), see scores.soft_sums
     loss: float  # mean over the images
 
 
 @torch.inference_mode()
 def score(predictor: Predictor, batches: Iterable[Item], loss: ScoringLoss) -> ImageScores:
-    """Compare the predictions for images with their masks; the results are in the order of the dataset.
-
-    If several processes train together, each scores its batches, and all get the results of all.
-    """
+    """Compare predictions with masks; processes that train together share the batches, and all get all."""
     results = []
     for images, masks, indices in batches:
         targets, logits = predictor.runner.targets(masks), predictor.logits(images)
@@ -38,9 +35,9 @@ def score(predictor: Predictor, batches: Iterable[Item], loss: ScoringLoss) -> I
         bins = bin_counts(to_bins(probabilities), targets.bool())
         soft = soft_sums(probabilities, targets)
         results.append((indices, counts, bins, soft, loss(logits, targets).expand(len(images))))
-    mine = [torch.cat(each).cpu() for each in zip(*results, strict=True)] if results else []
-    everyone = [share for share in all_gather(mine) if share]  # a process may have had no batch
-    indices, counts, bins, soft, losses = (torch.cat(each) for each in zip(*everyone, strict=True))
+    mine = [torch.cat(column).cpu() for column in zip(*results, strict=True)] if results else []
+    shares = [share for share in all_gather(mine) if share]  # a process may have had no batch
+    indices, counts, bins, soft, losses = (torch.cat(column) for column in zip(*shares, strict=True))
     order = indices.argsort()
     loss_mean = float(losses[order].double().mean())
     return ImageScores(counts[order].numpy(), bins[order].numpy(), soft[order].double().numpy(), loss_mean)

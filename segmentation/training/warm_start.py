@@ -12,15 +12,15 @@ from segmentation.models.checkpoints import load_checkpoint
 from segmentation.params import Params
 
 
-class Start(NamedTuple):
+class WarmStart(NamedTuple):
     """The weights and batch statistics of a checkpoint, and the SHA-256 of its file."""
 
     weights: dict[str, Tensor]
     sha256: str
 
 
-def load_start(name: str, params: Params) -> Start | None:
-    """Return the start of the training of `name`: `train.start_from`/NAME.pt; None if that is null.
+def load_warm_start(name: str, params: Params) -> WarmStart | None:
+    """Return the weights in `train.start_from`/NAME.pt, or None if that is null.
 
     Raises `InputError` with the file's hash if `train.start_sha256` does not list it, or if it holds another
     network, or one of another width.
@@ -48,4 +48,4 @@ def load_start(name: str, params: Params) -> Start | None:
             f"{path}: holds {meta.model} of width {meta.width}, not {name} of width {width} (SHA-256"
             f" {sha256}); change train.start_from, or model.width"
         )
-    return Start(model.state_dict(), sha256)
+    return WarmStart(model.state_dict(), sha256)
