@@ -1,6 +1,5 @@
 """Several runs at once, runs in the queue, and the same run on another machine, all under the real DVC."""
 
-import json
 import os
 import signal
 import subprocess
@@ -130,14 +129,6 @@ def clone(project: Path, tmp_path: Path) -> Path:
     dvc(project, "push")
     subprocess.run(["git", "clone", "-q", str(project), str(tmp_path / "clone")], check=True)
     return tmp_path / "clone"
-
-
-@pytest.mark.fault("a remote: push, clone elsewhere, pull, a corrupted object")
-def test_push_clone_and_pull(project: Path, clone: Path) -> None:
-    dvc(clone, "pull")
-    assert ran(dvc(clone, "repro")) == []
-    for arguments in (["metrics", "show", "--json"], ["metrics", "diff", "--json"]):
-        assert json.loads(dvc(clone, *arguments)) == json.loads(dvc(project, *arguments))
 
 
 def objects(folder: Path, project: Path) -> Path:
