@@ -13,7 +13,7 @@ from commands import dvc_environment
 from content import digests
 from projects import make_project, set_params
 
-ROUNDS = int(os.environ.get("SOAK_ROUNDS", "30"))
+ROUNDS = int(os.environ.get("SOAK_ROUNDS", "10"))
 OUTPUTS = [
     "data/split.json",
     "data/stats.json",
