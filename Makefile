@@ -7,7 +7,7 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 
 PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help setup run experiments report test test-all reliability lint clean
+.PHONY: help setup run experiments report test test-all lint clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*##/ { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -42,9 +42,6 @@ test: setup  ## the fast tests
 
 test-all: test  ## all tests, the slow ones too
 	python -m pytest -m slow -n 2 --dist worksteal
-
-reliability: setup  ## all tests; writes what they tried into docs/reliability.md
-	python -m pytest -n 2 --dist loadfile --faults=docs/reliability.md
 
 lint: setup  ## ruff and mypy
 	ruff check .

@@ -3,7 +3,6 @@ import runpy
 import shutil
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ import pytest
 import torch
 from browsers import CHROMIUM
 from commands import Ended, RunHere, dvc, ran, run_stage
-from faults import Faults
 from filelock import FileLock
 from projects import STAGES, copied, git, make_project
 from servers import Server, running
@@ -26,12 +24,7 @@ from segmentation.sources.sample.generator import write_sample
 IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ  # of pytest-xdist: one of several processes that run tests
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--faults", type=Path, help="write the table of faults into this Markdown file")
-
-
 def pytest_configure(config: pytest.Config) -> None:
-    config.pluginmanager.register(Faults(), "faults")
     # Small networks gain nothing from threads, and threads that compete for cores take ten times as long.
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"  # for what the tests start
@@ -41,25 +34,11 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
-def pytest_unconfigure(config: pytest.Config) -> None:
-    faults, path = config.pluginmanager.get_plugin("faults"), config.getoption("--faults", None)
-    if path and faults and not IS_WORKER:
-        before, _, rest = path.read_text().partition("<!-- faults -->")
-        _, _, after = rest.partition("<!-- /faults -->")
-        path.write_text(f"{before}<!-- faults -->\n{faults.table()}\n<!-- /faults -->{after}")
-
-
 @pytest.fixture(autouse=True)
 def denormal_numbers() -> Iterator[None]:
     """Stages turn them off for their process; hypothesis needs them."""
     yield
     torch.set_flush_denormal(False)
-
-
-@pytest.fixture
-def rounds(record_property: Callable[[str, object], None]) -> Callable[[int], None]:
-    """Say how often a test tries its fault, where that is not once."""
-    return lambda count: record_property("rounds", count)
 
 
 def built_once(factory: pytest.TempPathFactory, name: str, build: Callable[[Path], object]) -> Path:
@@ -118,17 +97,10 @@ def run_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
         signal.signal(number, handler)
 
 
-def timed_sample(folder: Path) -> None:
-    """Write the sample images of seed 0, and beside the folder how many seconds of a core that took."""
-    started = time.process_time()
-    write_sample(folder, seed=0)
-    folder.with_suffix(".seconds").write_text(str(time.process_time() - started))
-
-
 @pytest.fixture(scope="session")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sample images of seed 0; not to be changed."""
-    return built_once(tmp_path_factory, "sample", timed_sample)
+    return built_once(tmp_path_factory, "sample", lambda folder: write_sample(folder, seed=0))
 
 
 def first_repro(project: Path) -> None:
@@ -151,7 +123,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, sample: Path) -> Path:
 
     def prepare(project: Path) -> None:
         make_project(project)
-        shutil.copytree(sample, project / RAW)  # what the first stage writes, without its seconds
+        shutil.copytree(sample, project / RAW)  # what the first stage writes
         write_bytes(project / GROUPS, csv_bytes(GROUP_COLUMNS, breeds(sample)))
         for stage in ("split", "compute_stats"):
             assert run_stage(project, stage).returncode == 0

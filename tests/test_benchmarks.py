@@ -31,12 +31,12 @@ def test_scaling(project: Path, tmp_path: Path) -> None:
     """With small numbers, to be quick: the table, the slopes and the picture are there."""
     assert run_stage(project, "split").returncode == 0
     output = tmp_path / "scaling"
-    factors = ["--images", "5", "10", "20", "--size", "32", "64", "128", "--width", "2", "4", "8"]
+    factors = ["--images", "5", "10", "--size", "32", "64", "--width", "2", "4"]
     options = ["--networks=resnet", "--steps=1", f"--output={output}"]
     printed = run("benchmarks.scaling", *factors, *options, folder=project)
-    assert len(printed) == 2 + 7 + 3 and printed[-1].startswith("resnet   slope by width: seconds ")
+    assert len(printed) == 2 + 4 + 3 and printed[-1].startswith("resnet   slope by width: seconds ")
     rows = list(csv.DictReader(output.with_suffix(".csv").open()))
-    assert [row["factor"] for row in rows] == ["images"] * 3 + ["size"] * 3 + ["width"] * 3
+    assert [row["factor"] for row in rows] == ["images"] * 2 + ["size"] * 2 + ["width"] * 2
     assert all(float(row["seconds"]) > 0 and 0.1 < float(row["gigabytes"]) < 4 for row in rows)
     assert output.with_suffix(".svg").read_text().startswith("<svg")
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 from commands import run_stage
-from projects import DEFAULTS, ROOT, STAGES, make_project, set_params
+from projects import ROOT, STAGES, make_project, set_params
 
 from segmentation.common import artifacts
 from segmentation.inference.predictor import Predictor
@@ -24,16 +24,6 @@ from segmentation.training.validation import score
 SEEDS = (0, 1)  # ten minutes each with one thread
 
 
-def assert_learned(project: Path) -> None:
-    metrics = json.loads((project / "metrics/test.json").read_text())
-    assert metrics["unet"]["dice"] >= 0.90 and metrics["resnet"]["dice"] >= 0.90
-
-
-def test_both_networks_reached_090_in_the_committed_run() -> None:
-    assert DEFAULTS.train.seed == 0 and DEFAULTS.data.source == "sample"
-    assert_learned(ROOT)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_both_networks_reach_090_on_the_sample(tmp_path: Path, seed: int) -> None:
@@ -44,7 +34,8 @@ def test_both_networks_reach_090_on_the_sample(tmp_path: Path, seed: int) -> Non
     for stage in STAGES:
         finished = run_stage(project, stage)
         assert finished.returncode == 0, finished.stderr
-    assert_learned(project)
+    metrics = json.loads((project / "metrics/test.json").read_text())
+    assert metrics["unet"]["dice"] >= 0.90 and metrics["resnet"]["dice"] >= 0.90
     details = json.loads((project / artifacts.DETAILS).read_text())
     assert details["baselines"]["mean_mask"]["dice"] < 0.72
     for name in ("unet", "resnet"):

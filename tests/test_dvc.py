@@ -121,12 +121,6 @@ def test_a_change_of_code_changes_the_stages_that_use_it(
 
 
 @pytest.mark.slow
-def test_an_evaluation_param_reruns_evaluate_alone(project: Path) -> None:
-    set_params(project, evaluate__bootstrap=200)
-    assert ran(dvc(project, "repro")) == ["evaluate"]
-
-
-@pytest.mark.slow
 def test_a_stage_whose_output_is_the_same_again_reruns_nothing_after_it(project: Path) -> None:
     set_params(project, data__max_dropped=0.5)  # the split runs, and writes what it wrote before
     assert ran(dvc(project, "repro")) == ["split"]
@@ -171,13 +165,9 @@ def own_folder(path: Path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("outside", [True, False])
-def test_a_change_of_ones_own_image_reruns_what_depends_on_it(
-    project: Path, tmp_path: Path, outside: bool
-) -> None:
-    own = own_folder(tmp_path / "own" if outside else project / "data/folder")
-    path = str(own) if outside else "data/folder"
-    set_params(project, data__source="folder", data__folder__path=path, data__limit=None)
+def test_a_change_of_ones_own_image_reruns_what_depends_on_it(project: Path, tmp_path: Path) -> None:
+    own = own_folder(tmp_path / "own")
+    set_params(project, data__source="folder", data__folder__path=str(own), data__limit=None)
     assert ran(dvc(project, "repro", "compute_stats")) == ["download", "split", "compute_stats"]
     assert layout.image_path(project / artifacts.RAW, "3").is_file()
     assert ran(dvc(project, "repro", "compute_stats")) == []

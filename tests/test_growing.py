@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 import torch
 import yaml
-from commands import dvc, dvc_environment, ran
+from commands import RunHere, dvc, dvc_environment, ran
 from projects import TINY, TRAINING, set_params
 from pytest import MonkeyPatch
 from recipes import follow, recipe
@@ -44,21 +44,18 @@ def test_a_new_key_of_the_evaluation_reruns_evaluate_alone(project: Path) -> Non
     with_new_key(project)
     assert set(json.loads(dvc(project, "status", "--json"))) == {"evaluate"}
     assert ran(dvc(project, "repro")) == ["evaluate"]
-    set_params(project, evaluate__examples=4)
-    assert ran(dvc(project, "repro")) == ["evaluate"]
     assert ran(dvc(project, "repro")) == []
 
 
-def test_a_typo_in_the_evaluation_is_refused_by_every_stage_before_any_work(project: Path) -> None:
+def test_a_typo_in_the_evaluation_is_refused_by_every_stage_before_any_work(
+    project: Path, run_here: RunHere
+) -> None:
     path = project / "params.yaml"
     path.write_text(path.read_text().replace("bootstrap:", "bootstrapp:"))
     outputs = {each: each.stat().st_mtime_ns for each in project.glob("data/**/*")}
     for stage in STAGES:
-        told = subprocess.run(
-            [sys.executable, "-m", f"stages.{stage}"],
-            cwd=project, env=dvc_environment(), capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
-        assert told.returncode == 2 and told.stdout == "" and told.stderr.count("\n") == 1
+        told = run_here(project, f"stages.{stage}")
+        assert told.status == 2 and told.stdout == "" and told.stderr.count("\n") == 1
         assert told.stderr.startswith(f"{stage}: error: params.yaml: evaluate.bootstrap is missing; ")
         assert "evaluate.bootstrapp is not a known key (did you mean bootstrap?)" in told.stderr
     assert {each: each.stat().st_mtime_ns for each in project.glob("data/**/*")} == outputs
@@ -76,6 +73,7 @@ def test_a_third_network(project: Path, monkeypatch: MonkeyPatch) -> None:
     output = dvc(project, "repro")
     assert ran(output) == ["train_tiny", "evaluate"]
     lines = output.splitlines()
+    assert any(line.startswith("Tiny  ") for line in lines)
     assert any(line.startswith("tiny minus unet") for line in lines)
     assert any(line.startswith("resnet minus unet") for line in lines)
     metrics = json.loads((project / "metrics/test.json").read_text())
@@ -109,11 +107,8 @@ def test_a_pretrained_encoder(project: Path) -> None:
     exec(own[0][1], module.__dict__)
     encoder = module.build(TINY["model.width"], dropout=0.0).encoder.state_dict()
     save_file(encoder | {"fc.weight": torch.zeros(3, 4), "fc.bias": torch.zeros(3)}, weights)
-    output = dvc(project, "repro")
-    assert ran(output) == ["train_pretrained", "evaluate"]
-    assert any(line.startswith("pretrained ResNet34  ") for line in output.splitlines())
     set_params(project, train__lr=1e-12, train__weight_decay=0)
-    dvc(project, "repro", "train_pretrained")
+    assert ran(dvc(project, "repro", "train_pretrained")) == ["train_pretrained"]
     trained = torch.load(project / "checkpoints/pretrained.pt", weights_only=True)["weights"]
     for name, weight in encoder.items():
         if "running" not in name and "num_batches" not in name:

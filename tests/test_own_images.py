@@ -189,7 +189,7 @@ def test_a_folder_that_vanishes_while_it_is_read(project: Path, tmp_path: Path) 
 
 
 def test_a_path_that_the_parser_of_s_would_not_take(finished: Path, tmp_path: Path, states: Path) -> None:
-    """As README.md types it: Hydra's grammar, by which DVC reads -S, knows few characters without quotes."""
+    """As own_images.md types it: the grammar by which DVC reads -S knows few characters without quotes."""
     project, own = copied(finished, tmp_path), tmp_path / "été [1], (2)"
     microscope(own)
     typed = f'data.folder.path="{own}"'

@@ -5,7 +5,6 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -14,7 +13,7 @@ from commands import dvc_environment
 from content import digests
 from projects import make_project, set_params
 
-ROUNDS = int(os.environ.get("SOAK_ROUNDS", "30"))
+ROUNDS = int(os.environ.get("SOAK_ROUNDS", "10"))
 OUTPUTS = [
     "data/split.json",
     "data/stats.json",
@@ -89,7 +88,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.fault("the soak: `dvc repro` or its stage killed or interrupted at random, 1 to 20 s apart")
-def test_soak(uninterrupted: Path, tmp_path: Path, states: Path, rounds: Callable[[int], None]) -> None:
+def test_soak(uninterrupted: Path, tmp_path: Path, states: Path) -> None:
     project = make_project(tmp_path / "project")
     set_params(project, train__epochs=EPOCHS, augment__affine=0.5)
     (project / "dvc.lock").unlink(missing_ok=True)
@@ -114,4 +113,3 @@ def test_soak(uninterrupted: Path, tmp_path: Path, states: Path, rounds: Callabl
     assert digests(project, OUTPUTS) == digests(uninterrupted, OUTPUTS)
     assert list(states.glob("*.state")) == [] and list(states.glob("*.damaged")) == []
     assert [path for path in project.glob("**/.*.tmp*") if ".dvc" not in path.parts] == []
-    rounds(interruptions)

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ NEEDS = {
     ("compute_stats", "data"): 4096,
     ("train_unet", "metrics/plots"): 4096,
     ("train_unet", "checkpoints"): 40_000,
-    ("train_resnet", "checkpoints"): 40_000,
     ("train_resnet", "metrics"): 4096,
     ("evaluate", "metrics/plots"): 200_000,
     ("evaluate", "metrics"): 200_000,
@@ -53,7 +51,15 @@ def read_only(project: Path, stage: str, folder: Path) -> subprocess.CompletedPr
 
 
 @pytest.mark.fault("a folder that cannot be written")
-@pytest.mark.parametrize(("stage", "folder"), [*NEEDS, ("train_unet", "runs")])
+@pytest.mark.parametrize(
+    ("stage", "folder"),
+    [
+        ("download", "data"),
+        ("train_unet", "checkpoints"),
+        ("train_unet", "runs"),
+        ("evaluate", "metrics/plots"),
+    ],
+)
 def test_a_read_only_folder(project: Path, stage: str, folder: str) -> None:
     before = digests(project / folder)
     finished = read_only(project, stage, project / folder)
@@ -90,14 +96,11 @@ def assert_intact(found: dict[str, Any], stage: str) -> None:
 
 @pytest.mark.fault("a full disk")
 @pytest.mark.parametrize(("stage", "folder"), NEEDS)
-def test_a_full_disk(project: Path, stage: str, folder: str, rounds: Callable[[int], None]) -> None:
-    need = NEEDS[stage, folder]
-    rooms = [room for room in (0, need // 3, need - 4096) if room == 0 or room >= 4096]
-    for room in rooms:
-        found = small_disk(project, stage, project / folder, room)
-        assert_one_line(found["status"], found["stderr"], stage, "No space left on device", folder)
-        assert_intact(found, stage)
-    rounds(len(rooms))
+def test_a_full_disk(project: Path, stage: str, folder: str) -> None:
+    """The last page that the stage would need is missing."""
+    found = small_disk(project, stage, project / folder, NEEDS[stage, folder] - 4096)
+    assert_one_line(found["status"], found["stderr"], stage, "No space left on device", folder)
+    assert_intact(found, stage)
 
 
 @pytest.mark.fault("a full disk")

@@ -62,22 +62,8 @@ def test_two_processes_learn_what_one_does(project: Path, name: str, loss: str, 
     assert len(list((project / f"runs/{name}").iterdir())) == 2  # rank 0 alone writes
 
 
-def test_torchrun_is_what_the_param_does(project: Path) -> None:
-    prepare(project)
-    set_params(project, train__processes=2)
-    assert run_stage(project, "train_unet").returncode == 0
-    by_param = (project / "checkpoints/unet.pt").read_bytes()
-    (project / "checkpoints/unet.pt").unlink()
-    finished = subprocess.run(
-        [*TORCHRUN, "--standalone", "--nproc-per-node=2", "-m", "stages.train_unet"],
-        cwd=project, capture_output=True, text=True, timeout=300, env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert finished.returncode == 0, finished.stderr
-    assert (project / "checkpoints/unet.pt").read_bytes() == by_param
-
-
 def test_two_machines_end_with_the_bytes_of_one(project: Path, tmp_path: Path) -> None:
-    """Two launchers with a process each, and one launcher with two, of as many threads: the same weights.
+    """torchrun as two launchers with a process each, and train.processes = 2: the same weights.
 
     Each launcher has a copy of the data, and stands for a machine; the first one writes.
     """
@@ -90,10 +76,7 @@ def test_two_machines_end_with_the_bytes_of_one(project: Path, tmp_path: Path) -
     assert (status, other_status) == (0, 0)
     assert "2 processes" in first and "epoch 3/3" in first and second == ""
     assert not (other / "checkpoints/unet.pt").exists()
-    finished = subprocess.run(
-        [*TORCHRUN, "--standalone", "--nproc-per-node=2", "-m", "stages.train_unet"],
-        cwd=one, capture_output=True, text=True, timeout=300, env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    finished = run_stage(one, "train_unet")
     assert finished.returncode == 0, finished.stderr
     paths = ["checkpoints/unet.pt", "metrics/plots/train_unet.csv"]
     for path in paths:

@@ -14,8 +14,6 @@ from conftest import built_once
 from killing import left, outputs, run_interrupted, start, uninterrupted
 from projects import copied, set_params
 
-Rounds = Callable[[int], None]
-
 pytestmark = pytest.mark.slow
 
 
@@ -67,7 +65,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory, prepared: Path) -> Callab
 
 @pytest.mark.fault("kill -9 in a step, in a validation, in the middle of a file")
 def test_killed_again_and_again(
-    project: Path, states: Path, expected: Callable[[str], dict[str, str]], rounds: Rounds
+    project: Path, states: Path, expected: Callable[[str], dict[str, str]]
 ) -> None:
     set_everything(project)
     done = 0
@@ -84,36 +82,26 @@ def test_killed_again_and_again(
     assert "resnet: resuming after epoch 6 of 6" in finished.stdout
     assert outputs(project, "resnet") == expected("resnet")
     assert left(states) == []
-    rounds(len(KILLS))
 
 
 @pytest.mark.fault("SIGINT or SIGTERM in a step or in a validation")
-@pytest.mark.parametrize(("name", "signum"), [("unet", signal.SIGTERM), ("resnet", signal.SIGINT)])
-def test_stopped_by_a_signal(
-    project: Path,
-    states: Path,
-    name: str,
-    signum: signal.Signals,
-    expected: Callable[[str], dict[str, str]],
-    rounds: Rounds,
-) -> None:
+def test_stopped_by_a_signal(project: Path, states: Path, expected: Callable[[str], dict[str, str]]) -> None:
     set_everything(project)
     progress = [
-        ("a step", 2, "after epoch 0 of 6 and 2 of 4 steps"),
-        ("a step", 1, "after epoch 0 of 6 and 3 of 4 steps"),
-        ("a step", 5, "after epoch 1 of 6 and 4 of 4 steps"),
-        ("a validation", 1, "after epoch 1 of 6 and 4 of 4 steps"),
-        ("a validation", 7, "after epoch 2 of 6 and 4 of 4 steps"),
+        ("a step", 2, signal.SIGTERM, "after epoch 0 of 6 and 2 of 4 steps"),
+        ("a step", 1, signal.SIGINT, "after epoch 0 of 6 and 3 of 4 steps"),
+        ("a step", 5, signal.SIGTERM, "after epoch 1 of 6 and 4 of 4 steps"),
+        ("a validation", 1, signal.SIGTERM, "after epoch 1 of 6 and 4 of 4 steps"),
+        ("a validation", 7, signal.SIGINT, "after epoch 2 of 6 and 4 of 4 steps"),
     ]
-    for moment, number, where in progress:
-        stopped = run_interrupted(project, f"train_{name}", moment, number, signum)
+    for moment, number, signum, where in progress:
+        stopped = run_interrupted(project, "train_unet", moment, number, signum)
         assert stopped.returncode == 128 + signum
-        line = f"train_{name}: stopped by {signum.name} {where}; run the same command again to resume\n"
+        line = f"train_unet: stopped by {signum.name} {where}; run the same command again to resume\n"
         assert stopped.stderr == line
-    finished = run_stage(project, f"train_{name}")
-    assert f"{name}: resuming {progress[-1][2]}\n" in finished.stdout
-    assert finished.returncode == 0 and outputs(project, name) == expected(name) and left(states) == []
-    rounds(len(progress))
+    finished = run_stage(project, "train_unet")
+    assert f"unet: resuming {progress[-1][-1]}\n" in finished.stdout
+    assert finished.returncode == 0 and outputs(project) == expected("unet") and left(states) == []
 
 
 @pytest.mark.fault("SIGTERM to several processes that train together")

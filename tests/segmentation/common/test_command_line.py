@@ -57,8 +57,15 @@ def test_a_signal_while_python_ends_changes_nothing(does: str, status: int, sign
 
 @pytest.mark.slow
 @pytest.mark.fault("SIGINT or SIGTERM while a stage imports or reads")
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("stage", ["download", "split", "compute_stats", "train_unet"])
+@pytest.mark.parametrize(
+    ("stage", "signum"),
+    [
+        ("download", signal.SIGINT),
+        ("split", signal.SIGTERM),
+        ("compute_stats", signal.SIGINT),
+        ("train_unet", signal.SIGTERM),
+    ],
+)
 def test_a_signal_at_any_time_is_one_line(project: Path, stage: str, signum: signal.Signals) -> None:
     before = sorted(project.glob("data/*"))
     stderr = ""

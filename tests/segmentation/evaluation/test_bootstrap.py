@@ -1,5 +1,3 @@
-import time
-
 import numpy as np
 import pytest
 
@@ -53,11 +51,3 @@ def test_resamples_are_drawn_in_chunks_that_add_up(monkeypatch: pytest.MonkeyPat
     whole = resampled_means(values, 1000)["x"]
     monkeypatch.setattr("segmentation.evaluation.bootstrap.CHUNK", 50 * 7)
     np.testing.assert_allclose(resampled_means(values, 1000)["x"], whole, rtol=1e-12)
-
-
-def test_ten_thousand_resamples_of_all_intervals_take_seconds() -> None:
-    rng = np.random.default_rng(0)
-    columns = {str(i): rng.random(3669) for i in range(26)} | {"k": rng.integers(0, 9, (3669, 40))}
-    started = time.perf_counter()
-    resampled_means(columns, 10_000)
-    assert time.perf_counter() - started < 10  # 0.9 s on two idle cores

@@ -33,7 +33,9 @@ def test_tf32_needs_a_cuda_gpu() -> None:
         choose_precision("tf32", torch.device("cpu"))
 
 
-def test_cudnn_chooses_its_kernels_the_same_way_each_time() -> None:
+def test_cudnn_chooses_its_kernels_the_same_way_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
     prepare(torch.device("cpu"))
     assert torch.backends.cudnn.deterministic and not torch.backends.cudnn.benchmark
 

@@ -12,7 +12,7 @@ import requests
 from photos import png, png_of_one_colour, save, scene
 from servers import Server, running
 
-CLIENTS, REQUESTS, FIRST = 16, 500, 50
+CLIENTS, REQUESTS, FIRST = 16, 300, 50
 
 
 @pytest.mark.slow

@@ -1,4 +1,5 @@
 import re
+from datetime import datetime, tzinfo
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import (  # type: ig
     EventAccumulator,
 )
 
+from segmentation.training import tracking
 from segmentation.training.loop import EpochMetrics
 from segmentation.training.tracking import best_line, estimate_line, open_board, runs_folder
 
@@ -25,10 +27,19 @@ def test_a_run_on_tensorboard_says_what_it_was(tmp_path: Path) -> None:
     assert yaml.safe_load(text.tensor_proto.string_val[0].decode()) == params.model_dump()
 
 
-def test_two_runs_that_start_together_do_not_share_a_folder(tmp_path: Path) -> None:
+def test_two_runs_that_start_together_do_not_share_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Noon(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "Noon":
+            return cls(2026, 1, 1, 12)
+
+    monkeypatch.setattr(tracking, "datetime", Noon)
     for _ in range(3):
         open_board(tmp_path, DEFAULTS).close()
-    assert len(list(tmp_path.iterdir())) == 3
+    names = [path.name for path in tmp_path.iterdir()]
+    assert len(names) == 3 and all(name.startswith("2026-01-01_12-00-00_") for name in names)
 
 
 def test_the_lines_about_time_memory_and_the_best_epoch() -> None:
