@@ -192,7 +192,7 @@ def test_a_path_that_the_parser_of_s_would_not_take(finished: Path, tmp_path: Pa
     """As README.md types it: Hydra's grammar, by which DVC reads -S, knows few characters without quotes."""
     project, own = copied(finished, tmp_path), tmp_path / "été [1], (2)"
     microscope(own)
-    typed = f"data.folder.path=\"{own}\""
+    typed = f'data.folder.path="{own}"'
     assert "LexerNoViableAlt" in dvc(project, "exp", "run", "-S", typed.replace('"', ""), status=255)
     said = dvc(project, "exp", "run", "-S", "data.source=folder", "-S", typed, "split")
     assert f"{COUNT} images, {COUNT} masks" in said

@@ -15,7 +15,7 @@ from PIL import Image
 from projects import ROOT, copied
 
 from segmentation.common.errors import Fault
-from segmentation.export.check import compare, read_samples, require
+from segmentation.export.check import compare, read_samples
 from segmentation.export.graph import ImagesToProbabilities, to_onnx
 from segmentation.inference.predictor import Predictor
 from segmentation.models.build import network_names
@@ -93,16 +93,16 @@ def test_another_network_is_not_taken_for_the_checkpoint(finished: Path) -> None
     exported = OnnxPredictor.of_bytes(to_onnx(graph, {"threshold": threshold}), "x")
     predictor = Predictor.from_checkpoint(checkpoint)
     good = compare(graph, predictor, exported, samples)
-    require(good)
+    good.require()
     with torch.no_grad():
         next(checkpoint.model.parameters()).mul_(1.01)
     bad = compare(graph, predictor, exported, samples)
     with pytest.raises(Fault, match="nothing was written"):
-        require(bad)
+        bad.require()
     with pytest.raises(Fault, match="nothing was written"):
-        require(good._replace(agreement=0.99))
+        good._replace(agreement=0.99).require()
     with pytest.raises(Fault, match="nothing was written"):
-        require(good._replace(difference=float("nan")))
+        good._replace(difference=float("nan")).require()
 
 
 @pytest.mark.parametrize("package", ["onnxruntime", "onnxscript"])

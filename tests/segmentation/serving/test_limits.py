@@ -13,7 +13,7 @@ from servers import Server
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from segmentation.serving.limits import COUNT, Limits
+from segmentation.serving.limits import MAX_REQUESTS, Limits
 
 PHOTO = png(20, 30)
 RESULT = 20_000_000  # bytes, more than what sockets hold
@@ -27,7 +27,7 @@ def test_a_full_queue(server: Server) -> None:
     with ExitStack() as stack:
         clients = [
             stack.enter_context(socket.create_connection((host, int(port)), timeout=30))
-            for _ in range(COUNT + 3)
+            for _ in range(MAX_REQUESTS + 3)
         ]
         for each in clients:
             each.sendall(head + PHOTO[:10])
@@ -61,7 +61,8 @@ def test_answers_that_nobody_takes(server: Server) -> None:
     head = f"POST /probabilities HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(large)}\r\n\r\n".encode()
     with ExitStack() as stack:
         clients = [
-            stack.enter_context(socket.create_connection((host, int(port)), timeout=60)) for _ in range(COUNT)
+            stack.enter_context(socket.create_connection((host, int(port)), timeout=60))
+            for _ in range(MAX_REQUESTS)
         ]
         for each in clients:
             each.sendall(head + large)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from segmentation.export.opencv_resize import resize, to_network
+from segmentation.export.graph import resize, to_network
 from segmentation.geometry import Geometry
 
 SIZES = [
@@ -26,7 +26,7 @@ SIZES = [
 @pytest.mark.parametrize("shape", SIZES)
 def test_it_is_that_of_opencv(shape: tuple[int, int], size: int) -> None:
     images = np.random.default_rng(0).integers(0, 256, (2, *shape, 3), dtype=np.uint8)
-    expected = [cv2.resize(each, (size, size), interpolation=cv2.INTER_LINEAR) for each in images]
+    expected = [cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR) for image in images]
     found = resize(torch.from_numpy(images), size).numpy()
     # Other processors may round the last bit in another way.
     assert np.abs(found - np.stack(expected)).max() <= 1 and (found == np.stack(expected)).mean() > 0.9999
