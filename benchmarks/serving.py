@@ -17,7 +17,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http.client import HTTPConnection
-from itertools import chain
 
 import numpy as np
 
@@ -81,25 +80,17 @@ def compare(name: str, address: str, jpeg: bytes, count: int, rounds: int) -> No
         f"server, {CLIENTS} clients": partial(measure, request, CLIENTS),
     }
     print(f"{name}, {predictor.geometry.size} px; {rounds} rounds of {count} photos of {SIZE[0]}x{SIZE[1]}")
-    rows, speed = [], {}
+    rows, median_speeds = [], {}
     for side, results in in_turn(sides, rounds, warm_up=True).items():
-        times, speeds = (
-            list(chain.from_iterable(times for times, _ in results)),
-            [each for _, each in results],
-        )
-        speed[side] = statistics.median(speeds)
-        rows.append(
-            {
-                "side": side,
-                "median ms": f"{statistics.median(times):.1f}",
-                "p95 ms": f"{np.percentile(times, 95):.1f}",
-                "photos/s (range)": median_and_range(speeds, 1),
-            }
-        )
+        times = np.concatenate([times for times, _ in results])
+        speeds = [speed for _, speed in results]
+        median_speeds[side] = statistics.median(speeds)
+        row = {"side": side, "median ms": f"{np.median(times):.1f}", "p95": f"{np.percentile(times, 95):.1f}"}
+        rows.append(row | {"photos/s (range)": median_and_range(speeds, 1)})
     print_table(rows)
     for side in ("predictor alone", "JPEG to PNG"):
-        share = speed[f"server, {CLIENTS} clients"] / speed[side]
-        print(f"{CLIENTS} clients: {share:.0%} of the throughput of: {side}", flush=True)
+        share = median_speeds[f"server, {CLIENTS} clients"] / median_speeds[side]
+        print(f"{CLIENTS} clients: {100 * share:.0f} % of the throughput of: {side}", flush=True)
 
 
 def main(images: int, rounds: int) -> None:

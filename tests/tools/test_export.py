@@ -61,11 +61,11 @@ def test_any_size_any_number_and_its_metadata(finished: Path, tmp_path: Path) ->
     rng = np.random.default_rng(0)
     for shape in ((1, 375, 500, 3), (3, 60, 40, 3), (2, 32, 32, 3), (1, 1, 1, 3), (1, 9, 700, 3)):
         images = rng.integers(0, 256, shape, dtype=np.uint8)
-        (found,) = predictor.session.run(None, {"images": images})
+        (probabilities,) = predictor.session.run(None, {"images": images})
         with torch.inference_mode():
             expected = graph(torch.from_numpy(images)).numpy()
-        assert found.shape == shape[:3] and found.dtype == np.float32
-        np.testing.assert_allclose(found, expected, atol=1e-4)
+        assert probabilities.shape == shape[:3] and probabilities.dtype == np.float32
+        np.testing.assert_allclose(probabilities, expected, atol=1e-4)
 
 
 def test_the_metadata_names_the_checkpoint(finished: Path, tmp_path: Path, run_here: RunHere) -> None:
