@@ -3,21 +3,21 @@
     python -m benchmarks.inference [--model unet] [--images 100] [--rounds 5]
 
 Run `dvc repro` first: it takes the checkpoints and the test images of this project. Timed is the way from an
-image of 500x375 in memory to its probabilities at that size, alone and in a batch of 8; the ways take turns.
+image of 500x375 in memory to its probabilities at that size, alone and in a batch of 8; the sides take turns.
 Dice is that of the images in their own sizes.
 """
 
-import argparse
 import statistics
-import time
 from collections.abc import Sequence
-from typing import NamedTuple
+from functools import partial
 
 import numpy as np
 import PIL.Image
 import torch
 
+from benchmarks.runner import in_turn, print_table, seconds
 from segmentation.common.artifacts import RAW, SPLIT, Split, checkpoint_path
+from segmentation.common.command_line import make_parser, run
 from segmentation.common.files import read_json
 from segmentation.export.check import mean_dice, read_samples, with_precision
 from segmentation.export.graph import ImagesToProbabilities, to_onnx
@@ -32,76 +32,58 @@ BATCHES = 1, 8
 SIZE = 500, 375  # width and height at which images are timed
 
 
-class Way(NamedTuple):
-    """A way to predict, and the size of its file in bytes."""
-
-    name: str
-    predictor: AnyPredictor
-    size: int
-
-
-def ways(model: str) -> list[Way]:
-    """Return all ways to predict with the network `model`."""
-    path = checkpoint_path(model)
-    checkpoint = load_checkpoint(path)
-    torch_predictor = Predictor.load(path)
-    content = to_onnx(ImagesToProbabilities(checkpoint), {"threshold": repr(checkpoint.meta.threshold)})
-    size = path.stat().st_size
-    return [
-        *(Way(f"torch {each}", with_precision(torch_predictor, each), size) for each in ("float32", "bf16")),
-        Way("onnxruntime", OnnxPredictor.of_bytes(content, "export"), len(content)),
-    ]
-
-
 def milliseconds(predictor: AnyPredictor, images: Sequence[Image], batch: int) -> list[float]:
     """Return the time of each batch, per image."""
-    times = []
-    for start in range(0, len(images) - batch + 1, batch):
-        began = time.perf_counter()
-        predictor.probabilities(images[start : start + batch])
-        times.append(1000 * (time.perf_counter() - began) / batch)
-    return times
-
-
-def main() -> None:
-    """Print a table for each network."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--model", choices=network_names())
-    parser.add_argument("--images", type=int, default=100)
-    parser.add_argument("--rounds", type=int, default=5)
-    arguments = parser.parse_args()
-    ids = read_json(SPLIT, "split", Split)["test"][: arguments.images]
-    for model in [arguments.model] if arguments.model else network_names():
-        compare(model, ids, arguments.rounds)
+    starts = range(0, len(images) - batch + 1, batch)
+    return [
+        1000 * seconds(predictor.probabilities, images[start : start + batch]) / batch for start in starts
+    ]
 
 
 def compare(model: str, ids: Sequence[str], rounds: int) -> None:
     """Print the table of a network."""
-    meta, found = load_checkpoint(checkpoint_path(model)).meta, ways(model)
+    path = checkpoint_path(model)
+    checkpoint, predictor = load_checkpoint(path), Predictor.load(path)
+    meta = checkpoint.meta
+    exported = to_onnx(ImagesToProbabilities(checkpoint), {"threshold": repr(meta.threshold)})
+    predictors: dict[str, AnyPredictor] = {
+        "torch float32": with_precision(predictor, "float32"),
+        "torch bf16": with_precision(predictor, "bf16"),
+        "onnxruntime": OnnxPredictor.of_bytes(exported, "export"),
+    }
     samples = read_samples(RAW, ids, meta.foreground)
     images = [np.asarray(PIL.Image.fromarray(image).resize(SIZE)) for image, _ in samples]
-    times: dict[tuple[str, int], list[float]] = {(way.name, batch): [] for way in found for batch in BATCHES}
-    for way in found:
-        way.predictor.probabilities(images[:8])  # warms up
-    for _ in range(rounds):
-        for batch in BATCHES:
-            for way in found:
-                times[way.name, batch] += milliseconds(way.predictor, images, batch)
+    for side in predictors.values():
+        side.probabilities(images[:8])  # warms up
+    sides = {
+        (name, batch): partial(milliseconds, side, images, batch)
+        for batch in BATCHES
+        for name, side in predictors.items()
+    }
+    times = {side: np.concatenate(rounds) for side, rounds in in_turn(sides, rounds).items()}
     threads = torch.get_num_threads()
     print(f"{model}, width {meta.width}, {meta.size} px, {len(samples)} images, {threads} threads")
-    print(
-        f"{'':<15}{'MB':>6}{'Dice':>9}"
-        + "".join(f"{f'batch {each}: median':>18}{'p95 ms':>8}" for each in BATCHES)
-    )
-    for way in found:
-        row = f"{way.name:<15}{way.size / 1e6:>6.1f}{mean_dice(way.predictor, samples):>9.4f}"
+    rows = []
+    for name, side in predictors.items():
+        megabytes = (len(exported) if name == "onnxruntime" else path.stat().st_size) / 1e6
+        row = {"side": name, "MB": f"{megabytes:.1f}", "Dice": f"{mean_dice(side, samples):.4f}"}
         for batch in BATCHES:
-            values = times[way.name, batch]
-            row += f"{statistics.median(values):>18.2f}{np.percentile(values, 95):>8.2f}"
-        print(row)
+            row[f"batch {batch}: median ms"] = f"{statistics.median(times[name, batch]):.2f}"
+            row[f"batch {batch}: p95"] = f"{np.percentile(times[name, batch], 95):.2f}"
+        rows.append(row)
+    print_table(rows)
+
+
+def main(model: str | None, images: int, rounds: int) -> None:
+    """Print a table for each network."""
+    ids = read_json(SPLIT, "split", Split)["test"][:images]
+    for name in [model] if model else network_names():
+        compare(name, ids, rounds)
 
 
 if __name__ == "__main__":
-    main()
+    parser = make_parser(__doc__)
+    parser.add_argument("--model", choices=network_names())
+    parser.add_argument("--images", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=5)
+    run(main, parser)

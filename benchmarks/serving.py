@@ -4,23 +4,27 @@
 
 Run `dvc repro` first: it takes the checkpoints and a test image of this project. A JPEG of 500x375 is sent
 to a server on this machine, by one client for the latency and by four at once for the throughput. The direct
-ways are loops in this process: the predictor alone, on the decoded photo, and from the JPEG to the PNG of
-the mask. The ways take turns.
+sides are loops in this process: the predictor alone, on the decoded photo, and from the JPEG to the PNG of
+the mask. The sides take turns.
 """
 
-import argparse
 import io
 import re
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from http.client import HTTPConnection
 
+import numpy as np
+
+from benchmarks.runner import in_turn, median_and_range, print_table, seconds
 from segmentation.common.artifacts import RAW, SPLIT, Split, checkpoint_path
+from segmentation.common.command_line import make_parser, run
 from segmentation.common.dataset_layout import image_path
+from segmentation.common.errors import Fault
 from segmentation.common.files import read_json
 from segmentation.common.image_io import open_rgb
 from segmentation.inference.predictor import Predictor
@@ -39,88 +43,73 @@ def photo() -> bytes:
     return buffer.getvalue()
 
 
-def seconds(work: Callable[[int], object], count: int, clients: int = 1) -> list[float]:
-    """Return the time of each of `count` calls, and of all, last."""
-
-    def timed(number: int) -> float:
-        began = time.perf_counter()
-        work(number)
-        return time.perf_counter() - began
-
-    began = time.perf_counter()
-    with ThreadPoolExecutor(clients) as pool:
-        times = list(pool.map(timed, range(count)))
-    return [*times, time.perf_counter() - began]
-
-
-def main() -> None:
-    """Print a table for each network."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--images", type=int, default=100)
-    parser.add_argument("--rounds", type=int, default=5)
-    arguments = parser.parse_args()
-    command = [sys.executable, "-m", "tools.serve", "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        address = re.search(r"http://(\S+)", server.stdout.readline())
-        if not address:
-            sys.exit("the server did not start")
-        try:
-            for name in network_names():
-                compare(name, address[1], photo(), arguments.images, arguments.rounds)
-        finally:
-            server.terminate()
-
-
 def compare(name: str, address: str, jpeg: bytes, count: int, rounds: int) -> None:
     """Print the table of a network."""
     predictor = Predictor.load(checkpoint_path(name))
     image = read_photo(io.BytesIO(jpeg)).image
     connections = [HTTPConnection(address, timeout=60) for _ in range(CLIENTS)]
 
-    def whole(_: int) -> None:
+    def predict() -> None:
+        predictor.probabilities([image])
+
+    def jpeg_to_png() -> None:
         decoded = read_photo(io.BytesIO(jpeg))
-        (found,) = predictor.probabilities([decoded.image])
-        write_kind("mask", decoded, found, predictor.threshold, io.BytesIO())
+        (probabilities,) = predictor.probabilities([decoded.image])
+        write_kind("mask", decoded, probabilities, predictor.threshold, io.BytesIO())
 
-    def request(number: int) -> None:
-        free = connections.pop()
-        free.request("POST", f"/predict?model={name}", jpeg)
-        answer = free.getresponse()
-        assert answer.status == 200 and answer.read()
-        connections.append(free)
+    def request() -> None:
+        connection = connections.pop()
+        connection.request("POST", f"/predict?model={name}", jpeg)
+        response = connection.getresponse()
+        assert response.status == 200 and response.read()
+        connections.append(connection)
 
-    ways: dict[str, tuple[Callable[[int], object], int]] = {
-        "predictor alone": (lambda _: predictor.probabilities([image]), 1),
-        "JPEG to PNG": (whole, 1),
-        "server, 1 client": (request, 1),
-        f"server, {CLIENTS} clients": (request, CLIENTS),
+    def measure(work: Callable[[], None], clients: int) -> tuple[list[float], float]:
+        """Return the milliseconds of each of `count` calls, and how many there were in a second."""
+        for connection in connections:
+            connection.close()  # the server ends those that were idle; they open again by themselves
+        with ThreadPoolExecutor(clients) as pool:
+            times: list[float] = []
+            total = seconds(lambda: times.extend(pool.map(lambda _: seconds(work), range(count))))
+        return [1000 * time for time in times], count / total
+
+    sides = {
+        "predictor alone": partial(measure, predict, 1),
+        "JPEG to PNG": partial(measure, jpeg_to_png, 1),
+        "server, 1 client": partial(measure, request, 1),
+        f"server, {CLIENTS} clients": partial(measure, request, CLIENTS),
     }
-    times: dict[str, list[float]] = {way: [] for way in ways}
-    speeds: dict[str, list[float]] = {way: [] for way in ways}
-    for number in range(rounds + 1):
-        for way, (work, clients) in ways.items():
-            for each in connections:
-                each.close()  # the server ends those that were idle; they open again by themselves
-            *alone, total = seconds(work, count, clients)
-            if number:  # the first round warms up
-                times[way] += alone
-                speeds[way].append(count / total)
     print(f"{name}, {predictor.geometry.size} px; {rounds} rounds of {count} photos of {SIZE[0]}x{SIZE[1]}")
-    print(f"{'':<20}{'median ms':>10}{'p95 ms':>8}{'photos/s':>10}{'lowest':>8}{'highest':>9}")
-    for way in ways:
-        row = sorted(times[way])
-        print(
-            f"{way:<20}{1000 * statistics.median(row):>10.1f}{1000 * row[int(0.95 * len(row))]:>8.1f}"
-            f"{statistics.median(speeds[way]):>10.1f}{min(speeds[way]):>8.1f}{max(speeds[way]):>9.1f}"
-        )
-    served = statistics.median(speeds[f"server, {CLIENTS} clients"])
-    for way in ("predictor alone", "JPEG to PNG"):
-        share = served / statistics.median(speeds[way])
-        print(f"{CLIENTS} clients: {100 * share:.0f} % of the throughput of: {way}")
+    rows, median_speeds = [], {}
+    for side, results in in_turn(sides, rounds, warm_up=True).items():
+        times = np.concatenate([times for times, _ in results])
+        speeds = [speed for _, speed in results]
+        median_speeds[side] = statistics.median(speeds)
+        row = {"side": side, "median ms": f"{np.median(times):.1f}", "p95": f"{np.percentile(times, 95):.1f}"}
+        rows.append(row | {"photos/s (range)": median_and_range(speeds, 1)})
+    print_table(rows)
+    for side in ("predictor alone", "JPEG to PNG"):
+        share = median_speeds[f"server, {CLIENTS} clients"] / median_speeds[side]
+        print(f"{CLIENTS} clients: {100 * share:.0f} % of the throughput of: {side}", flush=True)
+
+
+def main(images: int, rounds: int) -> None:
+    """Print a table for each network."""
+    command = [sys.executable, "-m", "tools.serve", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        address = re.search(r"http://(\S+)", server.stdout.readline())
+        if not address:
+            raise Fault("the server did not start")
+        try:
+            for name in network_names():
+                compare(name, address[1], photo(), images, rounds)
+        finally:
+            server.terminate()
 
 
 if __name__ == "__main__":
-    main()
+    parser = make_parser(__doc__)
+    parser.add_argument("--images", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=5)
+    run(main, parser)

@@ -6,15 +6,17 @@ FOLDER holds images in their original size, for instance data/raw/images. The la
 image in memory as float32, averages the means of the images, and takes the deviation around that.
 """
 
-import argparse
 import statistics
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from benchmarks.runner import in_turn, median_and_range, print_table, print_verdict, seconds
+from segmentation.common.command_line import make_parser, run
+from segmentation.common.errors import InputError
 from segmentation.pixel_stats import compute_stats
 
 
@@ -32,41 +34,27 @@ def exact(paths: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
     return (pixels / 255).mean(axis=0), (pixels / 255).std(axis=0)
 
 
-def seconds(work: Callable[[Sequence[Path]], object], paths: Sequence[Path]) -> float:
-    """The wall time of one call."""
-    start = time.perf_counter()
-    work(paths)
-    return time.perf_counter() - start
-
-
-def main() -> None:
-    """Print the table and the verdict."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--rounds", type=int, default=7)
-    arguments = parser.parse_args()
-    paths = sorted(arguments.folder.glob("*.jpg"))
+def main(folder: Path, rounds: int) -> None:
+    """Print the table and the verdicts."""
+    paths = sorted(folder.glob("*.jpg"))
     if not paths:
-        parser.error(f"{arguments.folder} holds no *.jpg")
-    ways: dict[str, Callable[[Sequence[Path]], object]] = {"lab report": lab_report, "here": compute_stats}
-    for way in ways.values():
-        way(paths)  # warms the file cache
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(arguments.rounds):
-        for name, way in ways.items():
-            times[name].append(seconds(way, paths))
-    print(f"{'':<10}  median    (range) of {arguments.rounds} rounds")
-    for name, values in times.items():
-        median, low, high = statistics.median(values), min(values), max(values)
-        print(f"{name:<10} {median:7.3f} s  ({low:.3f} to {high:.3f}) for {len(paths)} images")
+        raise InputError(f"{folder} holds no *.jpg")
+    sides = {
+        "lab report": partial(seconds, lab_report, paths),
+        "here": partial(seconds, compute_stats, paths),
+    }
+    times = in_turn(sides, rounds, warm_up=True)
+    print(f"{len(paths)} images, median and range of {rounds} rounds")
+    print_table([{"side": side, "seconds": median_and_range(times[side], 3)} for side in sides])
     ratio = statistics.median(times["lab report"]) / statistics.median(times["here"])
     stats, (mean, std) = compute_stats(paths), exact(paths)
     gap = max(np.abs(stats["mean"] - mean).max(), np.abs(stats["std"] - std).max())
-    print(f"{ratio:.1f} times as fast (goal: 4): {'yes' if ratio >= 4 else 'NO'}")
-    print(f"largest gap to numpy in float64: {gap:.1e} (goal: 1e-6): {'yes' if gap <= 1e-6 else 'NO'}")
+    print_verdict(f"{ratio:.1f} times as fast (goal: 4)", ratio >= 4)
+    print_verdict(f"largest gap to numpy in float64: {gap:.1e} (goal: 1e-6)", gap <= 1e-6)
 
 
 if __name__ == "__main__":
-    main()
+    parser = make_parser(__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--rounds", type=int, default=7)
+    run(main, parser)

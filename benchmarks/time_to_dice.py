@@ -11,23 +11,18 @@ not reach the target ends with its last epoch. --plain adds the lab report's rec
 of this engine. Each run is a process of its own, and a row of docs/records.csv.
 """
 
-import argparse
-import contextlib
 import csv
-import json
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import torch
 from torch.utils.data import DataLoader
 
-from benchmarks.process import in_a_process
+from benchmarks.runner import in_a_process
 from benchmarks.train_step import plain_step
 from segmentation.common.artifacts import SPLIT, STATS, Split, Stats
 from segmentation.common.command_line import make_parser, run
@@ -60,34 +55,27 @@ RECORDS = ROOT / "docs/records.csv"
 CODE = ("benchmarks", "presets", "segmentation", "stages")
 
 
-class Point(NamedTuple):
-    """The validation after an epoch."""
-
-    epoch: int
-    dice_pooled: float
-
-
 def pooled_dice(bins: BinCounts) -> float:
     """Return the Dice pooled over all images at the threshold that is best for their mean Dice."""
-    place = round(choose_threshold(bins)[0] * BINS) - 1
-    return float(dice(counts_on_grid(bins)[:, place].sum(axis=0)))
+    chosen = round(choose_threshold(bins)[0] * BINS) - 1
+    return float(dice(counts_on_grid(bins)[:, chosen].sum(axis=0)))
 
 
-def by_engine(name: str, params: Params, device: torch.device, runner: Runner) -> Iterator[Point]:
-    """Train by this project's engine."""
+def by_engine(name: str, params: Params, device: torch.device, runner: Runner) -> Iterator[float]:
+    """Train by this project's engine; yield the pooled Dice of the validation of each epoch."""
     train, val = make_batches(params, device)
     with closing(train), closing(val):
         model = build_model(name, params.model.width, params.model.dropout, params.model.init)
         training = Training(to_device(model, device), train, val, params.train, runner, StopRequest())
         while training.epoch <= training.epochs:
             training.train_epoch()
-            epoch = training.validate()["epoch"]
+            training.validate()
             assert training.scores
-            yield Point(epoch, pooled_dice(training.scores.bins))
+            yield pooled_dice(training.scores.bins)
 
 
-def by_plain_loop(name: str, params: Params, device: torch.device, runner: Runner) -> Iterator[Point]:
-    """Train as the lab report does: float32, one image decoded after the other, at each step anew."""
+def by_plain_loop(name: str, params: Params, device: torch.device, runner: Runner) -> Iterator[float]:
+    """Train as the lab report does, likewise: float32, each image decoded again at each step."""
     uncached = params.model_copy(update={"machine": params.machine.model_copy(update={"cache_bytes": 0})})
     train, val = make_batches(uncached, device)
     with closing(train), closing(val):
@@ -103,70 +91,65 @@ def by_plain_loop(name: str, params: Params, device: torch.device, runner: Runne
                 step(images, masks)
             model.eval()
             scored = score(predictor, val.epoch(), LOSSES[params.train.loss])
-            yield Point(epoch, pooled_dice(scored.bins))
+            yield pooled_dice(scored.bins)
 
 
 LOOPS = {"engine": by_engine, "plain": by_plain_loop}
 
 
-def params_of(preset: str, seed: int, arguments: argparse.Namespace) -> Params:
+def params_of(preset: str, size: int, width: int, seed: int) -> Params:
     """Return a preset's params with the size, width and seed; raises `InputError` if one of them is bad."""
-    path = ROOT / f"presets/{preset}.yaml"
-    values = read_params(path)
-    values["image"]["size"], values["model"]["width"] = arguments.size, arguments.width
-    values["train"]["seed"] = seed
+    values = read_params(ROOT / f"presets/{preset}.yaml")
+    values["image"]["size"], values["model"]["width"], values["train"]["seed"] = size, width, seed
     return check_params(values, Path(f"preset {preset} with these options"))
 
 
-def train(loop: str, preset: str, seed: int, arguments: argparse.Namespace) -> dict[str, str | int | float]:
-    """Train until the target is reached; return the row of this run."""
-    params = params_of(preset, seed, arguments)
-    device = choose_device()
+def train(
+    code: str, loop: str, preset: str, network: str, params: Params, target: float
+) -> dict[str, str | int | float]:
+    """Train until the target is reached; return the row of this run of the commit `code`."""
+    device, seed = choose_device(), params.train.seed
     if loop == "engine":
         prepare(device)
     precision = "float32" if loop == "plain" else choose_precision(params.train.precision, device)
     normalization = choose_normalization(params.image.normalize, read_json(STATS, "compute_stats", Stats))
     torch.manual_seed(torch_seed(Purpose.WEIGHTS, seed))
-    started, reached, minutes = time.perf_counter(), False, 0.0
-    for point in LOOPS[loop](arguments.network, params, device, Runner(device, precision, normalization)):
+    started, epoch, pooled, minutes = time.perf_counter(), 0, 0.0, 0.0
+    validations = LOOPS[loop](network, params, device, Runner(device, precision, normalization))
+    for epoch, pooled in enumerate(validations, 1):
         minutes = (time.perf_counter() - started) / 60
-        reached = point.dice_pooled >= arguments.target
-        print(
-            f"epoch {point.epoch}: {point.dice_pooled:.4f}, {minutes:.1f} minutes",
-            file=sys.stderr,
-            flush=True,
-        )
-        if reached:
+        print(f"epoch {epoch}: {pooled:.4f}, {minutes:.1f} minutes", flush=True)
+        if pooled >= target:
             break
     return {
         "date": datetime.now(UTC).date().isoformat(),
-        "commit": arguments.commit,
+        "commit": code,
         "hardware": describe(device),
-        "network": arguments.network,
-        "width": arguments.width,
-        "size": arguments.size,
+        "network": network,
+        "width": params.model.width,
+        "size": params.image.size,
         "recipe": preset,
         "loop": loop,
         "precision": precision,
         "seed": seed,
-        "target": arguments.target,
-        "reached": "yes" if reached else "no",
+        "target": target,
+        "reached": "yes" if pooled >= target else "no",
         "minutes": round(minutes, 2),
-        "epochs": point.epoch,
-        "dice_pooled": round(point.dice_pooled, 4),
+        "epochs": epoch,
+        "dice_pooled": round(pooled, 4),
     }
 
 
 def commit() -> str:
     """Return the commit of this code; with a + if the code was changed since."""
     try:
-        found = subprocess.run(
+        head = subprocess.run(
             ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True
         )
         changed = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", *CODE], cwd=ROOT)
     except FileNotFoundError:
         return "?"
-    return found.stdout.strip() + "+" * bool(changed.returncode)
+    return head.stdout.strip() + "+" * bool(changed.returncode)
 
 
 def record(row: dict[str, str | int | float]) -> None:
@@ -179,48 +162,45 @@ def record(row: dict[str, str | int | float]) -> None:
         writer.writerow(row)
 
 
-def main(**given: Any) -> None:
+def main(
+    target: float,
+    presets: list[str],
+    plain: bool,
+    network: str,
+    width: int,
+    size: int,
+    seeds: list[int],
+) -> None:
     """Take the runs one after the other, and print a line for each."""
-    arguments = argparse.Namespace(**given)
-    if arguments.run:
-        loop, preset, seed = arguments.run
-        with contextlib.redirect_stdout(sys.stderr):  # what else is printed is not the result
-            row = train(loop, preset, int(seed), arguments)
-        print(json.dumps(row))
-        return
-    if not 0 < arguments.target <= 1:
-        raise InputError(f"--target {arguments.target}: must be above 0, at most 1")
-    runs = [("engine", each) for each in arguments.presets] + [("plain", "lab_report")] * arguments.plain
-    for _, preset in runs:
-        for seed in arguments.seeds:
-            params_of(preset, seed, arguments)
+    if not 0 < target <= 1:
+        raise InputError(f"--target {target}: must be above 0, at most 1")
+    sides = [("engine", preset) for preset in presets] + [("plain", "lab_report")] * plain
+    runs = [
+        (loop, preset, network, params_of(preset, size, width, seed), target)
+        for seed in seeds
+        for loop, preset in sides
+    ]
+    code = commit()
     read_json(SPLIT, "split", Split)
     read_json(STATS, "compute_stats", Stats)
-    keys = ("target", "network", "width", "size", "commit")
-    same = [f"--{key}={getattr(arguments, key)}" for key in keys]
-    print(
-        f"{arguments.network} of width {arguments.width}, {arguments.size}x{arguments.size}, target"
-        f" {arguments.target}; commit {arguments.commit}"
-    )
+    print(f"{network} of width {width}, {size}x{size}, target {target}; commit {code}")
     print("recipe      loop    seed  reached  minutes  epochs  pooled Dice  hardware")
-    for seed in arguments.seeds:
-        for loop, preset in runs:
-            row = in_a_process("benchmarks.time_to_dice", *same, "--run", loop, preset, str(seed))
-            record(row)
-            took = f"{row['reached']:<7} {row['minutes']:>8} {row['epochs']:>7}  {row['dice_pooled']:<11}"
-            print(f"{preset:<11} {loop:<7} {seed:>4}  {took}  {row['hardware']}", flush=True)
+    for arguments in runs:
+        row = in_a_process(train, code, *arguments)
+        record(row)
+        took = f"{row['reached']:<7} {row['minutes']:>8} {row['epochs']:>7}  {row['dice_pooled']:<11}"
+        start = f"{row['recipe']:<11} {row['loop']:<7} {row['seed']:>4}"
+        print(f"{start}  {took}  {row['hardware']}", flush=True)
 
 
 if __name__ == "__main__":
     parser = make_parser(__doc__)
-    presets = [path.stem for path in sorted((ROOT / "presets").glob("*.yaml"))]
+    preset_names = [path.stem for path in sorted((ROOT / "presets").glob("*.yaml"))]
     parser.add_argument("--target", type=float, required=True)
-    parser.add_argument("--presets", nargs="+", choices=presets, default=["pets"])
+    parser.add_argument("--presets", nargs="+", choices=preset_names, default=["pets"])
     parser.add_argument("--plain", action="store_true")
     parser.add_argument("--network", choices=network_names(), default="resnet")
     parser.add_argument("--width", type=int, default=32)
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--commit", default=commit(), help=argparse.SUPPRESS)
-    parser.add_argument("--run", nargs=3, help=argparse.SUPPRESS)
     run(main, parser)

@@ -27,32 +27,8 @@ def test_stats(sample: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_scaling(project: Path, tmp_path: Path) -> None:
-    """With small numbers, to be quick: the table, the slopes and the picture are there."""
-    assert run_stage(project, "split").returncode == 0
-    output = tmp_path / "scaling"
-    factors = ["--images", "5", "10", "--size", "32", "64", "--width", "2", "4"]
-    options = ["--networks=resnet", "--steps=1", f"--output={output}"]
-    printed = run("benchmarks.scaling", *factors, *options, folder=project)
-    assert len(printed) == 2 + 4 + 3 and printed[-1].startswith("resnet   slope by width: seconds ")
-    rows = list(csv.DictReader(output.with_suffix(".csv").open()))
-    assert [row["factor"] for row in rows] == ["images"] * 2 + ["size"] * 2 + ["width"] * 2
-    assert all(float(row["seconds"]) > 0 and 0.1 < float(row["gigabytes"]) < 4 for row in rows)
-    assert output.with_suffix(".svg").read_text().startswith("<svg")
-
-
-@pytest.mark.slow
-def test_step_profile() -> None:
-    head, _, *rows = run("benchmarks.step_profile", "--width=4", "--batch=2", "--size=64", "--steps=2")
-    assert head.startswith("resnet, width 4, batch 2, 64x64") and "TFLOP/s" in head
-    shares = {row[:26].strip(): row.split() for row in rows if "%" in row}  # torch's profiler may print, too
-    assert {"convolution, forward", "convolution, backward", "AdamW"} <= set(shares)
-    assert shares["convolution, forward"][-2].endswith("%")  # of the matrix product's rate
-
-
-@pytest.mark.slow
 def test_time_to_dice(project: Path) -> None:
-    """Both ways reach an easy target, and each run is a row; a target out of reach is said."""
+    """Both loops reach an easy target, and each run is a row; a target out of reach is said."""
     set_params(project, data__limit=40)
     for stage in ("split", "compute_stats"):
         assert run_stage(project, stage).returncode == 0
@@ -80,8 +56,9 @@ def test_train_step(sample: Path) -> None:
     _, header, plain, engine, verdict = run(
         "benchmarks.train_step", f"--raw={sample}", *options, "--networks", "resnet"
     )
-    assert header.split()[:3] == ["network", "way", "images/s"]
+    assert header.split()[:3] == ["network", "side", "images/s"]
     speeds = [float(line.split()[2]) for line in (plain, engine)]
-    assert min(speeds) > 1 and plain.startswith("resnet  plain") and engine.startswith("resnet  engine")
+    assert [line.split()[:2] for line in (plain, engine)] == [["resnet", "plain"], ["resnet", "engine"]]
+    assert min(speeds) > 1
     assert 0 < float(engine.split()[7].rstrip("%")) < 100  # the tail
     assert float(verdict.split()[1]) == pytest.approx(speeds[1] / speeds[0], rel=0.02)

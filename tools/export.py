@@ -10,11 +10,11 @@ from pathlib import Path
 from segmentation.common.artifacts import RAW, SPLIT, Split, checkpoint_path
 from segmentation.common.command_line import make_parser, path_argument, run
 from segmentation.common.files import read_json, write_bytes
-from segmentation.export.check import compare, read_samples, require, with_precision
+from segmentation.export.check import compare, read_samples, with_precision
 from segmentation.export.graph import ImagesToProbabilities, to_onnx
 from segmentation.inference.predictor import Predictor
 from segmentation.models.checkpoints import load_checkpoint
-from segmentation.prediction.load import best_network, checked_name
+from segmentation.prediction.load import choose_network
 from segmentation.prediction.onnx_predictor import OnnxPredictor
 from segmentation.runtime.devices import choose_device, prepare
 
@@ -24,7 +24,7 @@ CHECKED = 16  # validation images
 def main(model: str | None, out: Path | None) -> None:
     """Convert the checkpoint, compare, and write."""
     prepare(choose_device())
-    name = checked_name(model) if model else best_network()
+    name = choose_network(model)
     file, out = checkpoint_path(name), out or Path("exports") / f"{name}.onnx"
     checkpoint, split = load_checkpoint(file), read_json(SPLIT, "split", Split)
     meta, graph = checkpoint.meta, ImagesToProbabilities(checkpoint)
@@ -38,7 +38,7 @@ def main(model: str | None, out: Path | None) -> None:
     samples = read_samples(RAW, split["val"][:CHECKED], meta.foreground)
     predictor = with_precision(Predictor.load(file), "float32")  # as the file; the training's may be bfloat16
     check = compare(graph, predictor, OnnxPredictor.of_bytes(content, str(out)), samples)
-    require(check)
+    check.require()
     print(check)
     write_bytes(out, content)
     print(f"{out}: {len(content) / 1e6:.1f} MB; use it:")

@@ -14,13 +14,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
+from segmentation.common.artifacts import checkpoint_path
 from segmentation.common.command_line import make_parser, path_argument, run
 from segmentation.common.errors import Fault, InputError
 from segmentation.prediction import job
-from segmentation.prediction.inputs import HEIC_HINT, find_sources, refuse_out
+from segmentation.prediction.inputs import HEIC_HINT, choose_shard, find_photos, refuse_out
 from segmentation.prediction.kinds import KINDS, read_photo, split_kinds, write_kind
-from segmentation.prediction.load import choose_file, load_predictor
-from segmentation.prediction.shards import choose_shard
+from segmentation.prediction.load import choose_network, load_predictor
 from segmentation.runtime.devices import choose_device, prepare
 
 STDIN = Path("/dev/stdin")
@@ -45,32 +45,32 @@ def main(
     if not paths:
         raise InputError("no image named; see `python -m tools.predict --help`")
     if paths == ["-"]:
-        pipe(kinds, choose_file(model, checkpoint), threshold, tta, white)
+        pipe(kinds, checkpoint or checkpoint_path(choose_network(model)), threshold, tta, white)
         return
-    paths = [os.path.expanduser(each) for each in paths]
+    paths = [os.path.expanduser(path) for path in paths]
     refuse_out(out, paths)
-    found, share = find_sources(paths), choose_shard(shard)
-    tasks = job.plan(found.sources, out, kinds)[share.index :: share.count]
+    (photos, heic_files), part = find_photos(paths), choose_shard(shard)
+    tasks = job.plan(photos, out, kinds)[part.index :: part.count]
     left = tasks if force else job.missing(tasks)
-    file = choose_file(model, checkpoint)
+    file = checkpoint or checkpoint_path(choose_network(model))
     predictor = load_predictor(file, threshold, tta)
-    of_shard = f", shard {share.index} of {share.count}" if share.count > 1 else ""
+    of_shard = f", shard {part.index} of {part.count}" if part.count > 1 else ""
     print(f"{file}, threshold {predictor.threshold:g}{of_shard}", flush=True)
-    start, errors = time.perf_counter(), list[job.Error]()
+    start, errors = time.perf_counter(), list[job.ReadError]()
     try:
         job.predict(predictor, left, batch, errors, white)
     except BaseException:
-        job.write_errors(out, share, errors, not_reached=job.missing(left))
+        job.write_errors(out, part, errors, not_reached=job.missing(left))
         raise
-    table = job.write_errors(out, share, errors)
+    table = job.write_errors(out, part, errors)
     seconds, done = time.perf_counter() - start, len(left) - len(errors)
     skipped = f"; {len(tasks) - len(left)} skipped, as files of these names exist (--force replaces them)"
     print(
         f"{done} of {len(tasks)} images to {out}/ in {seconds:.1f} s ({done / seconds:.3g} a second)"
         + skipped * (left != tasks)
     )
-    if found.heic and share.index == 0:
-        print(f"HEIC files passed over: {len(found.heic)}, the first {found.heic[0]}: {HEIC_HINT}")
+    if heic_files and part.index == 0:
+        print(f"HEIC files passed over: {len(heic_files)}, the first {heic_files[0]}: {HEIC_HINT}")
     if errors:
         raise Fault(f"{len(errors)} of {len(tasks)} images could not be read; {table} lists them")
 

@@ -23,11 +23,8 @@ TOLERANCE = 1e-4  # of a probability, against the same graph in torch
 AGREEMENT = 0.999  # of the pixels of the masks, against `tools.predict`
 
 
-Sample = tuple[Image, Mask]  # of one size, any
-
-
-class Check(NamedTuple):
-    """The result of a comparison on `images` images."""
+class ExportCheck(NamedTuple):
+    """How an exported network compares with its checkpoint on `images` images."""
 
     images: int
     difference: float  # the largest of a probability, against the same graph in torch
@@ -42,13 +39,21 @@ class Check(NamedTuple):
             f" {self.dice:.4f}, change {self.dice_onnx - self.dice:+.4f})"
         )
 
+    def require(self) -> None:
+        """Raise `Fault` unless the exported network may take the place of the checkpoint."""
+        if not (self.difference <= TOLERANCE and self.agreement >= AGREEMENT):
+            raise Fault(
+                f"the exported network is not that of the checkpoint; nothing was written ({self}; allowed:"
+                f" {TOLERANCE:.0e}, {AGREEMENT:.1%})"
+            )
+
 
 def compare(
     graph: ImagesToProbabilities,
     predictor: Predictor,
     exported: OnnxPredictor,
-    samples: Sequence[Sample],
-) -> Check:
+    samples: Sequence[tuple[Image, Mask]],
+) -> ExportCheck:
     """Compare the exported network with its `graph` in torch, and with what `tools.predict` does."""
     difference, same = 0.0, []
     for image, _ in samples:
@@ -58,17 +63,22 @@ def compare(
         difference = np.maximum(difference, np.abs(probabilities - reference).max())  # NaN stays
         same.append(is_foreground(probabilities, exported.threshold).ravel() == predictor.mask(image).ravel())
     agreement = float(np.concatenate(same).mean())
-    dice_before, dice_after = (mean_dice(each, samples) for each in (predictor, exported))
-    return Check(len(samples), float(difference), agreement, dice_before, dice_after)
+    return ExportCheck(
+        len(samples),
+        float(difference),
+        agreement,
+        mean_dice(predictor, samples),
+        mean_dice(exported, samples),
+    )
 
 
-def mean_dice(predictor: AnyPredictor, samples: Sequence[Sample]) -> float:
-    """Return the mean Dice over images in their own sizes."""
+def mean_dice(predictor: AnyPredictor, samples: Sequence[tuple[Image, Mask]]) -> float:
+    """Return the mean Dice over images, with their masks, in their own sizes."""
     scores = []
     for image, target in samples:
         (probabilities,) = predictor.probabilities([image])
-        found = is_foreground(probabilities, predictor.threshold)
-        tensors = (torch.from_numpy(each.astype(bool))[None, None] for each in (found, target))
+        mask = is_foreground(probabilities, predictor.threshold)
+        tensors = (torch.from_numpy(pixels.astype(bool))[None, None] for pixels in (mask, target))
         scores.append(float(dice(confusion_counts(*tensors).numpy())[0]))
     return float(np.mean(scores))
 
@@ -78,16 +88,7 @@ def with_precision(predictor: Predictor, precision: str) -> Predictor:
     return dataclasses.replace(predictor, runner=dataclasses.replace(predictor.runner, precision=precision))
 
 
-def require(check: Check) -> None:
-    """Raise `Fault` unless the exported network may take the place of the checkpoint."""
-    if not (check.difference <= TOLERANCE and check.agreement >= AGREEMENT):
-        raise Fault(
-            f"the exported network is not that of the checkpoint; nothing was written ({check}; allowed:"
-            f" {TOLERANCE:.0e}, {AGREEMENT:.1%})"
-        )
-
-
-def read_samples(raw: Path, ids: Sequence[str], foreground: Sequence[str]) -> list[Sample]:
+def read_samples(raw: Path, ids: Sequence[str], foreground: Sequence[str]) -> list[tuple[Image, Mask]]:
     """Return images and masks in their own sizes; a square one loses the last quarter of its rows.
 
     What squares hide, as height and width in the wrong order, then shows.

@@ -1,4 +1,10 @@
-"""From a checkpoint to an ONNX file that needs nothing but an image."""
+"""From a checkpoint to an ONNX file that needs nothing but an image.
+
+The resize to the network's size is that of OpenCV, in operations that ONNX has. In its bilinear one OpenCV
+computes with integers: weights in 1/2048, and sums that lose their last bits. An exact bilinear resize
+differs from it by a grey level in one pixel of eight, which moves the edges of masks; this one does not.
+See `resizeGeneric_`, `HResizeLinear` and `VResizeLinear` in OpenCV's `modules/imgproc/src/resize.cpp`.
+"""
 
 import io
 import logging
@@ -9,12 +15,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segmentation.common.errors import InputError
-from segmentation.export import opencv_resize
+from segmentation.geometry import Geometry
 from segmentation.loading.transforms import normalize
 from segmentation.models.checkpoints import Checkpoint
 from segmentation.prediction.onnx_predictor import REQUIREMENTS
 
 OPSET = 18
+WEIGHT_OF_ONE = 2048  # OpenCV's weights are whole numbers, in 1/2048
 
 
 class ImagesToProbabilities(nn.Module):
@@ -34,7 +41,7 @@ class ImagesToProbabilities(nn.Module):
 
         Both resizes are those of `Geometry`.
         """
-        squares = opencv_resize.to_network(images, self.geometry).permute(0, 3, 1, 2)
+        squares = to_network(images, self.geometry).permute(0, 3, 1, 2)
         probabilities = torch.sigmoid(self.model(normalize(squares, self.mean, self.std)))
         return F.interpolate(probabilities, images.shape[1:3], mode="bilinear", align_corners=False)[:, 0]
 
@@ -72,3 +79,63 @@ def to_onnx(graph: ImagesToProbabilities, metadata: dict[str, str]) -> bytes:
     buffer = io.BytesIO()
     onnx.save_model(model, buffer)
     return buffer.getvalue()
+
+
+def to_network(images: Tensor, geometry: Geometry) -> Tensor:
+    """Map uint8 images `(N, H, W, C)` to what a network sees of them, `(N, size, size, C)`, int32."""
+    if geometry.resize == "area":
+        images = _area(images, *(torch.sym_min(side, geometry.size) for side in images.shape[1:3]))
+    return resize(images, geometry.size)
+
+
+def resize(images: Tensor, size: int) -> Tensor:
+    """Map uint8 images `(N, H, W, C)` to `(N, size, size, C)`, int32, as `cv2.resize` with `INTER_LINEAR`."""
+    height, width = images.shape[1:3]
+    (rows, row_weights), columns = _neighbors(height, size, False), _neighbors(width, size, True)
+    upper, lower = (
+        weight[:, None, None] * _shifted(_weighted_columns(images[:, row], *columns), 4)
+        for row, weight in zip(rows, row_weights, strict=True)
+    )
+    return _shifted(_shifted(upper, 16) + _shifted(lower, 16) + 2, 2)
+
+
+def _neighbors(length: int, size: int, clamp_weights: bool) -> tuple[list[Tensor], list[Tensor]]:
+    """Return, for each of `size` pixels of the result, the two of `length` beside it, and their weights.
+
+    Both are two tensors `(size,)`, the weights int32. OpenCV clamps the weights at the borders in x alone.
+    """
+    position = ((torch.arange(size, dtype=torch.float64) + 0.5) * length / size - 0.5).float()
+    first = position.floor()
+    share = position - first
+    if clamp_weights:
+        share = torch.where((first < 0) | (first >= length - 1), 0.0, share)
+    indices, weights = (first, first + 1), (1 - share, share)
+    return (
+        [index.long().clamp(0, length - 1) for index in indices],
+        [(weight * WEIGHT_OF_ONE).round().int() for weight in weights],
+    )
+
+
+def _weighted_columns(rows: Tensor, columns: list[Tensor], weights: list[Tensor]) -> Tensor:
+    left, right = (rows[:, :, column].int() for column in columns)
+    return left * weights[0][:, None] + right * weights[1][:, None]
+
+
+def _shifted(numbers: Tensor, bits: int) -> Tensor:
+    """Shift whole numbers ≥ 0 to the right: ONNX has no shift for signed ones."""
+    return torch.div(numbers, 1 << bits, rounding_mode="trunc")
+
+
+def _area(images: Tensor, height: int, width: int) -> Tensor:
+    """Shrink images `(N, H, W, C)` to `(N, height, width, C)`, as `cv2.resize` with `INTER_AREA`."""
+    count, rows, columns, channels = images.shape
+    upright = _shares(rows, height) @ images.float().reshape(count, rows, columns * channels)
+    return (_shares(columns, width) @ upright.reshape(count, height, columns, channels)).round()
+
+
+def _shares(length: int, size: int) -> Tensor:
+    """Return the share of each of `length` pixels in the `size` that they become: `(size, length)`."""
+    first, step = torch.arange(length, dtype=torch.float64), length / size
+    start = torch.arange(size, dtype=torch.float64)[:, None] * step
+    overlap = torch.minimum(start + step, first + 1) - torch.maximum(start, first)
+    return (overlap.clamp(min=0) / step).float()

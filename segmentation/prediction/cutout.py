@@ -14,9 +14,7 @@ from segmentation.geometry import Image
 Floats = NDArray[np.float32]
 
 KERNELS = 91, 7  # widths of the two box blurs in pixels: the paper's 90 and 6, but centred on their pixel
-WORKING_SIZE = (
-    256  # longest side in pixels at which mean colours are taken, so that the blurs grow with a photo
-)
+WORKING_SIZE = 256  # pixels of the longest side at which mean colours are taken: the blurs grow with a photo
 STRIP = 256  # rows at a time, for little memory
 EPSILON = 1e-5
 
@@ -29,8 +27,10 @@ def cut_out(image: Image, alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
     height, width = alpha.shape
     scale = min(1.0, WORKING_SIZE / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = (cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in (image, alpha))
-    means = _mean_colors(*(each.astype(np.float32) for each in small))
+    small_image, small_alpha = (
+        cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.float32) for pixels in (image, alpha)
+    )
+    means = _mean_colors(small_image, small_alpha)
     result = np.empty((height, width, 4), np.uint8)
     result[..., 3] = alpha
     for top in range(0, height, STRIP):

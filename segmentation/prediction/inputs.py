@@ -1,8 +1,10 @@
-"""Which photos a person means by files, folders and globs, and where their results go."""
+"""Which photos a person means by files, folders and globs, and which share of them this process predicts."""
 
 import glob
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,45 +13,50 @@ from segmentation.common.files import visible_files
 from segmentation.common.image_io import HEIC, image_size, is_image_file
 
 HEIC_HINT = "HEIC is not supported; convert it to JPEG (iPhone: Settings, Camera, Formats, Most Compatible)"
+NUMBER = re.compile(r"[0-9]{1,9}")
 
 
-class Source(NamedTuple):
+class PhotoFile(NamedTuple):
     """The file of a photo, and its name in the output folder: relative, without suffix."""
 
     path: Path
     name: Path
 
 
-class Found(NamedTuple):
-    """The files of all photos, in a fixed order, and the HEIC files in folders, which cannot be read."""
+@dataclass(frozen=True)
+class Shard:
+    """Number `index`, from 0, of `count` shards."""
 
-    sources: list[Source]
-    heic: list[Path]
+    index: int
+    count: int
 
 
-def find_sources(paths: Sequence[str]) -> Found:
-    """Return the files of photos that `paths` name: files, folders (with all that is in them) and globs.
+def find_photos(paths: Sequence[str]) -> tuple[list[PhotoFile], list[Path]]:
+    """Return the photos that `paths` name, in a fixed order, and the HEIC files in folders, not to be read.
 
-    In a folder, hidden files and files that are no images are passed over. Raises `InputError` for a
-    path that is not there, a file that is no image, and where no photo was found.
+    Paths are files, folders (with all that is in them) and globs. In a folder, hidden files and files that
+    are no images are passed over. Raises `InputError` for a path that does not exist, a file that is no
+    image, and where no photo was found.
     """
-    sources: dict[Path, Source] = {}  # by the real file: named twice, it counts once
-    heic = []
+    photos: dict[Path, PhotoFile] = {}  # by the real file: named twice, it counts once
+    heic_files = []
     for path in expand(paths):
         if path.is_dir():
-            files = _files(path)
-            heic += [file for file in files if file.suffix.lower() in HEIC]
-            photos = [file for file in files if file.suffix.lower() not in HEIC and is_image_file(file)]
-            found = [Source(file, file.relative_to(path).with_suffix("")) for file in photos]
+            for file in _files(path):
+                if file.suffix.lower() in HEIC:
+                    heic_files.append(file)
+                elif is_image_file(file):
+                    photos.setdefault(resolved(file), PhotoFile(file, file.relative_to(path).with_suffix("")))
         else:
-            _refuse_other_files(path)
-            found = [Source(path, Path(path.stem))]
-        for source in found:
-            sources.setdefault(place(source.path), source)
-    if not sources:
-        hint = f"; {heic[0]}: {HEIC_HINT}" if heic else ""
+            if path.suffix.lower() in HEIC:
+                raise InputError(f"{path}: {HEIC_HINT}")
+            if not is_image_file(path):
+                image_size(path)  # says what it is instead
+            photos.setdefault(resolved(path), PhotoFile(path, Path(path.stem)))
+    if not photos:
+        hint = f"; {heic_files[0]}: {HEIC_HINT}" if heic_files else ""
         raise InputError(f"{', '.join(paths)}: no images were found there{hint}")
-    return Found(list(sources.values()), heic)
+    return list(photos.values()), heic_files
 
 
 def expand(paths: Iterable[str]) -> Iterator[Path]:
@@ -57,7 +64,7 @@ def expand(paths: Iterable[str]) -> Iterator[Path]:
     for path in paths:
         if Path(path).exists():
             yield Path(path)
-        elif matches := sorted(each for each in glob.glob(path, recursive=True) if Path(each).exists()):  # noqa: PTH207
+        elif matches := sorted(match for match in glob.glob(path, recursive=True) if Path(match).exists()):  # noqa: PTH207
             yield from map(Path, matches)
         else:
             raise InputError(f"{path}: no such file or folder")
@@ -72,6 +79,11 @@ def refuse_out(out: Path, paths: Sequence[str]) -> None:
         raise InputError(f"--out {out}: is not a folder")
 
 
+def resolved(path: Path) -> Path:
+    """Return a path with its folder's links resolved; a link to a file is a file of its own."""
+    return Path(os.path.realpath(path.parent), path.name)
+
+
 def _files(folder: Path) -> list[Path]:
     try:
         return visible_files(folder)
@@ -79,14 +91,27 @@ def _files(folder: Path) -> list[Path]:
         raise InputError(f"{reason(error)}; allow reading it, or name the folders beside it") from None
 
 
-def place(path: Path) -> Path:
-    """Return where a file is, however its folder is named; a link to a file is a file of its own."""
-    return Path(os.path.realpath(path.parent), path.name)
+def choose_shard(argument: str | None, environment: Mapping[str, str] = os.environ) -> Shard:
+    """Return the shard `I/N` of `argument`, or else of a Slurm array or of `torchrun`; 0 of 1 without any.
 
-
-def _refuse_other_files(path: Path) -> None:
-    """Raise `InputError` unless a file has the name of an image, though it may be broken, or its content."""
-    if path.suffix.lower() in HEIC:
-        raise InputError(f"{path}: {HEIC_HINT}")
-    if not is_image_file(path):
-        image_size(path)
+    Raises `InputError` unless 0 <= I < N.
+    """
+    if argument is not None:
+        source, (index, _, count) = f"--shard {argument}", argument.partition("/")
+    elif "SLURM_ARRAY_TASK_ID" in environment:
+        source = "Slurm's array (it must be a range without gaps: --array=0-N)"
+        index, count = environment["SLURM_ARRAY_TASK_ID"], environment.get("SLURM_ARRAY_TASK_COUNT", "")
+        first = environment.get("SLURM_ARRAY_TASK_MIN", "0")
+        last = environment.get("SLURM_ARRAY_TASK_MAX")
+        if NUMBER.fullmatch(index) and NUMBER.fullmatch(first):
+            index = str(int(index) - int(first))
+        if last is not None and str(int(last) - int(first) + 1) != count:
+            index = ""
+    elif "WORLD_SIZE" in environment:
+        source = "the variables RANK and WORLD_SIZE"
+        index, count = environment.get("RANK", ""), environment["WORLD_SIZE"]
+    else:
+        return Shard(0, 1)
+    if not (NUMBER.fullmatch(index) and NUMBER.fullmatch(count) and int(index) < int(count)):
+        raise InputError(f"{source}: a shard is I/N with 0 <= I < N, as in 0/3")
+    return Shard(int(index), int(count))

@@ -11,68 +11,82 @@ from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from segmentation.common.cores import usable_cores
 from segmentation.common.errors import InputError
 from segmentation.common.files import atomic_write, write_bytes
 from segmentation.common.image_io import image_size
-from segmentation.prediction.inputs import Source, place
+from segmentation.geometry import Probabilities
+from segmentation.prediction.inputs import PhotoFile, Shard, resolved
 from segmentation.prediction.kinds import Photo, read_photo, write_kind
 from segmentation.prediction.load import AnyPredictor
-from segmentation.prediction.shards import Shard
 
-Error = tuple[Path, str]  # a photo that cannot be read, and why
+ReadError = tuple[Path, str]  # a photo that cannot be read, and why
 
-HEADER = "image", "error"  # of the table of errors
+HEADER = ["image", "error"]  # of the table of errors
 NAME_BYTES = 255  # of a file, on Linux and macOS
 BATCH_PIXELS = 32_000_000  # photos of more pixels than that in all do not go into one batch
 
 
-class Task(NamedTuple):
+class PhotoTask(NamedTuple):
     """A photo, and the files that are to be made of it, by kind."""
 
     source: Path
     outputs: dict[str, Path]
 
 
-def plan(sources: Sequence[Source], out: Path, kinds: Sequence[str]) -> list[Task]:
+def plan(photos: Sequence[PhotoFile], out: Path, kinds: Sequence[str]) -> list[PhotoTask]:
     """Return the task of each photo. Those that differ only by suffix keep it: `a.gif` becomes `a.gif.png`.
 
     Raises `InputError` where two photos, or a photo and an output, would be the same file.
     """
-    taken = {place(source.path): source.path for source in sources}
-    sources = _told_apart(sources)
-    tasks = [Task(source.path, {kind: _output(out, source, kind) for kind in kinds}) for source in sources]
-    for task in tasks:
-        for output in task.outputs.values():
-            other = taken.setdefault(place(output), task.source)
-            if other != task.source or place(output) == place(task.source):
-                raise InputError(_clash(task.source, output, other))
-    for task in tasks:
-        for output in task.outputs.values():
-            for folder in output.relative_to(out).parents:
-                if (blocking := taken.get(place(out / folder))) is not None:
-                    raise InputError(_clash(task.source, output, blocking))
+    counts = Counter(photo.name for photo in photos)
+    tasks = []
+    for path, name in photos:
+        stem = out / (name.with_name(path.name) if counts[name] > 1 else name)
+        tasks.append(PhotoTask(path, {kind: _output(path, stem, kind) for kind in kinds}))
+    outputs = [(task.source, output) for task in tasks for output in task.outputs.values()]
+    taken = {resolved(photo.path): photo.path for photo in photos}
+    for source, output in outputs:
+        other = taken.setdefault(resolved(output), source)
+        if other != source or resolved(output) == resolved(source):
+            raise InputError(_clash(source, output, other))
+    for source, output in outputs:
+        for folder in output.relative_to(out).parents:
+            if (blocking := taken.get(resolved(out / folder))) is not None:
+                raise InputError(_clash(source, output, blocking))
     return tasks
 
 
-def missing(tasks: Sequence[Task]) -> list[Task]:
+def _output(source: Path, stem: Path, kind: str) -> Path:
+    path = stem.with_name(f"{stem.name}{'' if kind == 'mask' else f'.{kind}'}.png")
+    if len(os.fsencode(path.name)) > NAME_BYTES:
+        raise InputError(f"{source}: its name is too long for {path.name[-20:]!r} after it; shorten it")
+    return path
+
+
+def _clash(source: Path, output: Path, other: Path) -> str:
+    return (
+        f"{source}: its output {output} would be in the way of {other} or of its output; rename one, or"
+        " predict them one by one with another --out"
+    )
+
+
+def missing(tasks: Sequence[PhotoTask]) -> list[PhotoTask]:
     """Return the tasks, or parts of them, whose outputs do not exist yet."""
     left = [
-        Task(task.source, {kind: path for kind, path in task.outputs.items() if not path.is_file()})
-        for task in tasks
+        PhotoTask(source, {kind: path for kind, path in outputs.items() if not path.is_file()})
+        for source, outputs in tasks
     ]
     return [task for task in left if task.outputs]
 
 
 def predict(
     predictor: AnyPredictor,
-    tasks: Sequence[Task],
+    tasks: Sequence[PhotoTask],
     batch_size: int,
-    errors: list[Error],
+    errors: list[ReadError],
     white: int | None = None,
 ) -> None:
     """Predict and write all tasks, with a progress bar; add what could not be read to `errors` as it is met.
@@ -91,65 +105,14 @@ def predict(
                 else:
                     tqdm.write(f"predict: {' '.join(str(photo).split())}", file=sys.stderr)
                     errors.append((task.source, str(photo).removeprefix(f"{task.source}: ")))
-            found = predictor.probabilities([photo.image for _, photo in photos], batch_size=batch_size)
-            for _ in pool.map(_write, photos, found, repeat(predictor.threshold)):
+            results = predictor.probabilities([photo.image for _, photo in photos], batch_size=batch_size)
+            for _ in pool.map(_write, photos, results, repeat(predictor.threshold)):
                 pass  # an error of a thread is raised here
             bar.update(len(batch))
 
 
-def write_errors(out: Path, shard: Shard, errors: Sequence[Error], not_reached: Sequence[Task] = ()) -> Path:
-    """Write the table of errors of a shard, or delete that of an earlier run; return its path.
-
-    What it said of photos that this run has `not_reached` stays.
-    """
-    name = "errors.csv" if shard.count == 1 else f"errors-{shard.index}-of-{shard.count}.csv"
-    path = out / name
-    earlier = _read_errors(path)
-    waiting = {str(task.source) for task in not_reached}
-    kept = [row for row in earlier or [] if row[0] in waiting and row[0] not in {str(p) for p, _ in errors}]
-    if errors or kept:
-        table = io.StringIO()
-        csv.writer(table, lineterminator="\n").writerows([HEADER, *kept, *errors])
-        write_bytes(path, table.getvalue().encode(errors="surrogateescape"))
-    elif earlier is not None:
-        path.unlink()
-    return path
-
-
-def _read_errors(path: Path) -> list[list[str]] | None:
-    """Return the rows of an earlier table; None if there is none, or the file is the user's."""
-    if not path.is_file():
-        return None
-    text = path.read_bytes().decode(errors="surrogateescape")
-    if not text.startswith(",".join(HEADER)):
-        return None
-    return [row for row in csv.reader(io.StringIO(text, newline="")) if len(row) == len(HEADER)][1:]
-
-
-def _told_apart(sources: Sequence[Source]) -> list[Source]:
-    names = Counter(source.name for source in sources)
-    return [
-        source._replace(name=source.name.with_name(source.path.name)) if names[source.name] > 1 else source
-        for source in sources
-    ]
-
-
-def _output(out: Path, source: Source, kind: str) -> Path:
-    path = out / f"{source.name}{'' if kind == 'mask' else f'.{kind}'}.png"
-    if len(os.fsencode(path.name)) > NAME_BYTES:
-        raise InputError(f"{source.path}: its name is too long for {path.name[-20:]!r} after it; shorten it")
-    return path
-
-
-def _clash(source: Path, output: Path, other: Path) -> str:
-    return (
-        f"{source}: its output {output} would be in the way of {other} or of its output; rename one, or"
-        " predict them one by one with another --out"
-    )
-
-
-def _batches(tasks: Sequence[Task], batch_size: int) -> Iterator[list[Task]]:
-    batch: list[Task] = []
+def _batches(tasks: Sequence[PhotoTask], batch_size: int) -> Iterator[list[PhotoTask]]:
+    batch: list[PhotoTask] = []
     pixels = 0
     for task in tasks:
         new = _pixels(task.source)
@@ -170,15 +133,45 @@ def _pixels(path: Path) -> int:
     return width * height
 
 
-def _read(task: Task, white: int | None) -> Photo | InputError:
+def _read(task: PhotoTask, white: int | None) -> Photo | InputError:
     try:
         return read_photo(task.source, white)
     except InputError as error:
         return error
 
 
-def _write(task_and_photo: tuple[Task, Photo], probabilities: NDArray[np.float32], threshold: float) -> None:
+def _write(task_and_photo: tuple[PhotoTask, Photo], probabilities: Probabilities, threshold: float) -> None:
     task, photo = task_and_photo
     for kind, path in task.outputs.items():
         with atomic_write(path) as file:
             write_kind(kind, photo, probabilities, threshold, file)
+
+
+def write_errors(
+    out: Path, shard: Shard, errors: Sequence[ReadError], not_reached: Sequence[PhotoTask] = ()
+) -> Path:
+    """Write the table of errors of a shard, or delete that of an earlier run; return its path.
+
+    What it said of photos that this run has `not_reached` stays.
+    """
+    path = out / ("errors.csv" if shard.count == 1 else f"errors-{shard.index}-of-{shard.count}.csv")
+    earlier = _read_errors(path)
+    waiting = {str(task.source) for task in not_reached} - {str(photo) for photo, _ in errors}
+    kept = [row for row in earlier or [] if row[0] in waiting]
+    if errors or kept:
+        table = io.StringIO()
+        csv.writer(table, lineterminator="\n").writerows([HEADER, *kept, *errors])
+        write_bytes(path, table.getvalue().encode(errors="surrogateescape"))
+    elif earlier is not None:
+        path.unlink()
+    return path
+
+
+def _read_errors(path: Path) -> list[list[str]] | None:
+    """Return the rows of an earlier table; None if there is none, or the file is the user's."""
+    if not path.is_file():
+        return None
+    text = path.read_bytes().decode(errors="surrogateescape")
+    if not text.startswith(",".join(HEADER)):
+        return None
+    return [row for row in csv.reader(io.StringIO(text, newline="")) if len(row) == len(HEADER)][1:]

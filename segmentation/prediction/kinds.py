@@ -60,10 +60,10 @@ def cutout(photo: Photo, probabilities: Probabilities, _: float) -> NDArray[np.u
 
 def overlay(photo: Photo, probabilities: Probabilities, threshold: float) -> NDArray[np.uint8]:
     """Return the photo with its background dimmed and its foreground outlined."""
-    found = is_foreground(probabilities, threshold)
-    result = np.where(found[..., None], photo.image, photo.image // DIMMED)
-    contours, _ = cv2.findContours(found.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
-    thickness = max(1, round(max(found.shape) / 300))
+    foreground = is_foreground(probabilities, threshold)
+    result = np.where(foreground[..., None], photo.image, photo.image // DIMMED)
+    contours, _ = cv2.findContours(foreground.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+    thickness = max(1, round(max(foreground.shape) / 300))
     cv2.drawContours(result, contours, -1, OUTLINE, thickness, cv2.LINE_AA)
     return result
 
@@ -86,9 +86,9 @@ def split_kinds(values: Sequence[str], paths: Sequence[str]) -> tuple[list[str],
 
     Raises `InputError` for a word that is neither.
     """
-    kinds = list(dict.fromkeys(each for each in values if each in KINDS))
-    others = [each for each in values if each not in KINDS]
-    for each in others:
-        if not (Path(each).exists() or glob.has_magic(each) or each == "-"):
-            raise InputError(f"--kind {each}: no such kind ({', '.join(KINDS)}), file or folder")
+    kinds = list(dict.fromkeys(word for word in values if word in KINDS))
+    others = [word for word in values if word not in KINDS]
+    for word in others:
+        if not (Path(word).exists() or glob.has_magic(word) or word == "-"):
+            raise InputError(f"--kind {word}: no such kind ({', '.join(KINDS)}), file or folder")
     return kinds or ["mask"], [*paths, *others]

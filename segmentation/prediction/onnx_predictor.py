@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from segmentation.common.cores import usable_cores
 from segmentation.common.errors import InputError
-from segmentation.geometry import Image
+from segmentation.geometry import Image, Probabilities
 
 REQUIREMENTS = "requirements-export.txt"
 
@@ -42,7 +42,7 @@ class OnnxPredictor:
             options.intra_op_num_threads = usable_cores()  # its own default counts those that a quota forbids
             session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
             threshold = float(session.get_modelmeta().custom_metadata_map["threshold"])
-            names = [each.name for each in (*session.get_inputs(), *session.get_outputs())]
+            names = [value.name for value in (*session.get_inputs(), *session.get_outputs())]
             if names != ["images", "probabilities"] or not 0 < threshold < 1:
                 raise ValueError(f"inputs and outputs {names}, threshold {threshold}")
         except Exception as error:  # onnxruntime's errors have no common class
@@ -50,12 +50,12 @@ class OnnxPredictor:
             raise InputError(f"{name}: not a file that `python -m tools.export` wrote ({problem})") from None
         return cls(session, threshold)
 
-    def probabilities(self, images: Sequence[Image], *, batch_size: int = 8) -> list[NDArray[np.float32]]:
+    def probabilities(self, images: Sequence[Image], *, batch_size: int = 8) -> list[Probabilities]:
         """Return the probability of foreground `(H, W)` of each of the images `(H, W, 3)`, uint8, RGB.
 
         A batch of images of one size is computed at once, others one by one.
         """
-        results: list[NDArray[np.float32]] = []
+        results: list[Probabilities] = []
         for start in range(0, len(images), batch_size):
             batch = images[start : start + batch_size]
             if len({image.shape for image in batch}) == 1:
@@ -65,11 +65,11 @@ class OnnxPredictor:
         return results
 
     def _probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        found = self._run(images)
+        probabilities = self._run(images)
         if self.tta == "flip":
-            found = (found + self._run(images[:, :, ::-1])[:, :, ::-1]) * np.float32(0.5)
-        return found
+            probabilities = (probabilities + self._run(images[:, :, ::-1])[:, :, ::-1]) * np.float32(0.5)
+        return probabilities
 
     def _run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        (found,) = self.session.run(None, {"images": images})
-        return np.asarray(found, np.float32)
+        (probabilities,) = self.session.run(None, {"images": images})
+        return np.asarray(probabilities, np.float32)

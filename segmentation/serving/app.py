@@ -1,6 +1,7 @@
 """The server: a page to try the networks on photos, and the same for programs (docs/serving.md)."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +13,7 @@ from starlette.requests import ClientDisconnect
 
 from segmentation.common.errors import Fault, InputError
 from segmentation.prediction.kinds import KINDS
-from segmentation.serving.examples import Part, example_png
+from segmentation.serving.examples import View, example_png
 from segmentation.serving.limits import HeadAsGet, Limits
 from segmentation.serving.networks import Network
 from segmentation.serving.requests import (
@@ -24,7 +25,7 @@ from segmentation.serving.requests import (
     refuse_other_hosts,
     refuse_other_sites,
 )
-from segmentation.serving.worker import Answer, Worker
+from segmentation.serving.worker import Worker, predict_photo, preview_photo
 
 PAGE = {"": "text/html", "page.css": "text/css", "page.js": "text/javascript", "pixels.js": "text/javascript"}
 PAGE_HEADERS = {  # nothing from anywhere else, whatever the page may come to hold
@@ -33,6 +34,12 @@ PAGE_HEADERS = {  # nothing from anywhere else, whatever the page may come to ho
     "Cache-Control": "no-cache",
 }
 
+ERRORS: dict[type[Exception], int] = {  # and the status of their answers
+    InputError: 422,
+    RequestValidationError: 422,
+    Fault: 503,
+    ClientDisconnect: 400,
+}
 OWN_PAGE = [Depends(refuse_other_sites)]
 
 
@@ -58,12 +65,13 @@ def create_app(
         redoc_url=None,
         dependencies=[Depends(own_host)],
         root_path=f"/{root_path.strip('/')}".rstrip("/"),
+        exception_handlers=dict.fromkeys(ERRORS, _answer_in_one_line),
     )
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=MAX_BODY)
     app.add_middleware(Limits)
     app.add_middleware(HeadAsGet)
-    _answer_errors_in_one_line(app)
-    _add_page(app)
+    for name, media_type in PAGE.items():
+        _add_page(app, name, media_type)
     worker = Worker()
 
     @app.get("/healthz")
@@ -79,13 +87,11 @@ def create_app(
         return list(examples)
 
     @app.get("/examples/{number}/{part}", dependencies=OWN_PAGE)
-    async def example(number: int, part: Part) -> Response:
+    async def example(number: int, part: View) -> Response:
         if not 0 <= number < len(examples):
             raise HTTPException(404, f"there are {len(examples)} examples, from 0")
-        foreground = next(iter(networks.values())).meta.foreground
-        return Response(
-            await worker.do(example_png, examples[number], part, foreground), media_type="image/png"
-        )
+        content = await worker.do(partial(example_png, examples[number], part, chosen(None).meta.foreground))
+        return Response(content, media_type="image/png")
 
     @app.post("/predict", dependencies=OWN_PAGE)
     async def predict(request: Request, query: Annotated[PredictOptions, Query()]) -> Response:
@@ -94,21 +100,22 @@ def create_app(
             raise InputError(f"kind {options.kind[:40]!r}: allowed: {', '.join(KINDS)}")
         network = chosen(options.model)
         threshold = options.threshold or network.meta.threshold
-        answer = await worker.predict(network, file, options.kind, threshold, options.white)
-        return Response(answer.content, headers=_times(answer), media_type="image/png")
+        work = partial(predict_photo, network, file, options.white, options.kind, threshold)
+        content, headers = await worker.do_with_photo(file, work)
+        return Response(content, headers=headers, media_type="image/png")
 
     @app.post("/probabilities", dependencies=OWN_PAGE)
     async def probabilities(request: Request, query: Annotated[ProbabilityOptions, Query()]) -> Response:
         file, options = await read_request(request, query)
         network = chosen(options.model)
-        answer = await worker.predict(network, file, None, network.meta.threshold, options.white)
-        size = {"X-Height": str(answer.height), "X-Width": str(answer.width)}
-        return Response(answer.content, headers=_times(answer) | size, media_type="application/octet-stream")
+        work = partial(predict_photo, network, file, options.white, None, network.meta.threshold)
+        content, headers = await worker.do_with_photo(file, work)
+        return Response(content, headers=headers, media_type="application/octet-stream")
 
     @app.post("/preview", dependencies=OWN_PAGE)
     async def preview(request: Request, query: Annotated[PreviewOptions, Query()]) -> Response:
         file, options = await read_request(request, query)
-        content = await worker.preview(file, options.white, options.side)
+        content = await worker.do_with_photo(file, partial(preview_photo, file, options.white, options.side))
         return Response(content, media_type="image/jpeg")
 
     def chosen(model: str | None) -> Network:
@@ -120,41 +127,20 @@ def create_app(
     return app
 
 
-def _add_page(app: FastAPI) -> None:
-    def add(name: str, media_type: str) -> None:
-        content = Path(__file__).with_name(name or "page.html").read_bytes()
+def _add_page(app: FastAPI, name: str, media_type: str) -> None:
+    content = Path(__file__).with_name(name or "page.html").read_bytes()
 
-        @app.get(f"/{name}", include_in_schema=False)
-        async def file() -> Response:
-            return Response(content, headers=PAGE_HEADERS, media_type=media_type)
-
-    for name, media_type in PAGE.items():
-        add(name, media_type)
+    @app.get(f"/{name}", include_in_schema=False)
+    async def file() -> Response:
+        return Response(content, headers=PAGE_HEADERS, media_type=media_type)
 
 
-def _times(answer: Answer) -> dict[str, str]:
-    return {"Server-Timing": ", ".join(f"{name};dur={value:.1f}" for name, value in answer.times.items())}
-
-
-def _answer_errors_in_one_line(app: FastAPI) -> None:
+async def _answer_in_one_line(_: Request, error: Exception) -> JSONResponse:
     """Answer what a client can cause as FastAPI answers `HTTPException`: JSON with one line as `detail`."""
-
-    def line(status: int, text: str) -> JSONResponse:
-        return JSONResponse({"detail": " ".join(text.split())[:300]}, status)
-
-    @app.exception_handler(InputError)
-    async def bad_input(_: Request, error: InputError) -> JSONResponse:
-        return line(422, str(error))
-
-    @app.exception_handler(RequestValidationError)
-    async def bad_query(_: Request, error: RequestValidationError) -> JSONResponse:
+    text = str(error)
+    if isinstance(error, RequestValidationError):
         first = error.errors()[0]
-        return line(422, f"{first['loc'][-1]}: {first['msg']}")
-
-    @app.exception_handler(Fault)
-    async def fault(_: Request, error: Fault) -> JSONResponse:
-        return line(503, str(error))
-
-    @app.exception_handler(ClientDisconnect)
-    async def gone(_: Request, __: ClientDisconnect) -> JSONResponse:
-        return line(400, "the client closed the connection")
+        text = f"{first['loc'][-1]}: {first['msg']}"
+    elif isinstance(error, ClientDisconnect):
+        text = "the client closed the connection"
+    return JSONResponse({"detail": " ".join(text.split())[:300]}, ERRORS[type(error)])

@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -13,10 +12,10 @@ from segmentation.common.dataset_layout import image_path, trimap_path
 from segmentation.common.files import read_json
 from segmentation.common.image_io import foreground_mask, read_image, read_trimap
 
-COUNT = 6
+EXAMPLES = 6
 THUMBNAIL = 160  # pixels at the longer side
 
-Part = Literal["thumbnail", "image", "mask"]
+View = Literal["thumbnail", "image", "mask"]  # what is shown of an example
 
 
 def choose_examples() -> list[str]:
@@ -24,21 +23,22 @@ def choose_examples() -> list[str]:
     if not (RAW.is_dir() and SPLIT.is_file()):
         return []
     ids = read_json(SPLIT, "split", Split)["test"]
-    return [ids[k * len(ids) // COUNT] for k in range(COUNT)] if len(ids) >= COUNT else ids
+    count = min(EXAMPLES, len(ids))
+    return [ids[number * len(ids) // count] for number in range(count)]
 
 
-def example_png(image_id: str, part: Part, foreground: Sequence[str], raw: Path = RAW) -> bytes:
+def example_png(image_id: str, view: View, foreground: Sequence[str]) -> bytes:
     """Return an image as evaluation reads it, smaller, or its mask (255 where there is foreground), as PNG.
 
     Raises `InputError` if it cannot be read.
     """
-    if part == "mask":
-        trimap = read_trimap(trimap_path(raw, image_id))
-        picture = Image.fromarray(foreground_mask(trimap, foreground) * np.uint8(255))
+    if view == "mask":
+        pixels = foreground_mask(read_trimap(trimap_path(RAW, image_id)), foreground) * np.uint8(255)
     else:
-        picture = Image.fromarray(read_image(image_path(raw, image_id)))
-    if part == "thumbnail":
-        picture.thumbnail((THUMBNAIL, THUMBNAIL))
+        pixels = read_image(image_path(RAW, image_id))
+    image = Image.fromarray(pixels)
+    if view == "thumbnail":
+        image.thumbnail((THUMBNAIL, THUMBNAIL))
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
+    image.save(buffer, "PNG")
     return buffer.getvalue()

@@ -5,12 +5,12 @@ import asyncio
 from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-COUNT = 24  # requests: each may hold a photo as it was sent, and its result until it has been received
-WAITING = 512 * 2**20  # bytes of results that clients have not received yet
+MAX_REQUESTS = 24  # requests: each may hold a photo as it was sent, and its result until it has been received
+MAX_WAITING = 512 * 2**20  # bytes of results that clients have not received yet
 PATHS = ("/predict", "/probabilities", "/preview", "/examples/")
 RETRY_AFTER = 1  # seconds
-PIECE = 64 * 1024  # bytes
-SECONDS = 60  # in which a client must receive its result, and
+CHUNK = 64 * 1024  # bytes
+RECEIVE_S = 60  # seconds in which a client must receive its result, and
 BYTES_PER_SECOND = 1_000_000  # ... one more second for so many bytes of it
 
 
@@ -26,7 +26,7 @@ class Limits:
     """
 
     def __init__(
-        self, app: ASGIApp, count: int = COUNT, waiting: int = WAITING, seconds: float = SECONDS
+        self, app: ASGIApp, count: int = MAX_REQUESTS, waiting: int = MAX_WAITING, seconds: float = RECEIVE_S
     ) -> None:
         self._app, self._seconds = app, seconds
         self._free, self._free_bytes, self._waiting = count, waiting, 0
@@ -61,7 +61,7 @@ class Limits:
             try:
                 async with asyncio.timeout(self._seconds + size / BYTES_PER_SECOND):
                     await send(start.pop())
-                    await _send_in_pieces(message, send)
+                    await _send_in_chunks(message, send)
             except TimeoutError:
                 raise _Gone from None
             finally:
@@ -70,12 +70,12 @@ class Limits:
         return bounded
 
 
-async def _send_in_pieces(message: Message, send: Send) -> None:
+async def _send_in_chunks(message: Message, send: Send) -> None:
     """Send a body in pieces: the server waits for the client between them, but accepts any body at once."""
     body = message.get("body", b"")
-    last = max(0, (len(body) - 1) // PIECE * PIECE)
-    for start in range(0, last, PIECE):
-        await send({**message, "body": body[start : start + PIECE], "more_body": True})
+    last = max(0, (len(body) - 1) // CHUNK * CHUNK)
+    for start in range(0, last, CHUNK):
+        await send({**message, "body": body[start : start + CHUNK], "more_body": True})
     await send({**message, "body": body[last:]} if body else message)
 
 

@@ -4,12 +4,13 @@ import asyncio
 import difflib
 import ipaddress
 import logging
-import socket
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Annotated, TypeVar
 from urllib.parse import urlsplit
 
 from fastapi import HTTPException, Request
+from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import Headers, UploadFile
@@ -17,9 +18,8 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from segmentation.common.errors import InputError
 
-LOCAL = ("127.0.0.1", "localhost", "::1")
 MAX_BODY = 50 * 1024 * 1024  # bytes
-SECONDS = 60  # in which a body must have arrived
+ARRIVAL_S = 60  # seconds, in which a body must have arrived
 
 # It warns about broken forms in the console too; the client is told.
 logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
@@ -68,13 +68,13 @@ async def read_request(request: Request, query: AnyOptions) -> tuple[bytes, AnyO
     """
     kind, options = parse_options_header(request.headers.get("content-type"))
     try:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(ARRIVAL_S):
             if kind == b"multipart/form-data":
                 file, fields = await _form(request, options.get(b"boundary", b""))
             else:
                 file, fields = await request.body(), {}
     except TimeoutError:
-        raise HTTPException(408, f"the image did not arrive within {SECONDS} s") from None
+        raise HTTPException(408, f"the image did not arrive within {ARRIVAL_S} s") from None
     if not file:
         raise InputError("no image was sent: the body, or the file of the multipart form, is empty")
     return file, _with_fields(query, fields)
@@ -92,8 +92,7 @@ def _with_fields(query: AnyOptions, fields: Mapping[str, str]) -> AnyOptions:
     try:
         return type(query).model_validate(given | dict(fields))
     except ValidationError as error:
-        first = error.errors()[0]
-        raise InputError(f"{first['loc'][-1]}: {first['msg']}") from None
+        raise RequestValidationError(error.errors()) from None
 
 
 async def _form(request: Request, boundary: bytes) -> tuple[bytes, dict[str, str]]:
@@ -116,9 +115,11 @@ def refuse_other_hosts(request: Request, names: Sequence[str], any_address: bool
 
     A page of another site can make its own name point here (DNS rebinding); its requests carry that name.
     """
-    host = _host(request.headers.get("host", ""))
-    if host not in names and not (any_address and _is_address(host)):
-        raise HTTPException(400, "the Host header names another machine")
+    with suppress(ValueError):  # brackets that do not close, or not an address
+        host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+        if host in names or (any_address and ipaddress.ip_address(host)):
+            return
+    raise HTTPException(400, "the Host header names another machine")
 
 
 async def refuse_other_sites(request: Request) -> None:
@@ -132,23 +133,3 @@ async def refuse_other_sites(request: Request) -> None:
         site = "same-origin" if origin.partition("//")[2] == request.headers.get("host") else "cross-site"
     if site not in (None, "same-origin", "none"):
         raise HTTPException(403, "requests from pages of other sites are refused")
-
-
-def own_names(host: str) -> list[str]:
-    """Return the names of this machine, for a server that listens on `host`."""
-    return [*LOCAL, host.lower(), socket.gethostname().lower()]
-
-
-def _host(header: str) -> str:
-    try:
-        return urlsplit(f"//{header}").hostname or ""
-    except ValueError:  # brackets that do not close
-        return ""
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

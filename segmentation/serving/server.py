@@ -9,13 +9,14 @@ import uvicorn
 
 from segmentation.common.errors import Fault
 from segmentation.common.signals import Interrupted
-from segmentation.serving import requests
 from segmentation.serving.app import create_app
 from segmentation.serving.examples import choose_examples
 from segmentation.serving.networks import load_networks
+from segmentation.serving.requests import ARRIVAL_S
 
+LOCAL = ("127.0.0.1", "localhost", "::1")
 ANY = ("0.0.0.0", "::", "")
-FINISH_S = requests.SECONDS + 60  # after a signal, for requests under way: to arrive, and to be answered
+FINISH_S = ARRIVAL_S + 60  # seconds after a signal, for requests under way: to arrive, and to be answered
 
 
 def serve(host: str, port: int, files: Sequence[Path], root_path: str = "") -> None:
@@ -28,13 +29,14 @@ def serve(host: str, port: int, files: Sequence[Path], root_path: str = "") -> N
     # The true mask of an example must be what every network looks for.
     one_task = len({tuple(network.meta.foreground) for network in networks.values()}) == 1
     examples = choose_examples() if one_task else []
-    app = create_app(networks, requests.own_names(host), host in ANY, examples, root_path)
+    names = [*LOCAL, host.lower(), socket.gethostname().lower()]  # of this machine
+    app = create_app(networks, names, host in ANY, examples, root_path)
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=FINISH_S))
     # uvicorn finishes what is under way, then sends the signal once more.
     with _listening(host, port) as listener, suppress(Interrupted):
         address = f"[{host}]" if ":" in host else host
         print(f"{', '.join(networks)}: http://{address}:{listener.getsockname()[1]} (Ctrl-C stops)")
-        if host not in requests.LOCAL:
+        if host not in LOCAL:
             print("There is no login and no encryption: whoever reaches this address can use it.")
         print(end="", flush=True)
         server.run(sockets=[listener])
@@ -42,10 +44,9 @@ def serve(host: str, port: int, files: Sequence[Path], root_path: str = "") -> N
 
 
 def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listener = socket.create_server(
-            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
-        )
+        listener = socket.create_server((host, port), family=family)
     except OSError as error:
         raise Fault(f"--host {host} --port {port}: {error.strerror}; choose another one") from None
     # Else each answer waits 40 ms for an acknowledgement; asyncio does this for sockets of its own alone.

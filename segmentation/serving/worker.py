@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from typing import NamedTuple, TypeVar, TypeVarTuple
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
@@ -19,7 +20,6 @@ from segmentation.prediction.kinds import read_photo, write_kind
 from segmentation.runtime.memory import enough_memory
 from segmentation.serving.networks import Network
 
-Arguments = TypeVarTuple("Arguments")
 Result = TypeVar("Result")
 
 THREADS = 2  # one photo is decoded or encoded while another one is in the network
@@ -27,13 +27,7 @@ LARGE = 25_000_000  # pixels; of such photos, one at a time: each takes gigabyte
 HEIC = (b"ftyphei", b"ftyphev", b"ftypmif1")  # how such a file goes on after its first four bytes
 
 
-class Answer(NamedTuple):
-    """A result, its height and width in pixels, and the milliseconds that each part of the work took."""
-
-    content: bytes
-    height: int
-    width: int
-    times: dict[str, float]
+_forward = threading.Lock()  # torch uses all cores for one image; two at once are slower
 
 
 class Worker:
@@ -41,65 +35,61 @@ class Worker:
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(THREADS)
-        self._forward = threading.Lock()  # torch uses all cores for one image; two at once are slower
         self._large = asyncio.Lock()  # whoever waits for it takes no thread
 
-    async def do(self, function: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
+    async def do(self, work: Callable[[], Result]) -> Result:
         """Call a function in one of the threads."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
-    async def predict(
-        self, network: Network, file: bytes, kind: str | None, threshold: float, white: int | None
-    ) -> Answer:
-        """Return a prediction as `tools.predict` writes it, or with `kind` None the probabilities themselves.
+    async def do_with_photo(self, file: bytes, work: Callable[[], Result]) -> Result:
+        """Call a function that decodes the photo `file`: of large photos, one at a time.
 
-        These are little-endian float32, row by row. Raises `InputError` if `file` is not an image, and
-        `Fault` if memory runs out.
+        Raises `InputError` if `file` is not an image, and `Fault` if memory runs out.
         """
-        return await self._alone_if_large(file, self._predict, network, file, kind, threshold, white)
+        width, height = await self.do(partial(_size, file))
 
-    async def preview(self, file: bytes, white: int | None, side: int) -> bytes:
-        """Return a photo as a network gets it, upright, as JPEG: of a large one, every n-th pixel or so.
-
-        n is the smallest number that leaves at most `side` pixels. Errors as in `predict`.
-        """
-        return await self._alone_if_large(file, _preview, file, white, side)
-
-    async def _alone_if_large(
-        self, file: bytes, function: Callable[[*Arguments], Result], *arguments: *Arguments
-    ) -> Result:
-        width, height = await self.do(_size, file)
-
-        def work() -> Result:
+        def work_in_memory() -> Result:
             with enough_memory(f"a photo of {width}x{height} pixels", "send a smaller one"):
-                return function(*arguments)
+                return work()
 
         async with self._large if width * height > LARGE else nullcontext():
-            return await self.do(work)
+            return await self.do(work_in_memory)
 
-    def _predict(
-        self, network: Network, file: bytes, kind: str | None, threshold: float, white: int | None
-    ) -> Answer:
-        began = time.perf_counter()
-        photo = read_photo(io.BytesIO(file), white)
-        decoded = time.perf_counter()
-        with self._forward:
-            entered = time.perf_counter()
-            (probabilities,) = network.predictor.probabilities([photo.image])
-        predicted = time.perf_counter()
-        if kind is None:
-            content = np.ascontiguousarray(probabilities, "<f4").tobytes()
-        else:
-            buffer = io.BytesIO()
-            write_kind(kind, photo, probabilities, threshold, buffer)
-            content = buffer.getvalue()
-        encoded = time.perf_counter()
-        seconds = {"read": decoded - began, "network": predicted - entered, "write": encoded - predicted}
+
+def predict_photo(
+    network: Network, file: bytes, white: int | None, kind: str | None, threshold: float
+) -> tuple[bytes, dict[str, str]]:
+    """Return a prediction as `tools.predict` writes it, and headers that say how long each step took.
+
+    With `kind` None, it is the probabilities, little-endian float32, row by row; headers say their size.
+    """
+    began = time.perf_counter()
+    photo = read_photo(io.BytesIO(file), white)
+    decoded = time.perf_counter()
+    with _forward:
+        entered = time.perf_counter()
+        (probabilities,) = network.predictor.probabilities([photo.image])
+    predicted = time.perf_counter()
+    headers = {}
+    if kind is None:
+        content = np.ascontiguousarray(probabilities, "<f4").tobytes()
         height, width = probabilities.shape
-        return Answer(content, height, width, {name: 1000 * value for name, value in seconds.items()})
+        headers = {"X-Height": str(height), "X-Width": str(width)}
+    else:
+        buffer = io.BytesIO()
+        write_kind(kind, photo, probabilities, threshold, buffer)
+        content = buffer.getvalue()
+    encoded = time.perf_counter()
+    seconds = {"read": decoded - began, "network": predicted - entered, "write": encoded - predicted}
+    timing = ", ".join(f"{step};dur={1000 * taken:.1f}" for step, taken in seconds.items())
+    return content, {"Server-Timing": timing} | headers
 
 
-def _preview(file: bytes, white: int | None, side: int) -> bytes:
+def preview_photo(file: bytes, white: int | None, side: int) -> bytes:
+    """Return a photo as a network gets it, upright, as JPEG: of a large one, every n-th pixel or so.
+
+    n is the smallest number that leaves at most `side` pixels.
+    """
     photo = read_photo(io.BytesIO(file), white)
     height, width, _ = photo.image.shape
     step = -(-max(height, width) // side)

@@ -15,7 +15,7 @@ from PIL import Image
 from projects import ROOT, copied
 
 from segmentation.common.errors import Fault
-from segmentation.export.check import compare, read_samples, require
+from segmentation.export.check import compare, read_samples
 from segmentation.export.graph import ImagesToProbabilities, to_onnx
 from segmentation.inference.predictor import Predictor
 from segmentation.models.build import network_names
@@ -61,11 +61,11 @@ def test_any_size_any_number_and_its_metadata(finished: Path, tmp_path: Path) ->
     rng = np.random.default_rng(0)
     for shape in ((1, 375, 500, 3), (3, 60, 40, 3), (2, 32, 32, 3), (1, 1, 1, 3), (1, 9, 700, 3)):
         images = rng.integers(0, 256, shape, dtype=np.uint8)
-        (found,) = predictor.session.run(None, {"images": images})
+        (probabilities,) = predictor.session.run(None, {"images": images})
         with torch.inference_mode():
             expected = graph(torch.from_numpy(images)).numpy()
-        assert found.shape == shape[:3] and found.dtype == np.float32
-        np.testing.assert_allclose(found, expected, atol=1e-4)
+        assert probabilities.shape == shape[:3] and probabilities.dtype == np.float32
+        np.testing.assert_allclose(probabilities, expected, atol=1e-4)
 
 
 def test_the_metadata_names_the_checkpoint(finished: Path, tmp_path: Path, run_here: RunHere) -> None:
@@ -93,16 +93,16 @@ def test_another_network_is_not_taken_for_the_checkpoint(finished: Path) -> None
     exported = OnnxPredictor.of_bytes(to_onnx(graph, {"threshold": threshold}), "x")
     predictor = Predictor.from_checkpoint(checkpoint)
     good = compare(graph, predictor, exported, samples)
-    require(good)
+    good.require()
     with torch.no_grad():
         next(checkpoint.model.parameters()).mul_(1.01)
     bad = compare(graph, predictor, exported, samples)
     with pytest.raises(Fault, match="nothing was written"):
-        require(bad)
+        bad.require()
     with pytest.raises(Fault, match="nothing was written"):
-        require(good._replace(agreement=0.99))
+        good._replace(agreement=0.99).require()
     with pytest.raises(Fault, match="nothing was written"):
-        require(good._replace(difference=float("nan")))
+        good._replace(difference=float("nan")).require()
 
 
 @pytest.mark.parametrize("package", ["onnxruntime", "onnxscript"])

@@ -143,7 +143,7 @@ def test_an_interrupted_run_forgets_no_error_of_photos_that_it_did_not_reach(
     before = table.read_text()
     read = job._read
 
-    def interrupted(task: job.Task, white: int | None) -> object:
+    def interrupted(task: job.PhotoTask, white: int | None) -> object:
         if task.source.name == "2.png":
             raise Interrupted(signal.SIGINT)
         return read(task, white)

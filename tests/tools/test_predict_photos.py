@@ -119,9 +119,9 @@ def test_a_cutout_never_shows_what_was_transparent(finished: Path, tmp_path: Pat
     save(tmp_path / "opaque.png", photo[..., :3])
     arguments = ["--out", tmp_path / "out", "--kind", "cutout"]
     assert run_here(finished, "tools.predict", *arguments, *tmp_path.glob("*.png")).status == 0
-    found, opaque = (pixels(tmp_path / f"out/{name}.cutout.png") for name in ("photo", "opaque"))
-    np.testing.assert_array_equal(found[..., 3], np.minimum(opaque[..., 3], photo[..., 3]))
-    assert (found[..., 3] < opaque[..., 3]).any()
+    cutout, opaque = (pixels(tmp_path / f"out/{name}.cutout.png") for name in ("photo", "opaque"))
+    np.testing.assert_array_equal(cutout[..., 3], np.minimum(opaque[..., 3], photo[..., 3]))
+    assert (cutout[..., 3] < opaque[..., 3]).any()
 
 
 def test_names_that_differ_only_by_suffix_keep_it(finished: Path, tmp_path: Path, run_here: RunHere) -> None:

@@ -34,7 +34,7 @@ def test_an_address_that_cannot_be_had(finished: Path, run_here: RunHere) -> Non
 
 
 def test_it_says_what_to_install(finished: Path, run_here: RunHere, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [each for each in sys.modules if each.startswith("segmentation.serving")]:
+    for name in [module for module in sys.modules if module.startswith("segmentation.serving")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     status, _, stderr = run_here(finished, "tools.serve")

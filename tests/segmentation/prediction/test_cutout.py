@@ -20,7 +20,7 @@ def blob(height: int, width: int, softness: float) -> NDArray[np.uint8]:
 
 def photo(alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The foreground on a smooth background of other colours."""
-    y, x = (each / alpha.shape[1] for each in np.mgrid[: alpha.shape[0], : alpha.shape[1]])
+    y, x = (axis / alpha.shape[1] for axis in np.mgrid[: alpha.shape[0], : alpha.shape[1]])
     colors = [65 + 20 * np.sin(8 * x), 135 + 15 * np.cos(10 * y), 185 + 10 * np.sin(7 * (x + y))]
     share = alpha[..., None] / 255
     return np.rint(share * FOREGROUND + (1 - share) * np.stack(colors, -1)).astype(np.uint8)
@@ -33,7 +33,7 @@ def test_the_edge_is_freed_of_the_background(height: int, width: int, softness: 
     result = cut_out(image, alpha)
     np.testing.assert_array_equal(result[..., 3], alpha)
     edge, opaque = (alpha > 0) & (alpha < 255), alpha == 255
-    errors = [np.abs(each[edge] - FOREGROUND).mean() for each in (result[..., :3], image)]
+    errors = [np.abs(colors[edge] - FOREGROUND).mean() for colors in (result[..., :3], image)]
     assert errors[1] > 30 and errors[0] < 0.1 * errors[1]
     np.testing.assert_array_equal(result[opaque][:, :3], image[opaque])
 
@@ -45,7 +45,9 @@ def test_the_edge_of_photos_of_any_texture_gets_no_worse() -> None:
     layers = [np.kron(rng.integers(0, 256, (25, 25, 3)), np.ones((15, 20, 1))) for _ in range(2)]
     image = np.rint(share * layers[0] + (1 - share) * layers[1]).astype(np.uint8)
     edge = (alpha > 0) & (alpha < 255)
-    errors = [np.abs(each[edge] - layers[0][edge]).mean() for each in (cut_out(image, alpha)[..., :3], image)]
+    errors = [
+        np.abs(colors[edge] - layers[0][edge]).mean() for colors in (cut_out(image, alpha)[..., :3], image)
+    ]
     assert errors[0] < 0.9 * errors[1]
 
 

@@ -6,9 +6,8 @@ import pytest
 from PIL import Image
 
 from segmentation.common.errors import InputError
-from segmentation.prediction.inputs import find_sources, refuse_out
+from segmentation.prediction.inputs import PhotoFile, Shard, choose_shard, find_photos, refuse_out
 from segmentation.prediction.job import missing, plan
-from segmentation.prediction.shards import Shard, choose_shard
 
 OUT = Path("out")
 
@@ -37,13 +36,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "in"
 
 
+def photos(*paths: str) -> list[PhotoFile]:
+    photos, _ = find_photos(paths)
+    return photos
+
+
 def names(*paths: str) -> list[str]:
-    return [str(source.name) for source in find_sources(paths).sources]
+    return [str(photo.name) for photo in photos(*paths)]
 
 
 def test_a_folder_with_all_that_is_in_it(folder: Path) -> None:
     assert names("in") == ["a", "b", "my.cat", "deep/er/a"]
-    assert find_sources(["in"]).heic == [Path("in/phone.HEIC")]
+    assert find_photos(["in"])[1] == [Path("in/phone.HEIC")]
 
 
 def test_files_and_globs(folder: Path) -> None:
@@ -76,27 +80,27 @@ def test_what_is_no_photo_is_refused_by_name(folder: Path, path: str, problem: s
     Path("heic").mkdir()
     Path("heic/a.heic").touch()
     with pytest.raises(InputError, match=problem) as caught:
-        find_sources(["in/b.jpg", path] if path.startswith(("in", "no")) else [path])
+        find_photos(["in/b.jpg", path] if path.startswith(("in", "no")) else [path])
     assert path in str(caught.value)
 
 
 def test_the_same_output_twice_is_refused(folder: Path) -> None:
     photo(folder / "more/b.jpg")
     with pytest.raises(InputError, match=r"its output out/b\.jpg\.png"):
-        plan(find_sources(["in/b.jpg", "in/more/b.jpg"]).sources, OUT, ["mask"])
-    assert len(plan(find_sources(["in/b.jpg", "in/more"]).sources[:1], OUT, ["mask"])) == 1
+        plan(photos("in/b.jpg", "in/more/b.jpg"), OUT, ["mask"])
+    assert len(plan(photos("in/b.jpg", "in/more")[:1], OUT, ["mask"])) == 1
 
 
 def test_a_kind_in_a_name_does_not_hide_that(folder: Path) -> None:
     photo(folder / "b.cutout.jpg")
     with pytest.raises(InputError, match=r"its output out/b.cutout.png"):
-        plan(find_sources(["in"]).sources, OUT, ["mask", "cutout"])
+        plan(photos("in"), OUT, ["mask", "cutout"])
 
 
 def test_a_photo_is_never_replaced(folder: Path) -> None:
     photo(Path("c.png"))
     with pytest.raises(InputError, match=r"c.png: its output c.png"):
-        plan(find_sources(["c.png"]).sources, Path(), ["mask"])
+        plan(photos("c.png"), Path(), ["mask"])
 
 
 @pytest.mark.parametrize("out", ["in", "in/masks", "in/../in/x"])
@@ -156,7 +160,7 @@ def test_a_link_is_a_photo_and_a_linked_folder_is_a_folder(folder: Path) -> None
 
 
 def test_a_folder_is_not_taken_for_a_finished_output(folder: Path) -> None:
-    tasks = plan(find_sources(["in/b.jpg"]).sources, OUT, ["mask"])
+    tasks = plan(photos("in/b.jpg"), OUT, ["mask"])
     (OUT / "b.png").mkdir(parents=True)
     assert missing(tasks) == tasks
 
@@ -164,14 +168,14 @@ def test_a_folder_is_not_taken_for_a_finished_output(folder: Path) -> None:
 def test_an_output_in_the_way_of_a_folder_is_refused(folder: Path) -> None:
     photo(folder / "a.png.d/x.jpg").parent.rename(folder / "b.png")
     with pytest.raises(InputError, match=r"in/b.png/x.jpg: its output out/b.png/x.png would be in the way"):
-        plan(find_sources(["in"]).sources, OUT, ["mask"])
+        plan(photos("in"), OUT, ["mask"])
 
 
 def test_a_name_that_is_too_long_is_refused(folder: Path) -> None:
     photo(folder / ("猫" * 83 + ".jpg"))
-    plan(find_sources(["in"]).sources, OUT, ["mask"])
+    plan(photos("in"), OUT, ["mask"])
     with pytest.raises(InputError, match="its name is too long"):
-        plan(find_sources(["in"]).sources, OUT, ["probability"])
+        plan(photos("in"), OUT, ["probability"])
 
 
 def test_an_output_folder_that_is_a_file_is_refused(folder: Path) -> None:

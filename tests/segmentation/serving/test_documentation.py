@@ -24,16 +24,16 @@ def test_the_examples(finished: Path, tmp_path: Path) -> None:
     with running(finished) as server:
         printed = [
             subprocess.run(
-                ["bash", "-c", each.replace("http://127.0.0.1:8000", server.url)],
+                ["bash", "-c", example.replace("http://127.0.0.1:8000", server.url)],
                 cwd=tmp_path, capture_output=True, text=True, check=True,
             ).stdout
-            for each in examples
+            for example in examples
         ]  # fmt: skip
         code = code.replace("http://127.0.0.1:8000", server.url) + "\nprint(probabilities.shape)"
         shape = subprocess.run(
             [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
         ).stdout
-    assert {each["name"] for each in json.loads(printed[2])} == {"unet", "resnet"}
+    assert {model["name"] for model in json.loads(printed[2])} == {"unet", "resnet"}
     assert printed[3] == '{"status":"ok"}' and shape == "(50, 80)\n"
     assert pixels(tmp_path / "mask.png").shape == (50, 80)
     assert pixels(tmp_path / "cutout.png").shape == (50, 80, 4)

@@ -13,7 +13,7 @@ from servers import Server
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from segmentation.serving.limits import COUNT, Limits
+from segmentation.serving.limits import MAX_REQUESTS, Limits
 
 PHOTO = png(20, 30)
 RESULT = 20_000_000  # bytes, more than what sockets hold
@@ -27,31 +27,31 @@ def test_a_full_queue(server: Server) -> None:
     with ExitStack() as stack:
         clients = [
             stack.enter_context(socket.create_connection((host, int(port)), timeout=30))
-            for _ in range(COUNT + 3)
+            for _ in range(MAX_REQUESTS + 3)
         ]
-        for each in clients:
-            each.sendall(head + PHOTO[:10])
-        refused = {each: each.recv(4096) for each in answered(clients, 3)}
+        for client in clients:
+            client.sendall(head + PHOTO[:10])
+        refused = {client: client.recv(4096) for client in answered(clients, 3)}
         assert all(b" 503 " in text and b"\r\nretry-after: 1\r\n" in text for text in refused.values())
         assert server.post("/predict", PHOTO).status_code == 503
         assert server.get("/healthz").status_code == 200
-        admitted = [each for each in clients if each not in refused]
+        admitted = [client for client in clients if client not in refused]
         admitted.pop().close()  # gives up
-        for each in admitted:
-            each.sendall(PHOTO[10:])
-            assert each.recv(12) == b"HTTP/1.1 200"
+        for client in admitted:
+            client.sendall(PHOTO[10:])
+            assert client.recv(12) == b"HTTP/1.1 200"
     assert server.post("/predict", PHOTO).status_code == 200
 
 
 def answered(clients: list[socket.socket], count: int) -> list[socket.socket]:
     """Those clients that have been answered, once there are `count` of them."""
     for _ in range(300):
-        found, _, _ = select.select(clients, [], [], 0.1)
-        if len(found) >= count:
+        ready, _, _ = select.select(clients, [], [], 0.1)
+        if len(ready) >= count:
             break
         time.sleep(0.1)
-    assert len(found) == count
-    return found
+    assert len(ready) == count
+    return ready
 
 
 def test_answers_that_nobody_takes(server: Server) -> None:
@@ -61,12 +61,13 @@ def test_answers_that_nobody_takes(server: Server) -> None:
     head = f"POST /probabilities HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(large)}\r\n\r\n".encode()
     with ExitStack() as stack:
         clients = [
-            stack.enter_context(socket.create_connection((host, int(port)), timeout=60)) for _ in range(COUNT)
+            stack.enter_context(socket.create_connection((host, int(port)), timeout=60))
+            for _ in range(MAX_REQUESTS)
         ]
-        for each in clients:
-            each.sendall(head + large)
-        for each in clients:
-            assert each.recv(12) == b"HTTP/1.1 200"
+        for client in clients:
+            client.sendall(head + large)
+        for client in clients:
+            assert client.recv(12) == b"HTTP/1.1 200"
         assert server.post("/predict", PHOTO).status_code == 503
         size = 12
         while size < 4 * 1500 * 1500:

@@ -25,9 +25,9 @@ def test_memory_does_not_grow_with_requests(server: Server, tmp_path: Path) -> N
     kinds = ["mask", "cutout", "overlay", "probability"]
 
     def answer(number: int) -> bytes:
-        found = server.post(f"/predict?model=unet&kind={kinds[number % 4]}", photos[number // 4 % 4])
-        assert found.status_code == 200, found.text
-        return found.content
+        response = server.post(f"/predict?model=unet&kind={kinds[number % 4]}", photos[number // 4 % 4])
+        assert response.status_code == 200, response.text
+        return response.content
 
     alone = [answer(number) for number in range(16)]
     process = psutil.Process(server.process.pid)

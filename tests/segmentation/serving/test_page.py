@@ -29,7 +29,7 @@ def page(browser: Any, server: Server, request: pytest.FixtureRequest) -> Iterat
     page.goto(server.url)
     page.wait_for_selector("#examples img")
     yield page
-    assert [each for each in complaints if "status of 422" not in each] == []  # the browser says these itself
+    assert [text for text in complaints if "status of 422" not in text] == []  # the browser says these itself
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     context.close()
 

@@ -58,13 +58,13 @@ def test_probabilities_are_those_of_the_predictor(
 ) -> None:
     photo = save(tmp_path / "photo.png", scene(*size))
     answer = server.post("/probabilities?model=resnet", photo.read_bytes())
-    found = np.frombuffer(answer.content, "<f4").reshape(
+    probabilities = np.frombuffer(answer.content, "<f4").reshape(
         int(answer.headers["x-height"]), int(answer.headers["x-width"])
     )
     (expected,) = predictor(finished, "resnet").probabilities([scene(*size)])
-    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(probabilities, expected)
     times = answer.headers["server-timing"].split(", ")
-    assert [each.split(";dur=")[0] for each in times] == ["read", "network", "write"]
+    assert [step.split(";dur=")[0] for step in times] == ["read", "network", "write"]
 
 
 def test_16_bits_need_their_white(server: Server) -> None:
@@ -76,11 +76,11 @@ def test_16_bits_need_their_white(server: Server) -> None:
 
 
 def test_what_a_client_may_know(server: Server, finished: Path) -> None:
-    found = {each["name"]: each for each in server.get("/models").json()}
+    models = {model["name"]: model for model in server.get("/models").json()}
     for name in ("unet", "resnet"):
         file = finished / f"checkpoints/{name}.pt"
         trained = json.loads((finished / f"metrics/train_{name}.json").read_text())
-        assert found[name] == {
+        assert models[name] == {
             "name": name,
             "title": {"unet": "U-Net", "resnet": "ResNet34-UNet"}[name],
             "val_dice": trained["val_dice"],
@@ -89,8 +89,8 @@ def test_what_a_client_may_know(server: Server, finished: Path) -> None:
             "foreground": ["pet", "border"],
             "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
         }
-    best_first = sorted(found.values(), key=lambda each: -each["val_dice"])
-    assert list(found.values()) == best_first
+    best_first = sorted(models.values(), key=lambda model: -model["val_dice"])
+    assert list(models.values()) == best_first
     assert server.get("/healthz").json() == {"status": "ok"}
 
 
@@ -98,13 +98,13 @@ def test_examples_are_test_images_and_their_masks(server: Server, finished: Path
     ids, raw = server.get("/examples").json(), finished / "data/raw"
     test = json.loads((finished / "data/split.json").read_text())["test"]
     assert 0 < len(ids) <= 6 and set(ids) <= set(test)
-    for number, each in enumerate(ids):
+    for number, image_id in enumerate(ids):
         image, mask, thumbnail = (
             np.asarray(Image.open(io.BytesIO(server.get(f"/examples/{number}/{part}").content)))
             for part in ("image", "mask", "thumbnail")
         )
-        np.testing.assert_array_equal(image, read_image(image_path(raw, each)))
-        target = foreground_mask(read_trimap(trimap_path(raw, each)), ["pet", "border"])
+        np.testing.assert_array_equal(image, read_image(image_path(raw, image_id)))
+        target = foreground_mask(read_trimap(trimap_path(raw, image_id)), ["pet", "border"])
         np.testing.assert_array_equal(mask, 255 * target)
         assert max(thumbnail.shape) <= 160
     assert server.get(f"/examples/{len(ids)}/image").status_code == 404
@@ -121,7 +121,7 @@ def test_a_shared_checkpoint_where_nothing_was_trained(
     image = image_path(finished / "data/raw", server.get("/examples").json()[0]).read_bytes()
     (tmp_path / "empty").mkdir()
     with running(tmp_path / "empty", "--checkpoint", shared) as other:
-        assert [each["name"] for each in other.get("/models").json()] == ["elsewhere"]
+        assert [model["name"] for model in other.get("/models").json()] == ["elsewhere"]
         assert other.get("/examples").json() == []
         expected = server.post("/predict?model=unet", image).content
         assert other.post("/predict", image).content == expected
@@ -142,8 +142,8 @@ def test_white_of_16_bits_in_colour_and_grey(server: Server) -> None:
     seen = np.rint(grey * (255 / 4095)).astype(np.uint8)
     encoded = [cv2.imencode(".png", image)[1].tobytes() for image in (np.stack([grey] * 3, -1), grey)]
     encoded.append(cv2.imencode(".png", np.stack([seen] * 3, -1))[1].tobytes())
-    found = [server.post("/probabilities?white=4095", image).content for image in encoded]
-    assert found[0] == found[1] == found[2] != server.post("/probabilities", encoded[0]).content
+    answers = [server.post("/probabilities?white=4095", image).content for image in encoded]
+    assert answers[0] == answers[1] == answers[2] != server.post("/probabilities", encoded[0]).content
 
 
 @pytest.mark.parametrize("path", ["/", "/page.js", "/healthz", "/models", "/examples", "/openapi.json"])

@@ -1,6 +1,7 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -153,10 +154,23 @@ def test_a_steady_training_is_told_how_long_it_takes(
         assert estimate == pytest.approx(expected)
 
 
-def test_the_throughput_is_measured(sample: Path) -> None:
+def slowed(work: Callable[..., Any], seconds: float) -> Callable[..., Any]:
+    def slow(*arguments: Any) -> Any:
+        time.sleep(seconds)
+        return work(*arguments)
+
+    return slow
+
+
+def test_the_throughput_is_measured(sample: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained = training(sample, "unet", settings())
+    monkeypatch.setattr(SegmentationDataset, "read", slowed(SegmentationDataset.read, 0.03))
+    monkeypatch.setattr(trained, "_train_step", slowed(trained._train_step, 0.1))
+    started = time.perf_counter()
     trained.train_epoch()
-    assert trained.throughput.images_per_second > 1 and 0 < trained.throughput.waiting < 1
+    taken, (images_per_second, waiting) = time.perf_counter() - started, trained.throughput
+    assert images_per_second == pytest.approx(9 / taken, rel=0.1)
+    assert 9 * 0.03 <= waiting * taken <= taken - 3 * 0.1  # three steps
 
 
 def test_a_signal_ends_it_after_a_step_and_it_resumes_to_the_same_weights(sample: Path) -> None:
