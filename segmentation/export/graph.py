@@ -127,15 +127,24 @@ def _shifted(numbers: Tensor, bits: int) -> Tensor:
 
 
 def _area(images: Tensor, height: int, width: int) -> Tensor:
-    """Shrink images `(N, H, W, C)` to `(N, height, width, C)`, as `cv2.resize` with `INTER_AREA`."""
+    """Shrink images `(N, H, W, C)` to `(N, height, width, C)`, as `cv2.resize` with `INTER_AREA`.
+
+    In whole numbers, so that any library gives the same: below 2^24, which float32 holds, for images of up to
+    65,793 rows, then below 2^53.
+    """
     count, rows, columns, channels = images.shape
-    upright = _shares(rows, height) @ images.float().reshape(count, rows, columns * channels)
-    return (_shares(columns, width) @ upright.reshape(count, height, columns, channels)).round()
+    upright = _overlaps(rows, height) @ images.float().reshape(count, rows, columns * channels)
+    sums = _overlaps(columns, width).double() @ upright.double().reshape(count, height, columns, channels)
+    # OpenCV rounds halves to even, but up where both factors are 2.
+    twice = torch.scalar_tensor(rows == 2 * height) * torch.scalar_tensor(columns == 2 * width)
+    return (sums / (rows * columns) + twice / 8).round()
 
 
-def _shares(length: int, size: int) -> Tensor:
-    """Return the share of each of `length` pixels in the `size` that they become: `(size, length)`."""
-    first, step = torch.arange(length, dtype=torch.float64), length / size
-    start = torch.arange(size, dtype=torch.float64)[:, None] * step
-    overlap = torch.minimum(start + step, first + 1) - torch.maximum(start, first)
-    return (overlap.clamp(min=0) / step).float()
+def _overlaps(length: int, size: int) -> Tensor:
+    """Return how much of each of `length` pixels is in each of the `size` that they become, `(size, length)`.
+
+    In 1/size of a pixel: whole numbers, whose sum over a row is `length`.
+    """
+    pixel, result = torch.arange(length), torch.arange(size)[:, None]
+    end = torch.minimum((result + 1) * length, (pixel + 1) * size)
+    return (end - torch.maximum(result * length, pixel * size)).clamp(min=0).float()

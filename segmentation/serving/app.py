@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 from segmentation.common.errors import Fault, InputError
 from segmentation.prediction.kinds import KINDS
 from segmentation.serving.examples import View, example_png
-from segmentation.serving.limits import HeadAsGet, Limits
+from segmentation.serving.limits import HeadAsGet, Limits, WithoutPrefix
 from segmentation.serving.networks import Network
 from segmentation.serving.requests import (
     MAX_BODY,
@@ -64,12 +64,12 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         dependencies=[Depends(own_host)],
-        root_path=f"/{root_path.strip('/')}".rstrip("/"),
         exception_handlers=dict.fromkeys(ERRORS, _answer_in_one_line),
     )
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=MAX_BODY)
     app.add_middleware(Limits)
     app.add_middleware(HeadAsGet)
+    app.add_middleware(WithoutPrefix, prefix=root_path)  # the last one added is the first to answer
     for name, media_type in PAGE.items():
         _add_page(app, name, media_type)
     worker = Worker()

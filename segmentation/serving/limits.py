@@ -2,7 +2,7 @@
 
 import asyncio
 
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_REQUESTS = 24  # requests: each may hold a photo as it was sent, and its result until it has been received
@@ -33,7 +33,7 @@ class Limits:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it with status 503."""
-        if scope["type"] != "http" or not path_of(scope).startswith(PATHS):
+        if scope["type"] != "http" or not scope["path"].startswith(PATHS):
             await self._app(scope, receive, send)
         elif not self._free:
             await _refusal("too many requests wait")(scope, receive, send)
@@ -83,11 +83,6 @@ def _refusal(reason: str) -> JSONResponse:
     return JSONResponse({"detail": f"{reason}; try again"}, 503, {"Retry-After": str(RETRY_AFTER)})
 
 
-def path_of(scope: Scope) -> str:
-    """Return the path of a request without the prefix under which a proxy shows the server."""
-    return str(scope["path"]).removeprefix(scope.get("root_path", ""))
-
-
 class HeadAsGet:
     """Middleware that answers HEAD wherever GET is; the server itself leaves the body out."""
 
@@ -98,3 +93,25 @@ class HeadAsGet:
         """Answer a request."""
         is_head = scope["type"] == "http" and scope["method"] == "HEAD"
         await self._app({**scope, "method": "GET"} if is_head else scope, receive, send)
+
+
+class WithoutPrefix:
+    """Middleware that takes the prefix under which a proxy shows the server off the addresses that have it.
+
+    The page asks for its parts beside it, so its own address must end with a slash.
+    """
+
+    def __init__(self, app: ASGIApp, prefix: str) -> None:
+        self._app, self._prefix = app, f"/{prefix.strip('/')}"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] == "http" and self._prefix != "/":
+            path = scope["path"]
+            if path == self._prefix:  # relative: only the browser knows the proxy's name
+                location = {"Location": f"{self._prefix.rpartition('/')[2]}/"}
+                await Response(status_code=307, headers=location)(scope, receive, send)
+                return
+            if path.startswith(f"{self._prefix}/"):
+                scope = {**scope, "path": path.removeprefix(self._prefix)}
+        await self._app(scope, receive, send)

@@ -4,7 +4,7 @@ import asyncio
 import difflib
 import ipaddress
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Annotated, TypeVar
 from urllib.parse import urlsplit
@@ -72,30 +72,27 @@ async def read_request(request: Request, query: AnyOptions) -> tuple[bytes, AnyO
             if kind == b"multipart/form-data":
                 file, fields = await _form(request, options.get(b"boundary", b""))
             else:
-                file, fields = await request.body(), {}
+                file, fields = await request.body(), []
     except TimeoutError:
         raise HTTPException(408, f"the image did not arrive within {ARRIVAL_S} s") from None
     if not file:
         raise InputError("no image was sent: the body, or the file of the multipart form, is empty")
-    return file, _with_fields(query, fields)
-
-
-def _with_fields(query: AnyOptions, fields: Mapping[str, str]) -> AnyOptions:
-    given, known = query.model_dump(exclude_unset=True), list(type(query).model_fields)
-    for name in [*given, *fields]:
+    names = [name for name, _ in (*request.query_params.multi_items(), *fields)]
+    known = list(type(query).model_fields)
+    for name in names:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {close[0]}?" if close else f"allowed here: {', '.join(known)}"
             raise InputError(f"{name[:40]!r} is not a known parameter ({hint})")
-    if twice := given.keys() & fields.keys():
-        raise InputError(f"{min(twice)}: is given twice, in the address and in the form")
+        if names.count(name) > 1:
+            raise InputError(f"{name}: is given more than once, in the address or in the form")
     try:
-        return type(query).model_validate(given | dict(fields))
+        return file, type(query).model_validate(query.model_dump(exclude_unset=True) | dict(fields))
     except ValidationError as error:
         raise RequestValidationError(error.errors()) from None
 
 
-async def _form(request: Request, boundary: bytes) -> tuple[bytes, dict[str, str]]:
+async def _form(request: Request, boundary: bytes) -> tuple[bytes, list[tuple[str, str]]]:
     """Return the file of a form, empty if there is none, and its other fields."""
     if not boundary:
         raise InputError("the form cannot be read: its Content-Type names no boundary")
@@ -106,7 +103,7 @@ async def _form(request: Request, boundary: bytes) -> tuple[bytes, dict[str, str
     except MultiPartException as error:
         raise InputError(f"the form cannot be read: {error.message}") from None
     files = [value for value in form.values() if isinstance(value, UploadFile)]
-    fields = {name: value for name, value in form.items() if isinstance(value, str)}
+    fields = [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
     return await files[0].read() if files else b"", fields
 
 

@@ -21,6 +21,7 @@ SIZES = [
     (333, 251),
     (128, 128),
     (512, 512),
+    (256, 256),
     (40, 50),
     (1, 1),
     (3, 700),
@@ -45,8 +46,8 @@ def test_area_is_that_of_geometry(shape: tuple[int, int], size: int) -> None:
     images = np.random.default_rng(0).integers(0, 256, (2, *shape, 3), dtype=np.uint8)
     expected = np.stack([geometry.to_network(image) for image in images])
     resized = to_network(torch.from_numpy(images), geometry).numpy()
-    # OpenCV rounds halves up where the factor is whole, and to even elsewhere.
-    assert np.abs(resized - expected).max() <= 1 and (resized == expected).mean() > 0.95
+    # OpenCV sums floating-point numbers, so that halves may be rounded in another way.
+    assert np.abs(resized - expected).max() <= 1 and (resized == expected).mean() > 0.98
 
 
 @pytest.mark.slow

@@ -54,6 +54,14 @@ def answered(clients: list[socket.socket], count: int) -> list[socket.socket]:
     return ready
 
 
+def receive(client: socket.socket, size: int) -> None:
+    """Receive so many bytes, or more."""
+    while size > 0:
+        content = client.recv(2**20)
+        assert content, "the server closed the connection"
+        size -= len(content)
+
+
 def test_answers_that_nobody_takes(server: Server) -> None:
     """A place is free again only when its answer has been received."""
     host, port = server.url.removeprefix("http://").split(":")
@@ -69,9 +77,7 @@ def test_answers_that_nobody_takes(server: Server) -> None:
         for client in clients:
             assert client.recv(12) == b"HTTP/1.1 200"
         assert server.post("/predict", PHOTO).status_code == 503
-        size = 12
-        while size < 4 * 1500 * 1500:
-            size += len(clients[0].recv(2**20))
+        receive(clients[0], 4 * 1500 * 1500)
         for _ in range(100):  # the place is given back a moment later
             if server.post("/predict", PHOTO).status_code == 200:
                 break
@@ -93,9 +99,11 @@ def serving(limits: Limits) -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
-        yield listener.getsockname()[1]
-        server.should_exit = True
-        thread.join(timeout=30)
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            server.should_exit = True
+            thread.join(timeout=30)
         assert not thread.is_alive()
 
 
@@ -127,9 +135,7 @@ def test_so_many_bytes_wait_for_their_clients_and_no_more() -> None:
         refused = stack.enter_context(asking(stack, port).makefile("rb"))
         assert refused.readline().startswith(b"HTTP/1.1 503")
         assert any(b"results wait" in refused.readline() for _ in range(9))
-        received = 12
-        while received < RESULT:
-            received += len(waiting[0].recv(2**20))
+        receive(waiting[0], RESULT)
         for _ in range(100):  # the bytes are given back a moment later
             if asking(stack, port).recv(12) == b"HTTP/1.1 200":
                 break
@@ -140,6 +146,4 @@ def test_so_many_bytes_wait_for_their_clients_and_no_more() -> None:
 
 def test_one_result_may_be_larger_than_all_that_may_wait() -> None:
     with serving(Limits(answers_much, waiting=10)) as port, ExitStack() as stack:
-        client, received = asking(stack, port), 0
-        while received < RESULT:
-            received += len(client.recv(2**20))
+        receive(asking(stack, port), RESULT)

@@ -37,6 +37,7 @@ NAMED = b'--x\r\nContent-Disposition: form-data; name="a\xff"\r\n\r\nabc\r\n--x-
         ("", b"\0\0\0\x18ftypheic" + bytes(50), "HEIC is not supported"),
         ("?treshold=0.9", PHOTO, "'treshold' is not a known parameter (did you mean threshold?)"),
         ("?x=1", PHOTO, "'x' is not a known parameter (allowed here: white, model, kind, threshold)"),
+        ("?kind=mask&kind=cutout", PHOTO, "kind: is given more than once"),
         ("?white=0", PHOTO, "white: "),
         ("?white=1" + 5000 * "0", PHOTO, "white: "),
     ],
@@ -77,7 +78,7 @@ def test_forms_without_an_image(kind: str, body: bytes, said: str, server: Serve
         ({"side": "9"}, "'side' is not a known parameter"),
         ({"threshold": "high"}, "threshold: "),
         ({"kind": "matte"}, "kind 'matte': allowed: mask, cutout, overlay, probability"),
-        ({"model": "resnet"}, "model: is given twice, in the address and in the form"),
+        ({"model": "resnet"}, "model: is given more than once"),
     ],
 )
 def test_fields_of_a_form(fields: dict[str, str], said: str, server: Server) -> None:

@@ -3,6 +3,10 @@
 import hashlib
 import io
 import json
+import re
+import socket
+import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import cv2
@@ -12,11 +16,13 @@ import requests
 from commands import RunHere
 from photos import png, predictor, save, scene
 from PIL import Image
+from projects import ROOT
 from servers import Server, running
 
 from segmentation.common.dataset_layout import image_path, trimap_path
 from segmentation.common.image_io import foreground_mask, read_image, read_trimap
 from segmentation.prediction.kinds import KINDS
+from segmentation.serving.limits import MAX_REQUESTS
 
 
 def turned(path: Path) -> Path:
@@ -152,3 +158,33 @@ def test_head_says_what_get_says_without_its_body(path: str, server: Server) -> 
     assert (head.status_code, head.content) == (200, b"")
     assert head.headers["content-length"] == get.headers["content-length"]
     assert requests.head(f"{server.url}/predict", timeout=60).status_code == 405
+
+
+@pytest.mark.parametrize("stripped", [True, False])
+def test_behind_a_proxy_under_a_prefix(finished: Path, stripped: bool) -> None:
+    """A proxy leaves its prefix in the addresses or takes it off; the page asks for its parts beside itself."""
+    photo = png(20, 30)
+    with running(finished, "--root-path", "/pre") as server:
+        prefix = "" if stripped else "/pre"
+        for path in ("/", "/page.js", "/models", "/healthz"):
+            assert server.get(prefix + path).status_code == 200
+        assert server.post(f"{prefix}/predict", photo).status_code == 200
+        assert server.post("/preX/predict", photo).status_code == 404
+        moved = server.get("/pre", allow_redirects=False)
+        assert (moved.status_code, moved.headers["location"]) == (307, "pre/")
+        host, port = server.url.removeprefix("http://").split(":")
+        head = f"POST {prefix}/predict HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(photo)}\r\n\r\n"
+        with ExitStack() as stack:  # the limits hold under a prefix too
+            for _ in range(MAX_REQUESTS):
+                client = stack.enter_context(socket.create_connection((host, int(port)), timeout=30))
+                client.sendall(head.encode() + photo[:10])
+            for _ in range(100):
+                if server.post(f"{prefix}/predict", photo).status_code == 503:
+                    break
+                time.sleep(0.05)
+            else:
+                raise AssertionError("no limit")
+    page = "".join(
+        (ROOT / "segmentation/serving" / name).read_text() for name in ("page.html", "page.js", "pixels.js")
+    )
+    assert not re.search(r"""(?:href|src)="/|(?:fetch|ask|import)[ (]+["'`]/""", page)
