@@ -80,7 +80,7 @@ def _placed(rng: Generator, parts: list[Part], shape: Shape, ground: float, size
     parts = moved(parts, [[rng.choice([-1, 1]), 0], [rng.normal(0, 0.06), 1]])
     points = np.concatenate([part.polygons.reshape(-1, 2) for part in parts])
     (left, top), (right, _) = points.min(axis=0), points.max(axis=0)
-    shadow = tube([(left, 0), (right, 0)], [0.08], "shadow")
+    shadow = tube([(left, 0), (right, 0)], [0.12], "shadow")
     height, width = shape
     scale = size * min(width / (right - left), 0.95 * ground / -top)
     x = rng.uniform(-0.1, 1.1) * (width - scale * (right - left)) - scale * left

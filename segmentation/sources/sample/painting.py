@@ -37,7 +37,7 @@ def texture(rng: Generator, shape: Shape, colours: Floats) -> Floats:
 
 
 def scene(rng: Generator, shape: Shape, horizon: float, colours: Floats) -> Floats:
-    """Paint a wall and a floor that meet around row `horizon`, in uneven ground."""
+    """Paint a wall and a floor that meet around row `horizon`, along an uneven edge."""
     uneven = rng.uniform(0, 4) * _noise(rng, (1, shape[1]), (1, 40))
     below = np.arange(shape[0], dtype=np.float32)[:, None] - horizon - uneven
     wall, floor = texture(rng, shape, colours), texture(rng, shape, colours)
@@ -66,7 +66,7 @@ def paint(rng: Generator, canvas: Floats, parts: list[Part], coats: list[Floats]
         alpha: Floats = mask.astype(np.float32) / 255
         if part.surface in flat:
             surface: Floats = np.array(flat[part.surface], dtype=np.float32)
-        else:
+        else:  # textured, so its outline is frayed, and it bulges where it is far from that, lit from above
             alpha = ((cv2.GaussianBlur(alpha, (0, 0), 1.2) - 0.45 + frays[here]) * 4 + 0.5).clip(0, 1)
             bulge = cv2.GaussianBlur(alpha, (0, 0), 0.2 * min(alpha.shape), borderType=cv2.BORDER_REPLICATE)
             above = np.linspace(0.06, -0.06, len(alpha), dtype=np.float32)[:, None]
