@@ -143,7 +143,7 @@ def test_no_threshold_of_a_channel_finds_the_pets(scored: list[Pair]) -> None:
     dice = np.zeros((7, 2, 257))
     for rgb, true in scored:
         dice += [_dice_below_every_level(channel, true) for channel in _channels(rgb)]
-    assert dice.max() / len(scored) < 0.60
+    assert dice.max() / len(scored) < 0.55
 
 
 def test_otsu_does_not_find_the_pets(scored: list[Pair]) -> None:
