@@ -23,7 +23,7 @@ CHECKED = 16  # validation images
 
 def main(model: str | None, out: Path | None) -> None:
     """Convert the checkpoint, compare, and write."""
-    prepare(choose_device())
+    prepare(choose_device(), keep_memory=False)
     name = choose_network(model)
     file, out = checkpoint_path(name), out or Path("exports") / f"{name}.onnx"
     checkpoint, split = load_checkpoint(file), read_json(SPLIT, "split", Split)

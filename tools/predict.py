@@ -40,7 +40,7 @@ def main(
     force: bool,
 ) -> None:
     """Find the photos, predict what is missing, and sum up."""
-    prepare(choose_device())
+    prepare(choose_device(), keep_memory=False)
     kinds, paths = split_kinds(kind, paths)
     if not paths:
         raise InputError("no image named; see `python -m tools.predict --help`")

@@ -19,7 +19,7 @@ def main(host: str, port: int, checkpoint: list[Path], root_path: str) -> None:
         from segmentation.serving.server import serve
     except ModuleNotFoundError as error:
         raise InputError(f"needs {error.name}; `pip install -r requirements-serve.txt`") from None
-    prepare(choose_device())
+    prepare(choose_device(), keep_memory=False)
     serve(host, port, checkpoint, root_path)
 
 

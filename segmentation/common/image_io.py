@@ -94,7 +94,8 @@ def image_size(source: Source) -> tuple[int, int]:
 
 def open_rgb(source: Source, upright: bool = False, white: int | None = None) -> Image.Image:
     """Decode an image, whatever format its content has, to RGB; arguments and errors as in `open_image`."""
-    return open_image(source, upright, white).convert("RGB")
+    image = open_image(source, upright, white)
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def open_image(source: Source, upright: bool = False, white: int | None = None) -> Image.Image:
@@ -121,7 +122,8 @@ def open_image(source: Source, upright: bool = False, white: int | None = None) 
         elif image.mode == "F":
             raise InputError(f"{name}: holds floating-point numbers; save it with 8 bits per channel")
         else:
-            decoded = image.convert("RGBA" if image.has_transparency_data else "RGB")
+            mode = "RGBA" if image.has_transparency_data else "RGB"
+            decoded = image if image.mode == mode else image.convert(mode)  # which would copy it
             if content is not None and white is not None:
                 decoded = _with_deep_colors(decoded, content, white)
         decoded.info = {key: value for key, value in image.info.items() if key != "transparency"}

@@ -35,7 +35,7 @@ def read_photo(source: Source, white: int | None = None) -> Photo:
     profile = image.info.get("icc_profile")
     if profile and profile[16:20] != b"RGB ":  # of what it describes the colours; ICC.1:2022, 7.2.6
         profile = None
-    return Photo(np.asarray(image.convert("RGB")), alpha, profile)
+    return Photo(np.asarray(image if alpha is None else image.convert("RGB")), alpha, profile)
 
 
 def write_kind(

@@ -40,15 +40,16 @@ def describe(device: torch.device) -> str:
     return f"{name}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
 
 
-def prepare(device: torch.device) -> None:
-    """Let this process compute fast: it takes its share of the cores, and a CPU keeps freed memory.
+def prepare(device: torch.device, keep_memory: bool = True) -> None:
+    """Let this process compute fast: it takes its share of the cores.
 
-    Call it before anything is computed. On a CPU, denormal numbers (float32: below 1.2e-38) become 0: the
+    With `keep_memory` a CPU keeps freed memory for the next step; what predicts large photos gives it back. Call it before anything is computed. On a CPU, denormal numbers (float32: below 1.2e-38) become 0: the
     momentum of weights that no longer get a gradient decays to such numbers, with which processors are slow.
     cuDNN is held to kernels that give the same result each time, and does not choose them by a race.
     """
     if device.type == "cpu":
-        keep_freed_memory()
+        if keep_memory:
+            keep_freed_memory()
         torch.set_flush_denormal(True)  # for this thread and those that start later
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
     threads = usable_cores() // local_world_size()

@@ -162,7 +162,7 @@ def test_head_says_what_get_says_without_its_body(path: str, server: Server) -> 
 
 @pytest.mark.parametrize("stripped", [True, False])
 def test_behind_a_proxy_under_a_prefix(finished: Path, stripped: bool) -> None:
-    """A proxy leaves its prefix in the addresses or takes it off; the page asks for its parts beside itself."""
+    """A proxy leaves its prefix in the addresses or takes it off; the page asks for its parts beside it."""
     photo = png(20, 30)
     with running(finished, "--root-path", "/pre") as server:
         prefix = "" if stripped else "/pre"
