@@ -43,7 +43,8 @@ def describe(device: torch.device) -> str:
 def prepare(device: torch.device, keep_memory: bool = True) -> None:
     """Let this process compute fast: it takes its share of the cores.
 
-    With `keep_memory` a CPU keeps freed memory for the next step; what predicts large photos gives it back. Call it before anything is computed. On a CPU, denormal numbers (float32: below 1.2e-38) become 0: the
+    Call it before anything is computed. With `keep_memory` a CPU keeps freed memory for the next step; what
+    predicts large photos gives it back. On a CPU, denormal numbers (float32: below 1.2e-38) become 0: the
     momentum of weights that no longer get a gradient decays to such numbers, with which processors are slow.
     cuDNN is held to kernels that give the same result each time, and does not choose them by a race.
     """
