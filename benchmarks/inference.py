@@ -19,9 +19,9 @@ from benchmarks.runner import in_turn, print_table, seconds
 from segmentation.common.artifacts import RAW, SPLIT, Split, checkpoint_path
 from segmentation.common.command_line import make_parser, run
 from segmentation.common.files import read_json
+from segmentation.common.geometry import Image
 from segmentation.export.check import mean_dice, read_samples, with_precision
 from segmentation.export.graph import ImagesToProbabilities, to_onnx
-from segmentation.geometry import Image
 from segmentation.inference.predictor import Predictor
 from segmentation.models.build import network_names
 from segmentation.models.checkpoints import load_checkpoint

@@ -28,9 +28,9 @@ from segmentation.common.artifacts import SPLIT, STATS, Split, Stats
 from segmentation.common.command_line import make_parser, run
 from segmentation.common.errors import InputError
 from segmentation.common.files import read_json
+from segmentation.common.geometry import Geometry
 from segmentation.common.seeds import Purpose, torch_seed
 from segmentation.common.signals import StopRequest
-from segmentation.geometry import Geometry
 from segmentation.inference.predictor import Predictor
 from segmentation.inference.runner import Runner
 from segmentation.loading.transforms import choose_normalization

@@ -33,8 +33,8 @@ from benchmarks.runner import in_a_process, in_turn, median_and_range, print_tab
 from segmentation.common.command_line import make_parser, run
 from segmentation.common.dataset_layout import LIST, TRAINVAL, has_lists, read_list
 from segmentation.common.errors import InputError
+from segmentation.common.geometry import Geometry
 from segmentation.common.signals import StopRequest
-from segmentation.geometry import Geometry
 from segmentation.inference.runner import Runner
 from segmentation.loading.cache import ImageCache
 from segmentation.loading.dataset import SegmentationDataset

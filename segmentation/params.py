@@ -115,7 +115,7 @@ class Data(Group):
     folder: Folder
 
 
-class Image(Group):
+class ImageSettings(Group):
     """What a network sees of an image."""
 
     size: Annotated[Whole, Field(ge=32, le=4096)]
@@ -190,7 +190,7 @@ class Params(Group):
     """All of `params.yaml`."""
 
     data: Data
-    image: Image
+    image: ImageSettings
     model: Model
     augment: Augment
     train: Train

@@ -5,7 +5,7 @@ import sys
 from segmentation.common.artifacts import RAW, SPLIT
 from segmentation.common.command_line import make_parser, run
 from segmentation.common.files import write_json
-from segmentation.geometry import Geometry
+from segmentation.common.geometry import Geometry
 from segmentation.params import load_params
 from segmentation.splitting.checks import check_dataset, describe, describe_small
 from segmentation.splitting.parts import describe_twins, split_dataset

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from segmentation.common.artifacts import Split
-from segmentation.geometry import Geometry
+from segmentation.common.geometry import Geometry
 from segmentation.params import load_params
 from segmentation.splitting.checks import check_dataset
 from segmentation.splitting.parts import split_dataset

@@ -32,7 +32,7 @@ NO_DEPENDENCY = "segmentation/params.py"
 # From the bottom to the top: a file imports from folders below its own, or from its own.
 LEVELS = [
     {"common"},
-    {"params", "geometry"},
+    {"params"},
     {"sources", "splitting", "pixel_stats", "runtime"},
     {"layers", "loading", "scoring"},
     {"networks"},

@@ -95,7 +95,6 @@ def test_a_param_changes_the_stages_that_use_it(
     [
         ("scoring/scores.py", {"train_unet", "train_resnet", "evaluate"}),
         ("loading/transforms.py", {"train_unet", "train_resnet", "evaluate"}),
-        ("geometry.py", {"split", "train_unet", "train_resnet", "evaluate"}),
         ("networks/unet.py", {"train_unet", "evaluate"}),
         ("networks/resnet.py", {"train_resnet", "evaluate"}),
         ("evaluation/overlays.py", {"evaluate"}),

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segmentation.geometry import Mask
+from segmentation.common.geometry import Mask
 
 BAND = 0.02  # width of the band of Boundary IoU, as a share of the image's diagonal
 TOLERANCES = (1, 2)  # pixels, of the surface Dice

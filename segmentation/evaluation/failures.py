@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from segmentation.common.geometry import Mask
 from segmentation.evaluation.boundary import band_width, square
-from segmentation.geometry import Mask
 
 KINDS = ("missed object", "extra region", "hole", "boundary")
 WRONG_MASK = "mask looks wrong"

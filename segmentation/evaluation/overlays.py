@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from segmentation.common.geometry import Mask
 from segmentation.evaluation.prediction_scores import LabelledImage
-from segmentation.geometry import Mask
 from segmentation.scoring.scores import Values
 
 PANEL, GAP, LINE = 256, 8, 22  # pixels

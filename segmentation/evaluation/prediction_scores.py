@@ -14,10 +14,10 @@ from tqdm import tqdm
 
 from segmentation.common.cores import usable_cores
 from segmentation.common.dataset_layout import BORDER, image_path, trimap_path
+from segmentation.common.geometry import Geometry, Image, Mask, Probabilities
 from segmentation.common.image_io import foreground_mask, read_image, read_trimap
 from segmentation.evaluation.boundary import TOLERANCES, boundary_iou, surface_dice
 from segmentation.evaluation.failures import KINDS, false_pixels
-from segmentation.geometry import Geometry, Image, Mask, Probabilities
 from segmentation.inference.predictor import Predictor
 from segmentation.loading.dataset import SegmentationDataset
 from segmentation.loading.transforms import to_tensor

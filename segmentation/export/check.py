@@ -10,9 +10,9 @@ import torch
 
 from segmentation.common.dataset_layout import image_path, trimap_path
 from segmentation.common.errors import Fault
+from segmentation.common.geometry import Image, Mask
 from segmentation.common.image_io import foreground_mask, read_image, read_trimap
 from segmentation.export.graph import ImagesToProbabilities
-from segmentation.geometry import Image, Mask
 from segmentation.inference.predictor import Predictor
 from segmentation.prediction.load import AnyPredictor
 from segmentation.prediction.onnx_predictor import OnnxPredictor

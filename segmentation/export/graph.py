@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segmentation.common.errors import InputError
-from segmentation.geometry import Geometry
+from segmentation.common.geometry import Geometry
 from segmentation.loading.transforms import normalize
 from segmentation.models.checkpoints import Checkpoint
 from segmentation.prediction.onnx_predictor import REQUIREMENTS

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from segmentation.geometry import Geometry, Image, Mask, Probabilities
+from segmentation.common.geometry import Geometry, Image, Mask, Probabilities
 from segmentation.inference.runner import Runner
 from segmentation.loading.transforms import Normalization, to_tensor
 from segmentation.models.checkpoints import Checkpoint, load_checkpoint

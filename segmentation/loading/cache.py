@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from segmentation.geometry import Image, Mask
+from segmentation.common.geometry import Image, Mask
 from segmentation.runtime.distributed import all_gather, local_rank, rank, world_size
 
 

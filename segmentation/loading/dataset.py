@@ -10,9 +10,9 @@ from torch.utils.data import Dataset
 
 from segmentation.common.dataset_layout import image_path, trimap_path
 from segmentation.common.errors import InputError
+from segmentation.common.geometry import Geometry, Image, Mask
 from segmentation.common.image_io import foreground_mask, read_image, read_trimap
 from segmentation.common.seeds import Purpose, stream
-from segmentation.geometry import Geometry, Image, Mask
 from segmentation.loading.cache import ImageCache
 from segmentation.loading.transforms import to_tensor
 

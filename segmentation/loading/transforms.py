@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segmentation.common.artifacts import Stats
-from segmentation.geometry import Image
+from segmentation.common.geometry import Image
 
 
 class Normalization(NamedTuple):

@@ -15,9 +15,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from segmentation.common.errors import InputError
-from segmentation.geometry import Geometry, Resize
+from segmentation.common.geometry import Geometry, Resize
 from segmentation.models.build import build_model, check_name
-from segmentation.params import Image, Model, Part
+from segmentation.params import ImageSettings, Model, Part
 
 # Raised with every change of the metadata. A field that is added has a default, so that older files load.
 VERSION = 5
@@ -32,7 +32,7 @@ class Metadata(BaseModel):
 
     model: Annotated[str, AfterValidator(check_name)]
     width: Annotated[int, *Model.model_fields["width"].metadata]
-    size: Annotated[int, *Image.model_fields["size"].metadata]  # side in pixels of the training images
+    size: Annotated[int, *ImageSettings.model_fields["size"].metadata]  # pixels of a side in training
     mean: Channels  # red, green, blue, in [0, 1]
     std: Channels
     threshold: Annotated[float, Field(gt=0, lt=1)]  # probability from which a pixel is foreground

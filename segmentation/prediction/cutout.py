@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segmentation.geometry import Image
+from segmentation.common.geometry import Image
 
 Floats = NDArray[np.float32]
 

@@ -16,8 +16,8 @@ from tqdm import tqdm
 from segmentation.common.cores import usable_cores
 from segmentation.common.errors import InputError
 from segmentation.common.files import atomic_write, write_bytes
+from segmentation.common.geometry import Probabilities
 from segmentation.common.image_io import image_size
-from segmentation.geometry import Probabilities
 from segmentation.prediction.inputs import PhotoFile, Shard, resolved
 from segmentation.prediction.kinds import Photo, read_photo, write_kind
 from segmentation.prediction.load import AnyPredictor

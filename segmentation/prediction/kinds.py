@@ -11,8 +11,8 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from segmentation.common.errors import InputError
+from segmentation.common.geometry import Image, Probabilities
 from segmentation.common.image_io import Source, open_image
-from segmentation.geometry import Image, Probabilities
 from segmentation.prediction.cutout import cut_out
 from segmentation.scoring.threshold import is_foreground
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from segmentation.common.cores import usable_cores
 from segmentation.common.errors import InputError
-from segmentation.geometry import Image, Probabilities
+from segmentation.common.geometry import Image, Probabilities
 
 REQUIREMENTS = "requirements-export.txt"
 

@@ -37,7 +37,7 @@ def serve(host: str, port: int, files: Sequence[Path], root_path: str = "") -> N
         address = f"[{host}]" if ":" in host else host
         print(f"{', '.join(networks)}: http://{address}:{listener.getsockname()[1]} (Ctrl-C stops)")
         if host not in LOCAL:
-            print("There is no login and no encryption: whoever reaches this address can use it.")
+            print("There is no login and no encryption: all who reach this address can use it.")
         print(end="", flush=True)
         server.run(sockets=[listener])
     print("stopped")

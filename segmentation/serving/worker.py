@@ -24,7 +24,7 @@ Result = TypeVar("Result")
 
 THREADS = 2  # one photo is decoded or encoded while another one is in the network
 LARGE = 25_000_000  # pixels; of such photos, one at a time: each takes gigabytes
-HEIC = (b"ftyphei", b"ftyphev", b"ftypmif1")  # how such a file goes on after its first four bytes
+HEIC = (b"ftyphei", b"ftyphev", b"ftypmif1")  # how such a file continues after its first four bytes
 
 
 _forward = threading.Lock()  # torch uses all cores for one image; two at once are slower
@@ -35,7 +35,7 @@ class Worker:
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(THREADS)
-        self._large = asyncio.Lock()  # whoever waits for it takes no thread
+        self._large = asyncio.Lock()  # photos that wait for it take no thread
 
     async def do(self, work: Callable[[], Result]) -> Result:
         """Call a function in one of the threads."""

@@ -13,8 +13,8 @@ from tqdm import tqdm
 from segmentation.common import dataset_layout as layout
 from segmentation.common.cores import usable_cores
 from segmentation.common.errors import InputError
+from segmentation.common.geometry import HALF, Geometry
 from segmentation.common.image_io import foreground_mask, open_rgb, read_trimap
-from segmentation.geometry import HALF, Geometry
 from segmentation.splitting.near_duplicates import difference_hash
 
 INVERTED = 0.6  # median share of foreground from which masks look inverted

@@ -6,7 +6,7 @@ import random
 import cv2
 import numpy as np
 
-from segmentation.geometry import Image, Mask
+from segmentation.common.geometry import Image, Mask
 from segmentation.params import Augment
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask the package index at import

@@ -11,9 +11,9 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from segmentation.common.cores import usable_cores
+from segmentation.common.geometry import Image, Mask
 from segmentation.common.seeds import Purpose, stream
 from segmentation.common.signals import SIGNALS
-from segmentation.geometry import Image, Mask
 from segmentation.loading.cache import decoded_bytes
 from segmentation.loading.dataset import Item, Key, SegmentationDataset
 from segmentation.runtime.distributed import local_world_size, rank, world_size

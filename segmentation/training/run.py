@@ -13,9 +13,9 @@ from segmentation.common.artifacts import RAW, SPLIT, STATS, Split, Stats
 from segmentation.common.cores import usable_cores
 from segmentation.common.errors import InputError
 from segmentation.common.files import read_json
+from segmentation.common.geometry import Geometry
 from segmentation.common.seeds import Purpose, torch_seed
 from segmentation.common.signals import Interrupted, deferred
-from segmentation.geometry import Geometry
 from segmentation.inference.runner import Runner
 from segmentation.loading.cache import make_caches
 from segmentation.loading.dataset import SegmentationDataset

@@ -12,7 +12,7 @@ import yaml
 from torch.utils.tensorboard import SummaryWriter
 
 from segmentation.common.artifacts import RUNS, checkpoint_path
-from segmentation.geometry import Image, Mask
+from segmentation.common.geometry import Image, Mask
 from segmentation.loading.cache import decoded_bytes
 from segmentation.params import Params
 from segmentation.runtime.distributed import world_size

@@ -18,7 +18,7 @@ from projects import set_params
 
 from segmentation.common import artifacts
 from segmentation.common import dataset_layout as layout
-from segmentation.geometry import Geometry
+from segmentation.common.geometry import Geometry
 from segmentation.inference.predictor import Predictor
 from segmentation.inference.runner import Runner
 from segmentation.loading.dataset import SegmentationDataset

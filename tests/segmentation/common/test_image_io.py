@@ -19,8 +19,8 @@ from projects import ROOT
 
 from segmentation.common import dataset_layout as layout
 from segmentation.common.errors import Fault, InputError
+from segmentation.common.geometry import Geometry
 from segmentation.common.image_io import FORMATS, open_rgb, read_image, read_trimap
-from segmentation.geometry import Geometry
 from segmentation.splitting.checks import check_pair
 
 SIZE = (24, 16)

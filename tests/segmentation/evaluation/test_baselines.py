@@ -5,8 +5,8 @@ import pytest
 from test_evaluated_checkpoints import metadata
 
 from segmentation.common.dataset_layout import TEST, TRAINVAL, read_list
+from segmentation.common.geometry import Geometry
 from segmentation.evaluation.prediction_scores import baselines, mean_mask, score_predictions
-from segmentation.geometry import Geometry
 from segmentation.inference.predictor import Predictor
 from segmentation.loading.dataset import SegmentationDataset
 from segmentation.models.build import build_model

@@ -7,10 +7,10 @@ import torch
 from projects import DEFAULTS
 
 from segmentation.common.dataset_layout import TEST, TRAINVAL, read_list
+from segmentation.common.geometry import Geometry
 from segmentation.common.signals import StopRequest
 from segmentation.evaluation.compare import SHORT, compare
 from segmentation.evaluation.prediction_scores import CountsBySize, ImageFacts, NetworkScores, Scored
-from segmentation.geometry import Geometry
 from segmentation.inference.predictor import Predictor
 from segmentation.inference.runner import Runner
 from segmentation.loading.dataset import SegmentationDataset

@@ -10,6 +10,7 @@ from torchmetrics.functional.classification import binary_calibration_error, bin
 
 from segmentation.common.dataset_layout import TEST, image_path, read_list
 from segmentation.common.errors import InputError
+from segmentation.common.geometry import Geometry
 from segmentation.evaluation.calibration import calibration_error, reliability, table, threshold_curves
 from segmentation.evaluation.failures import false_pixels
 from segmentation.evaluation.prediction_scores import (
@@ -19,7 +20,6 @@ from segmentation.evaluation.prediction_scores import (
     read_test_image,
     score_predictions,
 )
-from segmentation.geometry import Geometry
 from segmentation.inference.predictor import Predictor
 from segmentation.loading.dataset import SegmentationDataset
 from segmentation.models.build import build_model

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from segmentation.common.artifacts import Stats
-from segmentation.geometry import Geometry, Image
+from segmentation.common.geometry import Geometry, Image
 from segmentation.inference.predictor import Predictor
 from segmentation.inference.runner import Runner
 from segmentation.loading.transforms import IMAGENET, choose_normalization, to_tensor

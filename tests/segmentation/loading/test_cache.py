@@ -12,7 +12,7 @@ import torch
 from projects import ROOT
 
 from segmentation.common import dataset_layout as layout
-from segmentation.geometry import Geometry
+from segmentation.common.geometry import Geometry
 from segmentation.loading.cache import ImageCache, decoded_bytes, make_caches
 from segmentation.loading.dataset import SegmentationDataset
 from segmentation.training.loader import Batches
@@ -42,7 +42,7 @@ def test_each_image_is_decoded_once_by_any_worker(sample: Path, tmp_path: Path, 
 SHARED_BY_PROCESSES = """
 import json, sys, torch
 from pathlib import Path
-from segmentation.geometry import Geometry
+from segmentation.common.geometry import Geometry
 from segmentation.loading.cache import make_caches
 from segmentation.loading.dataset import SegmentationDataset
 from segmentation.training.loader import Batches

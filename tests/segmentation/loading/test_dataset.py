@@ -6,8 +6,8 @@ from projects import DEFAULTS
 
 from segmentation.common import dataset_layout as layout
 from segmentation.common.errors import InputError
+from segmentation.common.geometry import Geometry
 from segmentation.common.image_io import read_image, read_trimap
-from segmentation.geometry import Geometry
 from segmentation.loading.dataset import SegmentationDataset
 from segmentation.training.augmentation import Augmentation
 

@@ -8,7 +8,7 @@ from own_folder import own_folder, photo, turn, written
 from PIL import Image
 
 from segmentation.common.errors import InputError
-from segmentation.geometry import Geometry
+from segmentation.common.geometry import Geometry
 from segmentation.splitting.checks import check_dataset
 
 

@@ -12,8 +12,8 @@ from projects import set_params
 
 from segmentation.common import dataset_layout as layout
 from segmentation.common.errors import Fault, InputError
+from segmentation.common.geometry import Geometry
 from segmentation.common.image_io import read_trimap
-from segmentation.geometry import Geometry
 from segmentation.splitting.checks import check_dataset, describe
 
 

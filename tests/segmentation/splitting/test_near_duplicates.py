@@ -9,7 +9,7 @@ from projects import checked_split
 
 from segmentation.common import dataset_layout as layout
 from segmentation.common.artifacts import Split
-from segmentation.geometry import Geometry
+from segmentation.common.geometry import Geometry
 from segmentation.splitting.checks import check_dataset
 from segmentation.splitting.near_duplicates import MAX_DISTANCE, difference_hash, near_duplicates
 from segmentation.splitting.parts import describe_twins

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from segmentation.common.cores import usable_cores
 from segmentation.common.dataset_layout import TRAINVAL, read_list
-from segmentation.geometry import Geometry
+from segmentation.common.geometry import Geometry
 from segmentation.loading.dataset import SegmentationDataset
 from segmentation.training.augmentation import Augmentation
 from segmentation.training.loader import Batches, ListedBatches, ShuffledBatches
@@ -121,7 +121,7 @@ IN_LITTLE_SHARED_MEMORY = """
 import sys, torch
 from pathlib import Path
 from segmentation.common.dataset_layout import TRAINVAL, read_list
-from segmentation.geometry import Geometry
+from segmentation.common.geometry import Geometry
 from segmentation.loading.cache import make_caches
 from segmentation.loading.dataset import SegmentationDataset
 from segmentation.training.loader import Batches, loader_workers
@@ -164,7 +164,7 @@ from pathlib import Path
 import psutil
 from segmentation.common.dataset_layout import TRAINVAL, read_list
 from segmentation.common.signals import deferred
-from segmentation.geometry import Geometry
+from segmentation.common.geometry import Geometry
 from segmentation.loading.dataset import SegmentationDataset
 from segmentation.training.loader import Batches
 

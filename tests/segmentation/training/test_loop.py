@@ -9,8 +9,8 @@ from projects import DEFAULTS
 
 from segmentation.common.dataset_layout import TRAINVAL, read_list
 from segmentation.common.errors import Fault
+from segmentation.common.geometry import Geometry
 from segmentation.common.signals import Interrupted, StopRequest
-from segmentation.geometry import Geometry
 from segmentation.inference.predictor import Predictor
 from segmentation.inference.runner import Runner
 from segmentation.loading.dataset import SegmentationDataset

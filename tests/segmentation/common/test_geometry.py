@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from segmentation.geometry import Geometry, Resize
+from segmentation.common.geometry import Geometry, Resize
 
 RESIZES: tuple[Resize, ...] = get_args(Resize)
 SIZES = [(500, 375), (375, 500), (512, 512), (256, 256), (333, 250), (129, 92), (64, 64), (100, 60)]
