@@ -44,8 +44,8 @@ def plan(photos: Sequence[PhotoFile], out: Path, kinds: Sequence[str]) -> list[P
     counts = Counter(photo.name for photo in photos)
     tasks = []
     for path, name in photos:
-        stem = out / (name.with_name(path.name) if counts[name] > 1 else name)
-        tasks.append(PhotoTask(path, {kind: _output(path, stem, kind) for kind in kinds}))
+        stem = str(name.parent / path.name) if counts[name] > 1 else str(name)
+        tasks.append(PhotoTask(path, {kind: _output(out, path, stem, kind) for kind in kinds}))
     outputs = [(task.source, output) for task in tasks for output in task.outputs.values()]
     taken = {resolved(photo.path): photo.path for photo in photos}
     for source, output in outputs:
@@ -59,8 +59,8 @@ def plan(photos: Sequence[PhotoFile], out: Path, kinds: Sequence[str]) -> list[P
     return tasks
 
 
-def _output(source: Path, stem: Path, kind: str) -> Path:
-    path = stem.with_name(f"{stem.name}{'' if kind == 'mask' else f'.{kind}'}.png")
+def _output(out: Path, source: Path, stem: str, kind: str) -> Path:
+    path = out / f"{stem}{'' if kind == 'mask' else f'.{kind}'}.png"
     if len(os.fsencode(path.name)) > NAME_BYTES:
         raise InputError(f"{source}: its name is too long for {path.name[-20:]!r} after it; shorten it")
     return path

@@ -58,7 +58,8 @@ def train_network(name: str, params: Params) -> None:
     device, batch_size = choose_device(), params.train.batch_size
     prepare(device)
     half = batch_size // 2
-    remedy = f"try train.batch_size = {half}" if half >= processes else "lower image.size or model.width"
+    smaller = f"train.batch_size = {half}, or " if half >= processes else ""
+    remedy = f"try {smaller}a lower image.size or model.width"
     with process_group(device), enough_memory(step(batch_size, params.image.size), remedy):
         if world_size() != processes:
             raise InputError(

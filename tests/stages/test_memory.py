@@ -33,7 +33,7 @@ def test_training_without_enough_memory(project: Path, states: Path) -> None:
             break
         assert finished.returncode == 1 and finished.stderr == (
             f"train_unet: error: out of memory with {batch_size} images of 256x256 pixels a step;"
-            f" try train.batch_size = {batch_size // 2}\n"
+            f" try train.batch_size = {batch_size // 2}, or a lower image.size or model.width\n"
         )
         batch_size //= 2
     assert 1 <= batch_size < 16

@@ -72,3 +72,11 @@ def test_area_is_linear_where_an_image_grows(shape: tuple[int, int]) -> None:
     assert np.abs(area - linear).max() <= 4 and area.shape == (64, 64, 3)
     turned = Geometry(64, "area").to_network(np.ascontiguousarray(ramp.swapaxes(0, 1)))
     assert np.abs(turned.swapaxes(0, 1).astype(int) - area).max() <= 1
+
+
+@pytest.mark.parametrize("width", [44, 88, 100, 132])
+def test_a_pixel_that_is_half_covered_is_foreground(width: int) -> None:
+    """Sums of shares in float32 may fall a little short of a half."""
+    mask = np.zeros((width, width), np.uint8)
+    mask[:, : width // 4] = 1  # half of the first of two pixels
+    assert Geometry(2, "area").mask_to_network(mask).tolist() == [[1, 0], [1, 0]]

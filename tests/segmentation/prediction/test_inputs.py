@@ -181,3 +181,9 @@ def test_a_name_that_is_too_long_is_refused(folder: Path) -> None:
 def test_an_output_folder_that_is_a_file_is_refused(folder: Path) -> None:
     with pytest.raises(InputError, match="is not a folder"):
         refuse_out(photo(Path("out")), ["in/b.jpg"])
+
+
+def test_a_photo_whose_name_is_a_dot(folder: Path) -> None:
+    photo(folder / "..png")
+    (task,) = plan(find_photos(["in/..png"])[0], OUT, ["mask"])
+    assert task.outputs["mask"] == OUT / "..png"
