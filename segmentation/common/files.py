@@ -98,6 +98,7 @@ def _swap(new: Path, path: Path) -> None:
     except BaseException:
         if old.exists() and not path.exists():
             old.rename(path)
+        with suppress(OSError):  # not empty: what is in it is deleted by the next command
             aside.rmdir()
         raise
     # The new content is complete, so an error here is none: the next command deletes what is left.

@@ -1,9 +1,10 @@
 """Reading images and trimaps of any format, by their content."""
 
+import os
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from errno import EACCES, EINVAL, EISDIR, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EOVERFLOW, EPERM
+from contextlib import contextmanager, nullcontext, suppress
+from errno import EINVAL, EISDIR, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EOVERFLOW
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,7 +30,7 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", "Corrupt EXIF data")
 
 # Errors that a name or a file's content can cause; all others are the machine's.
-_FILE_ERRORS = (ENOENT, EACCES, EPERM, EINVAL, EISDIR, ENOTDIR, ENAMETOOLONG, ELOOP, EOVERFLOW)
+_FILE_ERRORS = (ENOENT, EINVAL, EISDIR, ENOTDIR, ENAMETOOLONG, ELOOP, EOVERFLOW)
 
 Source = str | Path | IO[bytes]  # where a file is, or its content, open for reading
 
@@ -76,11 +77,9 @@ def is_image_file(path: Path) -> bool:
     """Whether a file has the name of an image, though it may be broken, or the content of one."""
     if path.suffix.lower() in HEIC or Image.registered_extensions().get(path.suffix.lower()) in FORMATS:
         return True
-    try:
-        image_size(path)
-    except InputError:
-        return False
-    return True
+    with suppress(InputError):
+        return os.access(path, os.R_OK) and bool(image_size(path))
+    return False
 
 
 def image_size(source: Source) -> tuple[int, int]:

@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from segmentation.common.errors import InputError
-from segmentation.params import check_params, load_params
+from segmentation.params import Params, check_params, load_params
 
 PRESETS = Path("presets")
 PRESET = "preset"  # in an arm: the preset that it starts from instead of the file's
@@ -26,7 +26,10 @@ INDIFFERENT = (*ADDRESSES, "machine.")  # how params begin that decide no result
 Leaves = dict[str, Any]  # params by their dotted names
 Name = Annotated[str, Field(pattern=r"^[^|\n]+$")]  # it is shown in a table
 
-_load_once = cache(load_params)  # all runs start from a few presets
+
+@cache  # all runs start from a few presets
+def _load_once(path: Path, _folder: Path) -> Params:
+    return load_params(path)
 
 
 class Question(BaseModel):
@@ -62,7 +65,7 @@ class Run(NamedTuple):
 def run_of(plan: Plan, arm: Mapping[str, Any], seed: int) -> Run:
     """Return the run of an arm with a seed; raises `InputError` for unknown params and bad values."""
     path = PRESETS / f"{arm.get(PRESET, plan.base)}.yaml"
-    params = _load_once(path).model_dump()
+    params = _load_once(path, Path.cwd()).model_dump()
     known = flat(params)
     for name, value in {**plan.budget, **arm, SEED: seed}.items():
         if name == PRESET:

@@ -79,7 +79,7 @@ def _check_question(plan: Plan, question: Question) -> None:
     for name, arm in question.arms.items():
         with _within(name):
             for key in sorted(arm.keys() - {PRESET, *DATA_OF_ARMS}):
-                if key == SEED or key.startswith("data."):
+                if key == SEED or key.startswith(("data.", "machine.")):
                     raise InputError(f"{key}: the same for all arms; set it in the budget, or seeds")
             keys.add(run_of(plan, arm, plan.seeds[0]).key)
     if len(keys) < len(question.arms):

@@ -134,6 +134,8 @@ def _pixels(path: Path) -> int:
 
 
 def _read(task: PhotoTask, white: int | None) -> Photo | InputError:
+    if not os.access(task.source, os.R_OK):
+        return InputError(f"{task.source}: cannot be read (no permission)")
     try:
         return read_photo(task.source, white)
     except InputError as error:

@@ -63,6 +63,8 @@ def create_app(
         title="Binary segmentation",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # the redirect would lack the prefix
+        servers=[{"url": root_path}] if root_path else None,
         dependencies=[Depends(own_host)],
         exception_handlers=dict.fromkeys(ERRORS, _answer_in_one_line),
     )
@@ -143,4 +145,5 @@ async def _answer_in_one_line(_: Request, error: Exception) -> JSONResponse:
         text = f"{first['loc'][-1]}: {first['msg']}"
     elif isinstance(error, ClientDisconnect):
         text = "the client closed the connection"
-    return JSONResponse({"detail": " ".join(text.split())[:300]}, ERRORS[type(error)])
+    status = next(status for kind, status in ERRORS.items() if isinstance(error, kind))
+    return JSONResponse({"detail": " ".join(text.split())[:300]}, status)

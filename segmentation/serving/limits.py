@@ -1,6 +1,7 @@
 """How much the server takes on at once; requests beyond that are told to try again."""
 
 import asyncio
+from urllib.parse import quote
 
 from fastapi.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -109,7 +110,9 @@ class WithoutPrefix:
         if scope["type"] == "http" and self._prefix != "/":
             path = scope["path"]
             if path == self._prefix:  # relative: only the browser knows the proxy's name
-                location = {"Location": f"{self._prefix.rpartition('/')[2]}/"}
+                here = quote(self._prefix.rpartition("/")[2])
+                query = f"?{scope['query_string'].decode()}" if scope["query_string"] else ""
+                location = {"Location": f"./{here}/{query}"}
                 await Response(status_code=307, headers=location)(scope, receive, send)
                 return
             if path.startswith(f"{self._prefix}/"):
