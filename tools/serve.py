@@ -23,6 +23,13 @@ def main(host: str, port: int, checkpoint: list[Path], root_path: str) -> None:
     serve(host, port, checkpoint, root_path)
 
 
+def prefix(text: str) -> str:
+    """Read the part of an address under which a proxy shows the server, such as /masks."""
+    if "://" in text or set(text) & set("?#"):
+        raise argparse.ArgumentTypeError(f"{text}: allowed: a path such as /masks")
+    return text
+
+
 def port_number(text: str) -> int:
     """Read a port's number; 0 is any free one."""
     with suppress(ValueError):
@@ -41,6 +48,10 @@ if __name__ == "__main__":
         "--checkpoint", nargs="+", action="extend", type=path_argument, default=[], metavar="FILE"
     )
     parser.add_argument(
-        "--root-path", default="", metavar="PREFIX", help="under which a proxy shows this server, as /masks"
+        "--root-path",
+        type=prefix,
+        default="",
+        metavar="PREFIX",
+        help="under which a proxy shows this server, as /masks",
     )
     run(main, parser)

@@ -16,6 +16,7 @@ from commands import RunHere
         (["--checkpoint", "params.yaml"], "params.yaml: not a checkpoint of this program"),
         (["--checkpoint", "checkpoints/unet.pt", "checkpoints/unet.pt"], "another file is called unet too"),
         (["--port", "65536"], "--port: 65536: allowed: 0 to 65535"),
+        (["--root-path", "http://x/masks"], "--root-path: http://x/masks: allowed: a path such as /masks"),
         (["--port", "http"], "--port: http: allowed: 0 to 65535"),
     ],
 )
