@@ -135,9 +135,16 @@ def open_image(source: Source, upright: bool = False, white: int | None = None) 
 
 
 def is_deep_color(image: Image.Image) -> bool:
-    """Whether an image, not loaded yet, has colour with 16 bits per channel, of which Pillow takes 8."""
-    tile = str(getattr(image, "tile", ""))
-    return ";16" in tile and "BGR;16" not in tile and image.mode in ("RGB", "RGBA", "LA")  # 5-6-5 bits
+    """Whether an image, not loaded yet, has colour with 16 bits per channel, of which Pillow takes 8.
+
+    JPEG 2000 does not tell.
+    """
+    if image.mode not in ("RGB", "RGBA", "LA"):
+        return False
+    tiles = getattr(image, "tile", [])
+    if tiles and tiles[0].codec_name in ("ppm", "ppm_plain"):
+        return bool(tiles[0].args[1] > 255)  # the value of white, by the file
+    return ";16" in str(tiles) and "BGR;16" not in str(tiles)  # that is 5-6-5 bits
 
 
 def _content(image: Image.Image) -> bytes:
