@@ -101,8 +101,8 @@ def engine(name: str, data: SegmentationDataset, width: int, batch: int) -> dict
     params, device = load_params(ROOT / "params.yaml"), choose_device()
     prepare(device)
     runner = Runner(device, choose_precision("auto", device), LAB_REPORT)
-    workers = loader_workers(device, batch + 1, data.size)
-    data.cache = ImageCache(len(data), data.size)
+    workers = loader_workers(device, batch + 1, data.geometry.size)
+    data.cache = ImageCache(len(data), data.geometry.size)
     val = SegmentationDataset(data.raw, data.ids[:1], data.geometry, data.foreground)
     changes = {"epochs": 3, "min_steps": 0, "lr": 1e-4, "batch_size": batch, "optimizer": "adamw"}
     settings = params.train.model_copy(update=changes)

@@ -62,3 +62,10 @@ def turn(own: Path, name: str, tag: int) -> Image.Image:
     exif[0x0112] = tag
     stored.save(path, exif=exif)
     return upright
+
+
+def change_masks(own: Path, change: object) -> None:
+    """Replace each mask by what `change` makes of its values."""
+    for path in (own / "masks").iterdir():
+        mask = change(np.asarray(Image.open(path)))  # type: ignore[operator]
+        (mask if isinstance(mask, Image.Image) else Image.fromarray(mask)).save(path)

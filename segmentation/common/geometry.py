@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 cv2.setNumThreads(0)  # the loader's workers are the parallelism; OpenCV's threads would compete with them
 
-HALF = 0.5 - 1e-6  # of a pixel: sums of float32 may fall short of it
+_HALF = 0.5 - 1e-6  # of a pixel: sums of float32 may fall short of it
 
 Image = NDArray[np.uint8]  # (H, W, 3), RGB
 Mask = NDArray[np.uint8]  # (H, W), 0 or 1
@@ -31,10 +31,6 @@ class Geometry(NamedTuple):
         """Return an image `(H, W, 3)` as a network sees it, `(size, size, 3)`."""
         return self._squashed(image).astype(np.uint8, copy=False)
 
-    def coverage(self, mask: Mask) -> NDArray[np.float32]:
-        """Return the share of foreground in each pixel of the square, `(size, size)`."""
-        return self._squashed(mask.astype(np.float32)).astype(np.float32, copy=False)
-
     def mask_to_network(self, mask: Mask) -> Mask:
         """Return a mask `(H, W)` as a network sees it, `(size, size)`: what is at least half covered.
 
@@ -45,16 +41,30 @@ class Geometry(NamedTuple):
         The lab report takes OpenCV's nearest pixel, which counts from pixel corners where bilinear counts
         from centres: its masks lie half a pixel off their images.
         """
-        result = (self.coverage(mask) >= HALF).astype(np.uint8)
+        result = self._half_covered(mask).astype(np.uint8)
         if not result.any() and mask.any():
-            covered = self._replace(resize="area").coverage(mask)  # linear may have passed it over
+            covered = self._replace(resize="area")._coverage(mask)  # linear may have passed it over
             result.flat[covered.argmax()] = 1
         return result
+
+    def kept_area(self, mask: Mask) -> float:
+        """Return how much of the foreground's area is left where it covers half of a pixel, as a share.
+
+        0 where it covers half of no pixel. The mask `(H, W)` must have foreground.
+        """
+        return float(self._half_covered(mask).mean() / mask.mean())
 
     def to_image(self, probabilities: Probabilities, height: int, width: int) -> Probabilities:
         """Return the probabilities `(size, size)` at an image's own size, `(height, width)`: bilinear."""
         resized = cv2.resize(probabilities, (width, height), interpolation=cv2.INTER_LINEAR)
         return resized.astype(np.float32, copy=False)
+
+    def _half_covered(self, mask: Mask) -> NDArray[np.bool_]:
+        return self._coverage(mask) >= _HALF
+
+    def _coverage(self, mask: Mask) -> NDArray[np.float32]:
+        """Return the share of foreground in each pixel of the square, `(size, size)`."""
+        return self._squashed(mask.astype(np.float32))
 
     def _squashed(self, pixels: NDArray[Any]) -> NDArray[Any]:
         if self.resize == "area":  # each axis by itself: one may shrink while the other grows

@@ -174,22 +174,13 @@ def read_image(source: Source, upright: bool = False, white: int | None = None) 
     return np.asarray(open_rgb(source, upright, white))
 
 
-def read_labels(path: Path) -> NDArray[np.generic]:
-    """Return a label image as the array of values that are stored: palette indices, not colours.
-
-    The shape is `(H, W)` for one channel, `(H, W, C)` otherwise.
-    Raises `InputError` if the file is missing or does not decode.
-    """
-    with _opened(path, "a mask") as image:
-        return np.asarray(image)
-
-
 def read_trimap(path: Path) -> NDArray[np.uint8]:
     """Return a trimap as an `(H, W)` array of 1 (pet), 2 (background) and 3 (border).
 
     Raises `InputError` if the file is missing, does not decode or contains anything else.
     """
-    labels = read_labels(path)
+    with _opened(path, "a mask") as image:
+        labels = np.asarray(image)  # of a palette, the indices
     if labels.ndim != 2 or labels.dtype != np.uint8:
         raise InputError(f"{path}: a trimap has one 8-bit channel, not {labels.shape} {labels.dtype}")
     values = np.flatnonzero(np.bincount(labels.ravel(), minlength=256))

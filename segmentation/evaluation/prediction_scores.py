@@ -149,13 +149,15 @@ def baselines(train: SegmentationDataset) -> dict[str, Prediction]:
 
     All foreground, and the mask of what is foreground in at least half of the `train` images.
     """
-    everything = np.ones((train.size, train.size), np.float32)
+    size = train.geometry.size
+    everything = np.ones((size, size), np.float32)
     return {"all_foreground": Prediction(everything), "mean_mask": Prediction(mean_mask(train))}
 
 
 def mean_mask(images: SegmentationDataset) -> Probabilities:
     """Return the share of the images in which each pixel `(size, size)` is foreground."""
-    total = np.zeros((images.size, images.size), np.int64)
+    size = images.geometry.size
+    total = np.zeros((size, size), np.int64)
     with ThreadPoolExecutor(usable_cores()) as pool:
         masks = pool.map(images.read_mask, range(len(images)))
         for mask in tqdm(masks, "training masks", len(images), unit="img", disable=None):

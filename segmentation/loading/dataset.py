@@ -47,11 +47,6 @@ class SegmentationDataset(Dataset[Item]):
                 if not path.is_file():
                     raise InputError(f"{path}: no such file, but the split names it; run `dvc repro split`")
 
-    @property
-    def size(self) -> int:
-        """The side in pixels of the square that a network sees."""
-        return self.geometry.size
-
     def __len__(self) -> int:
         return len(self.ids)
 

@@ -30,7 +30,7 @@ class Limits:
         self, app: ASGIApp, count: int = MAX_REQUESTS, waiting: int = MAX_WAITING, seconds: float = RECEIVE_S
     ) -> None:
         self._app, self._seconds = app, seconds
-        self._free, self._free_bytes, self._waiting = count, waiting, 0
+        self._free, self._max_waiting, self._waiting = count, waiting, 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it with status 503."""
@@ -55,7 +55,7 @@ class Limits:
                 start.append(message)
                 return
             size = len(message.get("body", b""))
-            if self._waiting and self._waiting + size > self._free_bytes:
+            if self._waiting and self._waiting + size > self._max_waiting:
                 await _refusal("too many results wait for their clients")(scope, receive, send)
                 return
             self._waiting += size
@@ -72,7 +72,7 @@ class Limits:
 
 
 async def _send_in_chunks(message: Message, send: Send) -> None:
-    """Send a body in pieces: the server waits for the client between them, but accepts any body at once."""
+    """Send a body in chunks: the server waits for the client between them, but accepts any body at once."""
     body = message.get("body", b"")
     last = max(0, (len(body) - 1) // CHUNK * CHUNK)
     for start in range(0, last, CHUNK):

@@ -26,7 +26,6 @@ THREADS = 2  # one photo is decoded or encoded while another one is in the netwo
 LARGE = 25_000_000  # pixels; of such photos, one at a time: each takes gigabytes
 HEIC = (b"ftyphei", b"ftyphev", b"ftypmif1")  # how such a file continues after its first four bytes
 
-
 _forward = threading.Lock()  # torch uses all cores for one image; two at once are slower
 
 

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from segmentation.common import dataset_layout as layout
 from segmentation.common.cores import usable_cores
 from segmentation.common.errors import InputError
-from segmentation.common.geometry import HALF, Geometry
+from segmentation.common.geometry import Geometry
 from segmentation.common.image_io import foreground_mask, open_rgb, read_trimap
 from segmentation.splitting.near_duplicates import difference_hash
 
@@ -47,7 +47,7 @@ def check_pair(raw: Path, image_id: str, foreground: Sequence[str], geometry: Ge
         return Checked(f"image {image_id} is {_size(image.size)}, its mask {mask_size}{hint}")
     hashes = [hashlib.sha256(file.read_bytes()).hexdigest() for file in (image_path, trimap_path)]
     share, mask = float((trimap != layout.BACKGROUND).mean()), foreground_mask(trimap, foreground)
-    kept = float((geometry.coverage(mask) >= HALF).mean() / mask.mean()) if mask.any() else None
+    kept = geometry.kept_area(mask) if mask.any() else None
     return Checked(None, " ".join(hashes), image.size, share, difference_hash(image), kept)
 
 

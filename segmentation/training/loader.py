@@ -3,6 +3,7 @@
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -129,3 +130,11 @@ class Batches:
         """Yield the batches of one epoch after the first `skipped`; the same number gives the same again."""
         self.sampler.epoch, self.sampler.skipped = epoch, skipped
         return iter(self.loader)
+
+
+def timed(batches: Iterator[Item]) -> Iterator[tuple[Item, float]]:
+    """Yield each batch with the seconds spent waiting for it."""
+    requested = time.perf_counter()
+    for batch in batches:
+        yield batch, time.perf_counter() - requested
+        requested = time.perf_counter()

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from math import ceil, isfinite
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -29,33 +29,15 @@ from segmentation.runtime.distributed import (
 )
 from segmentation.scoring.scores import confusion_counts, dice, mean_soft_dice, tensor_dice
 from segmentation.scoring.threshold import DEFAULT_THRESHOLD, choose_threshold, is_foreground
-from segmentation.training.loader import Batches
+from segmentation.training.loader import Batches, timed
 from segmentation.training.losses import LOSSES
 from segmentation.training.optimizer import Optimization
-from segmentation.training.validation import ImageScores, score
+from segmentation.training.time_left import TimeLeft
+from segmentation.training.validation import EpochMetrics, ImageScores, score
 
-ESTIMATE_AFTER_S = 5.0  # of steps, for an estimate of the time that is left
 # Share of the cost of training on an image of full size.
 SCORING_COST = 1 / 3  # of an image: there is no backward pass
 SMALL_COST = 1 / 4  # of training on an image of half the side
-
-
-class EpochMetrics(TypedDict):
-    """One epoch: `dice` is the mean over images at 0.5, `dice_soft` the lab report's soft score.
-
-    `threshold` is the one that suits the validation images best, `val_dice_threshold` their Dice at it.
-    Training scores are taken on the augmented images, with dropout, while the weights change.
-    """
-
-    epoch: int
-    lr: float  # at the start of the epoch
-    train_loss: float
-    train_dice: float
-    val_loss: float
-    val_dice: float
-    val_dice_soft: float
-    threshold: float
-    val_dice_threshold: float
 
 
 class Throughput(NamedTuple):
@@ -98,8 +80,7 @@ class Training:
         # Loss and Dice of this epoch's images so far, and their number; float32, for MPS has no float64.
         self.sums = torch.zeros(3, device=runner.device)
         self.throughput = Throughput(0.0, 0.0)  # of the latest epoch
-        self._timed: tuple[float, float] | None = None  # when the timing began, and the work left then
-        self._estimated = False
+        self._time_left = TimeLeft()
 
     @property
     def progress(self) -> str:
@@ -146,7 +127,7 @@ class Training:
         start, waited, images = time.perf_counter(), 0.0, 0
         checked_step, checked_at, next_check = self.step, start, self.step + 1
         if self.epoch == self.small_epochs + 1:
-            self._timed, self._estimated = None, False
+            self._time_left = TimeLeft()  # images of full size: other steps than before
         with progress_bar(f"epoch {self.epoch}", len(self.train), self.step) as bar:
             for batch, seconds in timed(self.train.epoch(self.epoch, skipped=self.step)):
                 waited += seconds
@@ -159,7 +140,9 @@ class Training:
                 # About once a second: this waits for the device, and for the other processes. The first
                 # process says when the next check is, because clocks differ.
                 self._check_loss(bar)
-                self._estimate()
+                seconds_left = self._time_left.update(self.work_left, self.step == len(self.train))
+                if seconds_left is not None and self.announce:
+                    self.announce(seconds_left)
                 rate = (self.step - checked_step) / (time.perf_counter() - checked_at)
                 signum, ahead = all_reduce_max(self.stop.signum, max(1, round(rate)) if rank() == 0 else 0)
                 checked_step, checked_at, next_check = self.step, time.perf_counter(), self.step + ahead
@@ -224,18 +207,6 @@ class Training:
             raise self._not_finite("training", loss_sum)
         bar.set_postfix(loss=f"{loss_sum / count:.4f}", dice=f"{dice_sum / count:.4f}", refresh=False)
 
-    def _estimate(self) -> None:
-        """Announce the time that is left, once the steps were timed for long enough."""
-        now, left = time.perf_counter(), self.work_left
-        if self._timed is None:  # after the first step, which prepares kernels and memory
-            self._timed = now, left
-            return
-        started, left_then = self._timed
-        enough = now - started >= ESTIMATE_AFTER_S or self.step == len(self.train)
-        if self.announce and enough and not self._estimated:
-            self.announce((now - started) / (left_then - left) * left)
-            self._estimated = True
-
     def _until_stopped(self, batches: Iterator[Item]) -> Iterator[Item]:
         (turns,) = all_reduce_max(len(self.val))  # all processes have to agree equally often
         with progress_bar("validation", turns) as bar:
@@ -257,11 +228,3 @@ class Training:
 def progress_bar(title: str, total: int, initial: int = 0) -> "tqdm[Any]":
     """Return a progress bar of batches, shown by the first process on a terminal."""
     return tqdm(total=total, initial=initial, desc=title, leave=False, disable=True if rank() else None)
-
-
-def timed(batches: Iterator[Item]) -> Iterator[tuple[Item, float]]:
-    """Yield each batch with the seconds spent waiting for it."""
-    requested = time.perf_counter()
-    for batch in batches:
-        yield batch, time.perf_counter() - requested
-        requested = time.perf_counter()

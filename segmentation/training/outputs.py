@@ -16,7 +16,8 @@ from segmentation.params import Params
 from segmentation.runtime.distributed import world_size
 from segmentation.training import tracking
 from segmentation.training.loader import Batches
-from segmentation.training.loop import EpochMetrics, Training
+from segmentation.training.loop import Training
+from segmentation.training.validation import EpochMetrics
 from segmentation.training.warm_start import WarmStart
 
 SHOWN = 8  # training images, as the network sees them, and validation images on TensorBoard

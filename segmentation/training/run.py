@@ -177,7 +177,7 @@ def make_batches(params: Params, device: torch.device) -> tuple[Batches, Batches
     """Return the training images, shuffled and augmented, and the validation images as they are."""
     split, seed = read_json(SPLIT, "split", Split), params.train.seed
     geometry = Geometry(params.image.size, params.image.resize)
-    size, foreground, batch_size = params.image.size, params.data.foreground, params.train.batch_size
+    size, foreground, batch_size = geometry.size, params.data.foreground, params.train.batch_size
     if min(batch_size, len(split["train"])) < world_size():
         raise InputError(
             f"{world_size()} processes need as many images a step, but train.batch_size = {batch_size} and"

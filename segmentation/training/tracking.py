@@ -17,7 +17,8 @@ from segmentation.loading.cache import decoded_bytes
 from segmentation.params import Params
 from segmentation.runtime.distributed import world_size
 from segmentation.runtime.memory import peak_memory
-from segmentation.training.loop import EpochMetrics, Throughput, Training
+from segmentation.training.loop import Throughput, Training
+from segmentation.training.validation import EpochMetrics
 
 
 def start_line(training: Training) -> str:
@@ -28,7 +29,7 @@ def start_line(training: Training) -> str:
     if training.epochs > training.settings.epochs:
         line += f"; {training.epochs} epochs instead of {training.settings.epochs}, for train.min_steps"
     if not train.cache:
-        needed = decoded_bytes(len(train) + len(val), train.size)
+        needed = decoded_bytes(len(train) + len(val), train.geometry.size)
         line += f"; decoded again in every epoch: a cache needs {needed:,} bytes (machine.cache_bytes)"
     return line
 

@@ -1,7 +1,7 @@
 """The scores of a network on the images of a dataset."""
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 import torch
 from torch import Tensor
@@ -13,6 +13,24 @@ from segmentation.scoring.scores import Counts, Values, confusion_counts, soft_s
 from segmentation.scoring.threshold import BinCounts, bin_counts, is_foreground, to_bins
 
 ScoringLoss = Callable[[Tensor, Tensor], Tensor]  # logits, targets (N, 1, H, W) to their mean
+
+
+class EpochMetrics(TypedDict):
+    """One epoch: `dice` is the mean over images at 0.5, `dice_soft` the lab report's soft score.
+
+    `threshold` is the one that suits the validation images best, `val_dice_threshold` their Dice at it.
+    Training scores are taken on the augmented images, with dropout, while the weights change.
+    """
+
+    epoch: int
+    lr: float  # at the start of the epoch
+    train_loss: float
+    train_dice: float
+    val_loss: float
+    val_dice: float
+    val_dice_soft: float
+    threshold: float
+    val_dice_threshold: float
 
 
 class ImageScores(NamedTuple):

@@ -1,4 +1,4 @@
-"""What people bring: masks of many kinds, microscope images of 16 bits; and what is said about them."""
+"""The files of a person's folder: images of 16 bits, broken ones, names; and what is said about them."""
 
 from pathlib import Path
 
@@ -6,14 +6,12 @@ import cv2
 import numpy as np
 import pytest
 from commands import RunHere
-from own_folder import own_folder, photo, turn, written
+from own_folder import change_masks, own_folder, photo, turn, written
 from PIL import Image
 from projects import set_params
 
-from segmentation.common import dataset_layout as layout
 from segmentation.common.errors import Fault, InputError
 from segmentation.common.geometry import Geometry
-from segmentation.common.image_io import read_trimap
 from segmentation.splitting.checks import check_dataset, describe
 
 
@@ -22,84 +20,12 @@ def own(tmp_path: Path) -> Path:
     return own_folder(tmp_path / "own")
 
 
-def change_masks(own: Path, change: object) -> None:
-    for path in (own / "masks").iterdir():
-        mask = change(np.asarray(Image.open(path)))  # type: ignore[operator]
-        (mask if isinstance(mask, Image.Image) else Image.fromarray(mask)).save(path)
-
-
 def test_what_was_found_is_said(own: Path) -> None:
     raw, said = written(own)
     assert said == "10 images, 10 masks"
     lines = describe(check_dataset(raw, ["pet"], Geometry(64)))
     assert lines[0] == "10 of 10 images are usable: 64x32 to 40x60 pixels, median 48x48"
     assert "share of pixels that are not background: median 0." in lines[1] and len(lines) == 2
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda mask: (mask > 0).astype(np.uint8),
-        lambda mask: Image.fromarray(mask).convert("P"),
-        lambda mask: Image.merge(
-            "RGBA", [Image.fromarray(mask)] * 3 + [Image.new("L", mask.shape[::-1], 255)]
-        ),
-    ],
-    ids=["0 and 1", "palette", "RGBA"],
-)
-def test_masks_of_two_values_need_no_rule(own: Path, change: object) -> None:
-    before = [np.asarray(Image.open(own / f"masks/{n}.png")) > 0 for n in range(10)]
-    change_masks(own, change)
-    raw, said = written(own)
-    assert "warning" not in said
-    for number, expected in enumerate(before):
-        found = read_trimap(layout.trimap_path(raw, str(number))) == layout.PET
-        np.testing.assert_array_equal(found, expected)
-
-
-def test_soft_edges_are_named_with_the_rule_and_a_threshold_changes_it(own: Path) -> None:
-    soft = Image.open(own / "masks/3.png").resize((16, 8)).resize((64, 32), Image.Resampling.BILINEAR)
-    soft.save(own / "masks/3.png")
-    values = np.asarray(soft)
-    for threshold, foreground, rule in (
-        (None, values != 0, "any value but 0"),
-        (128, values >= 128, "least 128"),
-    ):
-        raw, said = written(own, mask_threshold=threshold)
-        assert "warning: masks with more than two values: 1, the first" in said and rule in said
-        assert "masks/3.png" in said and "data.folder.mask_threshold" in said
-        found = read_trimap(layout.trimap_path(raw, "3")) == layout.PET
-        np.testing.assert_array_equal(found, foreground)
-
-
-def test_masks_below_the_threshold_do_not_train_unnoticed(own: Path) -> None:
-    change_masks(own, lambda mask: mask // 255)
-    _, said = written(own, mask_threshold=128)
-    assert "masks that count as empty: 10, the first" in said and "mask_threshold = 128" in said
-    assert "warning" not in written(own, mask_threshold=1)[1]
-
-
-@pytest.mark.parametrize(
-    ("change", "threshold"),
-    [(lambda mask: np.where(mask > 0, 2, 1).astype(np.uint8), 2), (lambda mask: np.maximum(mask, 3), 4)],
-    ids=["labels 1 and 2", "a black level of 3"],
-)
-def test_masks_without_background_do_not_train_unnoticed(own: Path, change: object, threshold: int) -> None:
-    change_masks(own, change)
-    raw, _ = written(own)
-    warning = describe(check_dataset(raw, ["pet"], Geometry(64)))[2]
-    assert (
-        warning.startswith("warning: masks without any background: 10, the first")
-        and "mask_threshold" in warning
-    )
-    raw, _ = written(own, mask_threshold=threshold)
-    assert "warning" not in "".join(describe(check_dataset(raw, ["pet"], Geometry(64))))
-
-
-def test_inverted_masks_do_not_train_unnoticed(own: Path) -> None:
-    change_masks(own, lambda mask: 255 - mask)
-    raw, _ = written(own)
-    assert "if they are inverted, invert them" in describe(check_dataset(raw, ["pet"], Geometry(64)))[-1]
 
 
 def test_sixteen_bits_need_their_white(own: Path) -> None:
@@ -128,13 +54,6 @@ def test_a_photo_cut_short_is_left_to_the_split(own: Path) -> None:
     assert "does not decode" in (check_dataset(raw, ["pet"], Geometry(64))["0"].reason or "")
 
 
-def test_colours_count_as_values(own: Path) -> None:
-    colours = np.zeros((40, 60, 3), np.uint8)
-    colours[5:15, 5:15], colours[20:30, 20:30] = (255, 0, 0), (0, 255, 0)
-    Image.fromarray(colours).save(own / "masks/0.png")
-    assert "masks with more than two values: 1, the first" in written(own)[1]
-
-
 def test_a_white_that_does_not_fit_is_warned_about(own: Path) -> None:
     path = own / "images/1.png"
     deep = np.asarray(Image.open(path)).astype(np.uint16) * 16
@@ -143,15 +62,6 @@ def test_a_white_that_does_not_fit_is_warned_about(own: Path) -> None:
         said = written(own, white=white)[1]
         assert f"largest value {deep.max()}, data.folder.white = {white} becomes 255" in said
         assert ("warning" in said) == warned
-
-
-@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "AVIF", "JPEG2000", "TIFF"])
-def test_lossy_masks_are_refused_by_content(own: Path, kind: str) -> None:
-    path = own / "masks/3.png"
-    options = {"compression": "jpeg"} if kind == "TIFF" else {}
-    Image.open(path).convert("RGB").save(path, kind, **options)
-    with pytest.raises(InputError, match=r"masks/3\.png: masks must be lossless"):
-        written(own)
 
 
 def test_what_has_no_partner_is_named_by_its_own_name(own: Path) -> None:
@@ -174,13 +84,6 @@ def test_names_that_a_list_cannot_hold_are_refused(own: Path, name: str) -> None
         written(own)
 
 
-def test_one_full_mask_does_not_hide_that_all_are_inverted(own: Path) -> None:
-    change_masks(own, lambda mask: 255 - mask)
-    Image.new("L", (60, 40), 255).save(own / "masks/0.png")
-    warnings = describe(check_dataset(written(own)[0], ["pet"], Geometry(64)))[2:]
-    assert len(warnings) == 2 and "without any background: 1" in warnings[0] and "inverted" in warnings[1]
-
-
 def test_the_stages_say_it(own: Path, project: Path, run_here: RunHere) -> None:
     turn(own, "0", 6)
     change_masks(own, lambda mask: 255 - mask)
@@ -195,66 +98,6 @@ def test_the_stages_say_it(own: Path, project: Path, run_here: RunHere) -> None:
     turn(own, "2", 3)
     refused = run_here(project, "stages.download")
     assert refused.status == 2 and refused.stderr.count("\n") == 1 and "fits both ways" in refused.stderr
-
-
-@pytest.mark.parametrize("scale", [1 / 255, 257.0, 0.01 / 255])
-def test_masks_of_floats_have_the_rules_of_whole_numbers(own: Path, scale: float) -> None:
-    edges = Image.open(own / "masks/3.png").resize((16, 8)).resize((64, 32), Image.Resampling.BILINEAR)
-    for number in range(10):
-        soft = edges if number == 3 else Image.open(own / f"masks/{number}.png")
-        Image.fromarray(np.asarray(soft, np.float32) * np.float32(scale)).save(own / f"masks/{number}.tif")
-        (own / f"masks/{number}.png").unlink()
-    raw, said = written(own)
-    assert "warning: masks with more than two values: 1, the first" in said and "masks/3.tif" in said
-    raw, said = written(own, mask_threshold=128 * scale)
-    found = read_trimap(layout.trimap_path(raw, "3")) == layout.PET
-    np.testing.assert_array_equal(found, np.asarray(edges) >= 128)
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_masks_of_no_numbers_are_named(own: Path, value: float, recwarn: pytest.WarningsRecorder) -> None:
-    mask = np.zeros((32, 64), np.float32)
-    mask[3, 4] = value
-    (own / "masks/3.png").unlink()
-    Image.fromarray(mask).save(own / "masks/3.tif")
-    with pytest.raises(InputError, match=r"masks/3\.tif: holds NaN or infinity"):
-        written(own)
-    assert not recwarn.list
-
-
-def indexed(mask: Image.Image, palette: list[int], inverted: bool) -> Image.Image:
-    """A mask whose values are the numbers of two colours."""
-    values = (np.asarray(mask) > 0) ^ inverted
-    image = Image.fromarray(values.astype(np.uint8))
-    image.putpalette(palette)
-    return image
-
-
-@pytest.mark.parametrize("kind", ["PNG", "GIF", "BMP"])
-def test_a_black_and_white_palette_means_its_colours_in_any_order(own: Path, kind: str) -> None:
-    before = [np.asarray(Image.open(own / f"masks/{n}.png")) > 0 for n in range(10)]
-    for number in range(10):
-        mask = Image.open(own / f"masks/{number}.png")
-        (own / f"masks/{number}.png").unlink()
-        indexed(mask, [255] * 3 + [0] * 3, inverted=True).save(own / f"masks/{number}.{kind.lower()}", kind)
-    quantized = Image.fromarray(np.uint8(255 * before[4])).convert("RGB").quantize(2)
-    (own / f"masks/4.{kind.lower()}").unlink()
-    quantized.save(own / "masks/4.png")
-    raw, said = written(own)
-    assert "warning" not in said and "palette" not in said
-    for number, expected in enumerate(before):
-        found = read_trimap(layout.trimap_path(raw, str(number))) == layout.PET
-        np.testing.assert_array_equal(found, expected)
-
-
-def test_a_coloured_palette_means_its_numbers_and_is_named(own: Path) -> None:
-    before = np.asarray(Image.open(own / "masks/0.png")) > 0
-    indexed(Image.open(own / "masks/0.png"), [255, 255, 255, 128, 0, 0], inverted=False).save(
-        own / "masks/0.png"
-    )
-    raw, said = written(own)
-    assert "masks with a coloured palette: 1, the first" in said and "0 is background" in said
-    np.testing.assert_array_equal(read_trimap(layout.trimap_path(raw, "0")) == layout.PET, before)
 
 
 def test_white_applies_to_colour_as_to_grey(own: Path) -> None:

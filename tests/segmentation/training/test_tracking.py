@@ -11,8 +11,8 @@ from tensorboard.backend.event_processing.event_accumulator import (  # type: ig
 )
 
 from segmentation.training import tracking
-from segmentation.training.loop import EpochMetrics
 from segmentation.training.tracking import best_line, estimate_line, open_board, runs_folder
+from segmentation.training.validation import EpochMetrics
 
 
 def test_a_run_on_tensorboard_says_what_it_was(tmp_path: Path) -> None:
