@@ -12,7 +12,6 @@ import torch
 import yaml
 from commands import RunHere, dvc, dvc_environment, ran
 from projects import TINY, TRAINING, set_params
-from pytest import MonkeyPatch
 from recipes import follow, recipe
 from safetensors.torch import save_file
 
@@ -61,7 +60,7 @@ def test_a_typo_in_the_evaluation_is_refused_by_every_stage_before_any_work(
     assert {each: each.stat().st_mtime_ns for each in project.glob("data/**/*")} == outputs
 
 
-def test_a_third_network(project: Path, monkeypatch: MonkeyPatch) -> None:
+def test_a_third_network(project: Path, tmp_path: Path) -> None:
     files = recipe("A network")
     assert [path for path, _ in files if path.endswith(".py")] == [
         "segmentation/networks/tiny.py",
@@ -87,8 +86,10 @@ def test_a_third_network(project: Path, monkeypatch: MonkeyPatch) -> None:
     assert json.loads((project / "metrics/train_tiny.json").read_text())["epochs"] == 2
     assert ran(dvc(project, "repro")) == []
     assert "tiny" in dvc(project, "plots", "show", "--json")
+    # With a folder of its own: otherwise it tidies up those of earlier test runs, gigabytes, for minutes.
+    own_folder = f"--basetemp={tmp_path / 'nested'}"
     told = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "tests/test_dag.py", "-k", "import or room"],
+        [sys.executable, "-m", "pytest", own_folder, "tests/test_dag.py", "-k", "import or room"],
         cwd=project, env=dvc_environment(), capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert told.returncode == 0, told.stdout
