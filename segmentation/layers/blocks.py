@@ -8,25 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segmentation.layers.batchnorm import BatchNorm
+from segmentation.layers.convolution import Convolution
 
 
 def conv_bn(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> list[nn.Module]:
     """Convolution without a bias (the normalisation has one), then batch normalisation."""
-    kind = Pointwise if kernel == 1 else nn.Conv2d
-    return [kind(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False), BatchNorm(outputs)]
-
-
-class Pointwise(nn.Conv2d):
-    """A strided 1x1 convolution: takes every `stride`-th pixel, then convolves without a stride.
-
-    With a stride, oneDNN writes past its workspace in the gradient of the weights if there are fewer
-    than 16 channels, channels last: github.com/uxlfoundation/oneDNN/issues/6035.
-    """
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Map `(N, C, H, W)` to `(N, outputs, H / stride, W / stride)`."""
-        down, across = self.stride
-        return F.conv2d(input[..., ::down, ::across], self.weight, self.bias)
+    return [Convolution(inputs, outputs, kernel, stride), BatchNorm(outputs)]
 
 
 def relu() -> nn.Module:

@@ -9,7 +9,7 @@ from segmentation.evaluation.evaluation import load_checkpoints
 from segmentation.inference.predictor import Predictor
 from segmentation.models.build import build_model, network_names
 from segmentation.models.checkpoints import Checkpoint, Metadata, checkpoint_bytes
-from segmentation.runtime.devices import choose_device, choose_precision
+from segmentation.runtime.devices import available_precision, choose_device
 
 
 def metadata(name: str, **changes: object) -> Metadata:
@@ -27,7 +27,7 @@ def metadata(name: str, **changes: object) -> Metadata:
 def test_a_network_is_scored_in_the_number_format_of_its_training(trained: str, expected: str | None) -> None:
     checkpoint = Checkpoint(build_model("unet", 4), metadata("unet", precision=trained))
     found = Predictor.from_checkpoint(checkpoint).runner.precision
-    assert found == (expected or choose_precision("auto", choose_device()))
+    assert found == (expected or available_precision("bf16", choose_device()))
 
 
 def test_all_networks_are_evaluated_on_the_same_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

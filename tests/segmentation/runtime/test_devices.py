@@ -33,6 +33,22 @@ def test_tf32_needs_a_cuda_gpu() -> None:
         choose_precision("tf32", torch.device("cpu"))
 
 
+@pytest.mark.parametrize(("processor", "amx", "avx512", "expected"), [
+    ("Intel(R) Xeon(R) Processor", True, True, "bf16"),
+    ("Intel(R) Xeon(R) Processor", False, True, "float32"),  # it was slower in bfloat16
+    ("AMD EPYC", False, True, "bf16"),
+    ("AMD EPYC", False, False, "float32"),
+    ("", False, False, "float32"),
+])  # fmt: skip
+def test_auto_is_the_faster_format_of_the_processor(
+    processor: str, amx: bool, avx512: bool, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("segmentation.runtime.devices.processor_name", lambda: processor)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
+    assert choose_precision("auto", torch.device("cpu")) == expected
+
+
 def test_cudnn_chooses_its_kernels_the_same_way_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
