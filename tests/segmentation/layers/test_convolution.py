@@ -79,6 +79,23 @@ def test_prediction_computes_as_training_does(dtype: torch.dtype) -> None:
         torch.testing.assert_close(predicted, layer(inputs), rtol=0, atol=0)
 
 
+def test_processes_that_share_a_batch_learn_what_one_does() -> None:
+    """The halves of this batch are small enough for the product, the whole is not."""
+    layer, images = Convolution(256, 256), torch.randn(8, 256, 8, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        whole, *halves = [layer(part) for part in (images, images[:4], images[4:])]
+    (expected,) = torch.autograd.grad(whole.float().square().mean(), layer.weight)
+    found = [torch.autograd.grad(half.float().square().mean(), layer.weight)[0] for half in halves]
+    bound = 2**-6 * expected.abs().max().item()
+    torch.testing.assert_close((found[0] + found[1]) / 2, expected, rtol=0, atol=bound)
+
+
+def test_an_exported_graph_has_a_convolution() -> None:
+    graph = torch.export.export(Convolution(512, 512), (torch.randn(8, 512, 2, 2),)).graph
+    called = [str(node.target) for node in graph.nodes if node.op == "call_function"]
+    assert called == ["aten.conv2d.default"]
+
+
 def test_the_pointwise_convolution_is_a_convolution() -> None:
     mine, theirs = Convolution(3, 5, kernel=1, stride=2), nn.Conv2d(3, 5, 1, stride=2, bias=False)
     theirs.load_state_dict(mine.state_dict())
