@@ -28,7 +28,6 @@ from segmentation.common.artifacts import SPLIT, STATS, Split, Stats
 from segmentation.common.command_line import make_parser, run
 from segmentation.common.errors import InputError
 from segmentation.common.files import read_json
-from segmentation.common.geometry import Geometry
 from segmentation.common.seeds import Purpose, torch_seed
 from segmentation.common.signals import StopRequest
 from segmentation.inference.predictor import Predictor
@@ -81,9 +80,7 @@ def by_plain_loop(name: str, params: Params, device: torch.device, runner: Runne
     with closing(train), closing(val):
         model = build_model(name, params.model.width, params.model.dropout, params.model.init).to(device)
         step = plain_step(model, device)
-        predictor = Predictor(
-            model, runner, Geometry(params.image.size, params.image.resize), DEFAULT_THRESHOLD
-        )
+        predictor = Predictor(model, runner, train.dataset.geometry, DEFAULT_THRESHOLD)
         for epoch in range(1, params.train.epochs + 1):
             model.train()
             keys = [(epoch, index) for index in torch.randperm(len(train.dataset)).tolist()]

@@ -45,6 +45,7 @@ from segmentation.runtime.devices import choose_device, choose_precision, prepar
 from segmentation.runtime.memory import peak_memory
 from segmentation.scoring.scores import soft_dice
 from segmentation.training.augmentation import Augmentation
+from segmentation.training.crops import TrainingCrops
 from segmentation.training.loader import Batches, loader_workers
 from segmentation.training.loop import Training
 from segmentation.training.losses import LOSSES
@@ -85,9 +86,7 @@ def plain_step(model: nn.Module, device: torch.device) -> Step:
     return step
 
 
-def plain_loop(
-    name: str, data: SegmentationDataset, width: int, batch: int, precision: str
-) -> dict[str, float]:
+def plain_loop(name: str, data: TrainingCrops, width: int, batch: int, precision: str) -> dict[str, float]:
     """Train as the lab report does: images a second, and the share of time spent waiting for images."""
     device = choose_device()
     step = plain_step(build_model(name, width).to(device), device)
@@ -105,14 +104,14 @@ def plain_loop(
     return {"speed": len(data) / taken, "waiting": waited / taken, "tail": 0.0}
 
 
-def engine(name: str, data: SegmentationDataset, width: int, batch: int, precision: str) -> dict[str, float]:
+def engine(name: str, data: TrainingCrops, width: int, batch: int, precision: str) -> dict[str, float]:
     """Train with this project's engine, likewise, and the share of its tail."""
     params, device = load_params(ROOT / "params.yaml"), choose_device()
     prepare(device)
     runner = Runner(device, precision, LAB_REPORT)
     workers = loader_workers(device, batch + 1, data.geometry.size)
-    data.cache = ImageCache(len(data), data.geometry.size)
-    val = SegmentationDataset(data.raw, data.ids[:1], data.geometry, data.foreground)
+    data.images.cache = ImageCache(data.images.shapes)
+    val = SegmentationDataset(data.images.raw, data.images.ids[:1], data.geometry, data.images.foreground)
     changes = {"epochs": 3, "min_steps": 0, "lr": 1e-4, "batch_size": batch, "optimizer": "adamw"}
     settings = params.train.model_copy(update=changes)
     model = to_device(build_model(name, width), device)
@@ -142,8 +141,9 @@ def measure(
 ) -> dict[str, float]:
     """Return what one side does in this process; `share` is its FLOP/s beside the highest rate here."""
     ids = read_list(raw / (TRAINVAL if has_lists(raw) else LIST))[:images]
-    changes = Augmentation(load_params(ROOT / "presets/lab_report.yaml").augment)
-    data = SegmentationDataset(raw.resolve(), ids, Geometry(size), ["pet", "border"], changes)
+    geometry = Geometry(size)
+    changes = Augmentation(load_params(ROOT / "presets/lab_report.yaml").augment, geometry)
+    data = TrainingCrops(SegmentationDataset(raw.resolve(), ids, geometry, ["pet", "border"]), changes)
     result = SIDES[side](name, data, width, batch, precision)
     device = choose_device()
     peak = peak_memory(device)  # before the matrices below

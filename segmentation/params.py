@@ -119,8 +119,18 @@ class ImageSettings(Group):
     """What a network sees of an image."""
 
     size: Annotated[Whole, Field(ge=32, le=4096)]
+    fit: Literal["stretch", "pad", "tiles"]
+    scale: Annotated[Real, Field(gt=0, le=16)]
     resize: Literal["linear", "area"]
     normalize: Literal["own", "lab_report", "imagenet", "none"]
+
+    @field_validator("scale")
+    @classmethod
+    def _of_tiles(cls, value: float, info: ValidationInfo) -> float:
+        fit = info.data.get("fit")
+        if value != 1 and fit in ("stretch", "pad"):
+            raise ValueError(f"must be 1 with image.fit = {fit}; it is for tiles")
+        return value
 
 
 class Model(Group):

@@ -15,12 +15,13 @@ def main() -> None:
     """Read data/raw/, write data/split.json."""
     params = load_params()
     data, image = params.data, params.image
-    checked = check_dataset(RAW, data.foreground, Geometry(image.size, image.resize))
+    geometry = Geometry(image.size, image.resize, image.fit, image.scale)
+    checked = check_dataset(RAW, data.foreground, geometry)
     split = split_dataset(RAW, data, checked)
     for dropped in split["dropped"]:
         print(f"dropped {dropped['id']}: {dropped['reason']}", file=sys.stderr)
     print(*describe(checked), *describe_twins(split, checked), sep="\n")
-    for line in describe_small(checked, image.size):  # which refuses a size at which all vanish
+    for line in describe_small(checked, geometry):  # which refuses a size at which all vanish
         print(line)
     write_json(SPLIT, split)
     print(f"train {len(split['train'])}, val {len(split['val'])}, test {len(split['test'])} images")

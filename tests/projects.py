@@ -9,9 +9,12 @@ import yaml
 
 from segmentation.common.artifacts import Split
 from segmentation.common.geometry import Geometry
+from segmentation.loading.dataset import SegmentationDataset
 from segmentation.params import load_params
 from segmentation.splitting.checks import check_dataset
 from segmentation.splitting.parts import split_dataset
+from segmentation.training.augmentation import Augmentation
+from segmentation.training.crops import TrainingCrops
 
 ROOT = Path(__file__).parents[1]
 DEFAULTS = load_params(ROOT / "params.yaml")
@@ -46,6 +49,12 @@ def checked_split(
         DEFAULTS.data.model_copy(update=changes | {"folder": folder}),
         check_dataset(raw, ["pet"], Geometry(64)),
     )
+
+
+def unchanged_crops(images: SegmentationDataset) -> TrainingCrops:
+    """Images to train on, without random changes."""
+    nothing = DEFAULTS.augment.model_copy(update={"affine": 0.0, "flip": 0.0, "color": 0.0})
+    return TrainingCrops(images, Augmentation(nothing, images.geometry))
 
 
 def set_params(path: Path, **values: Any) -> None:

@@ -15,6 +15,7 @@ class Purpose(IntEnum):
     SPLIT = 5
     BOOTSTRAP = 6
     SAMPLE = 7
+    CROP = 8
 
 
 def stream(purpose: Purpose, *place: int) -> np.random.SeedSequence:

@@ -15,6 +15,7 @@ from segmentation.common.artifacts import (
     checkpoint_path,
 )
 from segmentation.common.errors import InputError
+from segmentation.common.geometry import Geometry
 from segmentation.evaluation.breakdown import break_down
 from segmentation.evaluation.calibration import calibration_error, reliability, table, threshold_curves
 from segmentation.evaluation.compare import compare
@@ -54,7 +55,7 @@ def load_checkpoints() -> dict[str, Checkpoint]:
     first, *others = [checkpoint.meta for checkpoint in checkpoints.values()]
     if any((meta.geometry, meta.foreground) != (first.geometry, first.foreground) for meta in others):
         raise InputError(
-            f"{CHECKPOINTS}: trained for different sizes, kinds of resizing or foregrounds; run `dvc repro`"
+            f"{CHECKPOINTS}: trained for different image settings or foregrounds; run `dvc repro`"
         )
     return checkpoints
 
@@ -75,7 +76,8 @@ def evaluate(
         name: dataclasses.replace(Predictor.from_checkpoint(checkpoint), tta=settings.tta)
         for name, checkpoint in checkpoints.items()
     }
-    train = SegmentationDataset(raw, split["train"], meta.geometry, meta.foreground)
+    squares = Geometry(meta.size, meta.resize)
+    train = SegmentationDataset(raw, split["train"], squares, meta.foreground)
     scored = score_predictions(raw, ids, meta.foreground, predictors, baselines(train))
     networks, facts = scored.networks, scored.facts
     twin, resolution = has_twin(split), settings.resolution

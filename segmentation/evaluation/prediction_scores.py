@@ -20,7 +20,6 @@ from segmentation.evaluation.boundary import TOLERANCES, boundary_iou, surface_d
 from segmentation.evaluation.failures import KINDS, false_pixels
 from segmentation.inference.predictor import Predictor
 from segmentation.loading.dataset import SegmentationDataset
-from segmentation.loading.transforms import to_tensor
 from segmentation.scoring.scores import Counts, Values, dice, soft_sums
 from segmentation.scoring.threshold import (
     BINS,
@@ -49,7 +48,7 @@ class LabelledImage(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """Probabilities of foreground, `(size, size)`, and that from which a pixel is foreground."""
+    """Probabilities of foreground at network size, and that from which a pixel is foreground."""
 
     probabilities: Probabilities
     threshold: float = DEFAULT_THRESHOLD
@@ -134,12 +133,12 @@ def score_predictions(
     with ThreadPoolExecutor(usable_cores()) as pool:
         starts = tqdm(range(0, len(ids), BATCH_SIZE), "test images", disable=None)
         for start, batch in zip(starts, _read_ahead(pool, read, ids), strict=True):
-            images = torch.stack([to_tensor(image["network"].image) for image in batch])
+            images = [image["network"].image for image in batch]
             predictions: list[dict[str, Prediction]] = [{} for _ in batch]
             for name, predictor in predictors.items():
-                squares = predictor.square_probabilities(images)[:, 0].cpu().numpy()
-                for of_image, square in zip(predictions, squares, strict=True):
-                    of_image[name] = Prediction(square, predictor.threshold)
+                maps = predictor.network_probabilities(images)
+                for of_image, probabilities in zip(predictions, maps, strict=True):
+                    of_image[name] = Prediction(probabilities, predictor.threshold)
             list(pool.map(score, range(start, start + len(batch)), batch, predictions))
     return scored
 
@@ -213,13 +212,13 @@ def _score_probabilities(
     scores.confidence[index] = torch.bincount(bins.flatten(), exact.flatten(), minlength=BINS).numpy()
 
 
-def _masks(prediction: Prediction, geometry: Geometry, shape: tuple[int, ...]) -> dict[str, BooleanMask]:
+def _masks(prediction: Prediction, geometry: Geometry, shape: tuple[int, int]) -> dict[str, BooleanMask]:
     """Return the predicted mask of an image of this `shape`, `(H, W)`, at each of `RESOLUTIONS`."""
     probabilities, threshold = prediction
-    own_size = geometry.to_image(probabilities, *shape)
+    sizes = {"network": geometry.network_shape(*shape), "original": shape}
     return {
-        "network": is_foreground(probabilities, threshold),
-        "original": is_foreground(own_size, threshold),
+        name: is_foreground(geometry.to_image(probabilities, *size), threshold)
+        for name, size in sizes.items()
     }
 
 

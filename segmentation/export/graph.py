@@ -33,6 +33,8 @@ class ImagesToProbabilities(nn.Module):
     def __init__(self, checkpoint: Checkpoint) -> None:
         super().__init__()
         self.model, self.geometry = checkpoint.model, checkpoint.meta.geometry
+        if self.geometry.fit != "stretch":
+            raise InputError(f"networks of image.fit = {self.geometry.fit} cannot be exported yet")
         for name in ("mean", "std"):
             self.register_buffer(name, torch.tensor(getattr(checkpoint.meta, name)).view(1, 3, 1, 1))
 

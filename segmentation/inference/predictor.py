@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from segmentation.common.geometry import Geometry, Image, Mask, Probabilities
 from segmentation.inference.runner import Runner
+from segmentation.inference.windows import blended
 from segmentation.loading.transforms import Normalization, to_tensor
 from segmentation.models.checkpoints import Checkpoint, load_checkpoint
 from segmentation.runtime.devices import available_precision, choose_device, to_device
@@ -52,24 +54,40 @@ class Predictor:
 
     @torch.inference_mode()
     def logits(self, images: Tensor) -> Tensor:
-        """Map uint8 images `(N, 3, size, size)` to float32 logits `(N, 1, size, size)` on the device."""
+        """Map uint8 images `(N, 3, H, W)` of at least a window to float32 logits `(N, 1, H, W)`."""
         self.model.eval()
-        return self.runner.logits(self.model, images)
+        size = self.geometry.size
+        if images.shape[2:] == (size, size):
+            return self.runner.logits(self.model, images)
+        maps = [blended(image, size, partial(self.runner.logits, self.model)) for image in images]
+        return torch.stack(maps)[:, None].to(self.runner.device)
 
-    def square_probabilities(self, images: Tensor) -> Tensor:
-        """Map uint8 images `(N, 3, size, size)` to probabilities of foreground `(N, 1, size, size)`."""
+    def network_probabilities(self, images: Sequence[Image]) -> list[Probabilities]:
+        """Return the probabilities of foreground of images that `Geometry.to_network` returned."""
+        size, fill = self.geometry.size, self.geometry.fill
+        filled = [self.geometry.filled(image, fill) for image in images]
+        if all(image.shape[:2] == (size, size) for image in filled):
+            maps = [*self._probabilities(torch.stack([to_tensor(image) for image in filled]))]
+        else:
+            tensors = [torch.from_numpy(image).permute(2, 0, 1) for image in filled]  # views: may be large
+            maps = [self._probabilities(tensor[None])[0] for tensor in tensors]
+        return [
+            self.geometry.unfilled(probabilities[0].cpu().numpy(), *image.shape[:2])
+            for probabilities, image in zip(maps, images, strict=True)
+        ]
+
+    def _probabilities(self, images: Tensor) -> Tensor:
+        """Map uint8 images `(N, 3, H, W)` of at least a window to probabilities `(N, 1, H, W)`."""
         probabilities = torch.sigmoid(self.logits(images))
         if self.tta == "flip":
             probabilities = (probabilities + torch.sigmoid(self.logits(images.flip(-1))).flip(-1)) / 2
         return probabilities
 
-    def probabilities(
-        self, images: Sequence[Image], own_size: bool = True, batch_size: int = BATCH_SIZE
-    ) -> list[Probabilities]:
+    def probabilities(self, images: Sequence[Image], batch_size: int = BATCH_SIZE) -> list[Probabilities]:
         """Return the probability of foreground of each pixel of `images`, which may differ in size.
 
         Images are `(H, W, 3)`, uint8, RGB; anything else is a `ValueError`. Each result has the height and
-        width of its image, or `(size, size)` without `own_size`.
+        width of its image.
         """
         results = []
         for image in images:
@@ -77,20 +95,17 @@ class Predictor:
                 raise ValueError(f"an image is (H, W, 3), uint8, not {image.shape} {image.dtype}")
         for start in range(0, len(images), batch_size):
             batch = images[start : start + batch_size]
-            squares = torch.stack([to_tensor(self.geometry.to_network(image)) for image in batch])
-            for image, square in zip(batch, self.square_probabilities(squares).cpu().numpy(), strict=True):
-                height, width = image.shape[:2] if own_size else (self.geometry.size, self.geometry.size)
-                results.append(self.geometry.to_image(square[0], height, width))
+            maps = self.network_probabilities([self.geometry.to_network(image) for image in batch])
+            for image, probabilities in zip(batch, maps, strict=True):
+                results.append(self.geometry.to_image(probabilities, *image.shape[:2]))
         return results
 
-    def masks(
-        self, images: Sequence[Image], own_size: bool = True, batch_size: int = BATCH_SIZE
-    ) -> list[Mask]:
-        """Return the mask of each image, 0 or 1, in the sizes of `probabilities`.
+    def masks(self, images: Sequence[Image], batch_size: int = BATCH_SIZE) -> list[Mask]:
+        """Return the mask of each image, 0 or 1, in its own size.
 
         Probabilities are resized first and thresholded after, so that edges are smooth.
         """
-        maps = self.probabilities(images, own_size, batch_size)
+        maps = self.probabilities(images, batch_size)
         return [is_foreground(probabilities, self.threshold).astype(np.uint8) for probabilities in maps]
 
     def mask(self, image: Image) -> Mask:

@@ -31,5 +31,5 @@ class Runner:
             return model(normalize(images, *self._mean_and_std)).float()
 
     def targets(self, masks: Tensor) -> Tensor:
-        """Map uint8 masks `(N, 1, H, W)` of 0 and 1 to float32 on the device."""
-        return masks.to(self.device, non_blocking=True).float()
+        """Map uint8 masks `(N, 1, H, W)` to float32 on the device: 1 where there is foreground, else 0."""
+        return (masks.to(self.device, non_blocking=True) == 1).float()

@@ -13,13 +13,13 @@ from segmentation.common.geometry import Image, Mask
 from segmentation.runtime.distributed import all_gather, local_rank, rank, world_size
 
 
-def decoded_bytes(count: int, size: int) -> int:
-    """Return the bytes of `count` images `(size, size, 3)` and masks `(size, size)`, uint8."""
-    return count * size * size * 4
+def decoded_bytes(shapes: Sequence[tuple[int, int]]) -> int:
+    """Return the bytes of images `(H, W, 3)` and masks `(H, W)`, uint8, of these heights and widths."""
+    return sum(4 * height * width for height, width in shapes)
 
 
 class ImageCache:
-    """Memory for `count` images and masks of `size` x `size` pixels, each filled at its first read.
+    """Memory for images and masks of these `shapes`, heights and widths, each filled at its first read.
 
     The loader's workers and all processes that train on this machine fill and read the same memory. In an
     epoch no two of them ask for the same image, and between epochs they wait for each other, so no lock is
@@ -27,37 +27,39 @@ class ImageCache:
     as workers get that are not forked, the memory is its own, and empty.
     """
 
-    def __init__(self, count: int, size: int) -> None:
-        self.count, self.size = count, size
-        memory, pixels = shared_memory(count + decoded_bytes(count, size)), count * size * size
-        self._filled = np.frombuffer(memory, np.bool_, count)
-        self._images = np.frombuffer(memory, np.uint8, 3 * pixels, count).reshape(count, size, size, 3)
-        self._masks = np.frombuffer(memory, np.uint8, pixels, count + 3 * pixels).reshape(count, size, size)
+    def __init__(self, shapes: Sequence[tuple[int, int]]) -> None:
+        self.shapes, count = shapes, len(shapes)
+        self._memory = shared_memory(count + decoded_bytes(shapes))
+        self._filled = np.frombuffer(self._memory, np.bool_, count)
+        self._starts = count + np.cumsum([0, *(4 * height * width for height, width in shapes)])
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ImageCache, (self.count, self.size)
+        return ImageCache, (self.shapes,)
 
     def get(self, index: int, read: Callable[[int], tuple[Image, Mask]]) -> tuple[Image, Mask]:
-        """Return a copy of the image and mask at `index`, which `read` makes at the first call."""
-        image, mask = self._images[index], self._masks[index]
+        """Return the image and mask at `index`, not to be changed; `read` makes them at the first call."""
+        height, width = self.shapes[index]
+        start, pixels = int(self._starts[index]), height * width
+        image = np.frombuffer(self._memory, np.uint8, 3 * pixels, start).reshape(height, width, 3)
+        mask = np.frombuffer(self._memory, np.uint8, pixels, start + 3 * pixels).reshape(height, width)
         if not self._filled[index]:
             image[:], mask[:] = read(index)
             self._filled[index] = True
-        return image.copy(), mask.copy()
+        return image, mask
 
 
-def make_caches(counts: Sequence[int], size: int, limit: int) -> list[ImageCache | None]:
-    """Return a cache for each of several sets of images.
+def make_caches(parts: Sequence[Sequence[tuple[int, int]]], limit: int) -> list[ImageCache | None]:
+    """Return a cache for each of several sets of images, given by their heights and widths.
 
     None for each if on some machine they exceed its `limit` in bytes, or what the system grants. All
     processes that train together must call it together.
     """
-    if not all(all_gather(decoded_bytes(sum(counts), size) <= limit)):
-        return [None for _ in counts]
+    if not all(all_gather(sum(map(decoded_bytes, parts)) <= limit)):
+        return [None for _ in parts]
     try:
-        return [ImageCache(count, size) for count in counts]
+        return [ImageCache(shapes) for shapes in parts]
     except OSError:
-        return [None for _ in counts]
+        return [None for _ in parts]
 
 
 def shared_memory(size: int) -> mmap:

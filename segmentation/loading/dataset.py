@@ -1,6 +1,8 @@
-"""Images and masks of a dataset at network size."""
+"""Images and masks of a dataset as a network sees them."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -8,26 +10,25 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from segmentation.common.cores import usable_cores
 from segmentation.common.dataset_layout import image_path, trimap_path
 from segmentation.common.errors import InputError
-from segmentation.common.geometry import Geometry, Image, Mask
-from segmentation.common.image_io import foreground_mask, read_image, read_trimap
-from segmentation.common.seeds import Purpose, stream
+from segmentation.common.geometry import IGNORED, Geometry, Image, Mask
+from segmentation.common.image_io import foreground_mask, image_size, read_image, read_trimap
 from segmentation.loading.cache import ImageCache
 from segmentation.loading.transforms import to_tensor
 
-Key = tuple[int, int]  # epoch and index in the list of ids
+Key = tuple[int, int]  # epoch and index in the dataset
 AugmentFunction = Callable[[Image, Mask, np.random.SeedSequence], tuple[Image, Mask]]
-# Image (3, H, W), mask (1, H, W), both uint8, the mask 0 or 1; and the index (), int64. Or a batch of them.
+# Image (3, H, W), mask (1, H, W), both uint8, the mask 0, 1 or IGNORED; and the index (), int64. Or a batch.
 Item = tuple[Tensor, Tensor, Tensor]
 
 
 class SegmentationDataset(Dataset[Item]):
     """The images `ids` of the dataset folder `raw`, as a network sees them by `geometry`.
 
-    A `cache` saves decoding and resizing them again. With `augment`, each item is changed at random by a
-    stream that depends on `seed`, the epoch and the index alone: not on the number of workers, nor on what
-    was drawn before. Raises `InputError` if a file is missing.
+    Each is whole, filled up to a window where it is smaller. A `cache` saves decoding and resizing it again.
+    Raises `InputError` if a file is missing.
     """
 
     def __init__(
@@ -36,12 +37,10 @@ class SegmentationDataset(Dataset[Item]):
         ids: Sequence[str],
         geometry: Geometry,
         foreground: Sequence[str],
-        augment: AugmentFunction | None = None,
-        seed: int = 0,
         cache: ImageCache | None = None,
     ) -> None:
         self.raw, self.ids, self.geometry, self.foreground = raw, ids, geometry, foreground
-        self.augment, self.seed, self.cache = augment, seed, cache
+        self.cache = cache
         for image_id in ids:
             for path in (image_path(raw, image_id), trimap_path(raw, image_id)):
                 if not path.is_file():
@@ -51,19 +50,27 @@ class SegmentationDataset(Dataset[Item]):
         return len(self.ids)
 
     def __getitem__(self, key: Key) -> Item:
-        epoch, index = key
-        image, mask = self.read(index)
-        if self.augment:
-            image, mask = self.augment(image, mask, stream(Purpose.AUGMENTATION, self.seed, epoch, index))
-        return to_tensor(image), torch.from_numpy(mask)[None], torch.tensor(index)
+        image, mask = self.read(key[1])
+        return to_item(
+            self.geometry.filled(image, self.geometry.fill), self.geometry.filled(mask, IGNORED), key[1]
+        )
 
     def read(self, index: int) -> tuple[Image, Mask]:
-        """Return the image `(size, size, 3)` and mask `(size, size)` at `index`, not augmented."""
+        """Return the image `(H, W, 3)` and mask `(H, W)` at `index`, not to be changed."""
         return self.cache.get(index, self._decode) if self.cache else self._decode(index)
 
     def read_mask(self, index: int) -> Mask:
-        """Return the mask `(size, size)` at `index`, 0 or 1."""
+        """Return the mask `(H, W)` at `index`, 0 or 1, not to be changed."""
         return self.cache.get(index, self._decode)[1] if self.cache else self._decode_mask(index)
+
+    @cached_property
+    def shapes(self) -> list[tuple[int, int]]:
+        """Height and width of each image as networks see it, in pixels; files are opened, not decoded."""
+        if self.geometry.fit == "stretch":  # opening thousands of files would take seconds
+            return [self.geometry.network_shape(1, 1)] * len(self)
+        with ThreadPoolExecutor(usable_cores()) as pool:
+            sizes = pool.map(image_size, (image_path(self.raw, image_id) for image_id in self.ids))
+            return [self.geometry.network_shape(height, width) for width, height in sizes]
 
     def _decode(self, index: int) -> tuple[Image, Mask]:
         image = read_image(image_path(self.raw, self.ids[index]))
@@ -72,3 +79,8 @@ class SegmentationDataset(Dataset[Item]):
     def _decode_mask(self, index: int) -> Mask:
         trimap = read_trimap(trimap_path(self.raw, self.ids[index]))
         return self.geometry.mask_to_network(foreground_mask(trimap, self.foreground))
+
+
+def to_item(image: Image, mask: Mask, index: int) -> Item:
+    """Return an image `(H, W, 3)`, its mask `(H, W)` and its index as tensors."""
+    return to_tensor(image), torch.from_numpy(mask)[None], torch.tensor(index)

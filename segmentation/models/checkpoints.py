@@ -15,14 +15,17 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from segmentation.common.errors import InputError
-from segmentation.common.geometry import Geometry, Resize
+from segmentation.common.geometry import Fit, Geometry, Resize
 from segmentation.models.build import build_model, check_name
 from segmentation.params import ImageSettings, Model, Part
 
 # Raised with every change of the metadata. A field that is added has a default, so that older files load.
-VERSION = 5
+VERSION = 6
 
 Channels = Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=3, max_length=3)]
+
+
+Byte = Annotated[int, Field(ge=0, le=255)]
 
 
 class Metadata(BaseModel):
@@ -45,11 +48,14 @@ class Metadata(BaseModel):
     val_dice: float | None = None  # of that epoch, at 0.5; since format 2
     started_from: str | None = None  # SHA-256 of a checkpoint; None: from scratch; since format 3
     resize: Resize = "linear"  # see Geometry; since format 5
+    fit: Fit = "stretch"  # this and the next two: see Geometry; since format 6
+    scale: Annotated[float, *ImageSettings.model_fields["scale"].metadata] = 1.0
+    fill: tuple[Byte, Byte, Byte] = (0, 0, 0)
 
     @property
     def geometry(self) -> Geometry:
         """How the network sees an image."""
-        return Geometry(self.size, self.resize)
+        return Geometry(self.size, self.resize, self.fit, self.scale, self.fill)
 
 
 class Checkpoint(NamedTuple):

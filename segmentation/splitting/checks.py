@@ -89,30 +89,37 @@ def describe(checked: Mapping[str, Checked]) -> list[str]:
     return lines
 
 
-def describe_small(checked: Mapping[str, Checked], size: int) -> list[str]:
-    """Return the lines about foreground that is too small for squares of `size` pixels.
+def describe_small(checked: Mapping[str, Checked], geometry: Geometry) -> list[str]:
+    """Return the lines about foreground that is too small in what networks see.
 
-    Raises `InputError` if that is so in all images.
+    Raises `InputError` if that is so in all images, or if nothing is left of one.
     """
+    key, value = "image.size", f"{geometry.size}"
+    if geometry.fit == "tiles":
+        key, value = "image.scale", f"{geometry.scale:g}"
+        for image_id, pair in checked.items():
+            if not pair.reason and geometry.scale * min(pair.size) < 1:
+                where = f"image {image_id}, {_size(pair.size)} pixels"
+                raise InputError(f"{where}: at image.scale = {value} less than a pixel is left; raise it")
     kept = {image_id: pair.kept for image_id, pair in checked.items() if pair.kept is not None}
     vanished = [image_id for image_id, share in kept.items() if share == 0]
     halved = [image_id for image_id, share in kept.items() if 0 < share < 0.5]
-    foreground = f"at image.size = {size} the foreground"
+    foreground = f"at {key} = {value} the foreground"
     if vanished and len(vanished) == len(kept):
         raise InputError(
             f"{foreground} of all {len(kept)} images is too small to be seen: it covers half of no"
-            f" pixel, the first {vanished[0]}; raise image.size"
+            f" pixel, the first {vanished[0]}; raise {key}"
         )
     lines = []
     if vanished:
         lines.append(
             f"warning: {foreground} is too small to be seen in {len(vanished)} of {len(kept)} images, the"
-            f" first {vanished[0]}; raise image.size (until then, one pixel each stands for it)"
+            f" first {vanished[0]}; raise {key} (until then, one pixel each stands for it)"
         )
     if halved:
         lines.append(
             f"warning: {foreground} loses more than half of its area in {len(halved)} of {len(kept)} images,"
-            f" the first {halved[0]}; raise image.size"
+            f" the first {halved[0]}; raise {key}"
         )
     return lines
 

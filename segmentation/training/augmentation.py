@@ -2,17 +2,20 @@
 
 import os
 import random
+from math import ceil, sqrt
 
 import cv2
 import numpy as np
 
-from segmentation.common.geometry import Image, Mask
+from segmentation.common.geometry import IGNORED, Geometry, Image, Mask
 from segmentation.params import Augment
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask the package index at import
 import albumentations as A
 
 BORDERS = {"black": cv2.BORDER_CONSTANT, "reflect": cv2.BORDER_REFLECT_101}
+SHIFT = 0.1  # of the side of a window
+REACH = (0.5 + SHIFT) * (sqrt(0.75) + 0.5)  # of a window: from its middle, shifted and rotated, to its corner
 HUE = 1 / 6  # of the strength of the other changes: another hue soon looks like another animal
 
 
@@ -21,12 +24,19 @@ class Augmentation:
 
     An affine map (shift by up to 10 % and rotation by up to 30 degrees, as in the lab report), a left-right
     flip, and a change of brightness, contrast, saturation and hue in random order (of the image alone).
+    Of an image that is not stretched to the window, it takes `margin` more pixels on each side, from which
+    the affine map reads, and returns the window.
     """
 
-    def __init__(self, settings: Augment) -> None:
+    def __init__(self, settings: Augment, geometry: Geometry) -> None:
+        size = geometry.size
+        takes_margin = geometry.fit != "stretch" and settings.affine > 0
+        self.margin = ceil(size * (REACH / min(1, settings.scale[0]) - 0.5)) if takes_margin else 0
         # Every argument is spelled out, because the library's defaults change between releases.
+        window = [A.CenterCrop(size, size, pad_if_needed=False, p=1.0)] if self.margin else []
+        affine = _affine(settings, geometry, shift=SHIFT * size / (size + 2 * self.margin))
         self._compose = A.Compose(
-            [_affine(settings), A.HorizontalFlip(p=settings.flip), _color(settings.color)]
+            [affine, *window, A.HorizontalFlip(p=settings.flip), _color(settings.color)]
         )
 
     def __call__(self, image: Image, mask: Mask, stream: np.random.SeedSequence) -> tuple[Image, Mask]:
@@ -40,11 +50,12 @@ class Augmentation:
         return changed["image"], changed["mask"]
 
 
-def _affine(settings: Augment) -> A.Affine:
+def _affine(settings: Augment, geometry: Geometry, shift: float) -> A.Affine:
+    stretched = geometry.fit == "stretch"
     scale, shear = tuple(settings.scale), (-settings.shear, settings.shear)
     return A.Affine(
         scale={"x": scale, "y": scale},
-        translate_percent={"x": (-0.1, 0.1), "y": (-0.1, 0.1)},
+        translate_percent={"x": (-shift, shift), "y": (-shift, shift)},
         rotate=(-30, 30),
         shear={"x": shear, "y": shear},
         interpolation=cv2.INTER_LINEAR,
@@ -53,9 +64,9 @@ def _affine(settings: Augment) -> A.Affine:
         keep_ratio=False,  # x and y are scaled independently
         rotate_method="largest_box",
         balanced_scale=False,
-        border_mode=BORDERS[settings.border],
-        fill=0,
-        fill_mask=0,
+        border_mode=BORDERS[settings.border] if stretched else cv2.BORDER_CONSTANT,
+        fill=geometry.fill,
+        fill_mask=0 if stretched else IGNORED,
         p=settings.affine,
     )
 

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +19,9 @@ from segmentation.common.signals import SIGNALS
 from segmentation.loading.cache import decoded_bytes
 from segmentation.loading.dataset import Item, Key, SegmentationDataset
 from segmentation.runtime.distributed import local_world_size, rank, world_size
+from segmentation.training.crops import TrainingCrops
+
+Data = TypeVar("Data", SegmentationDataset, TrainingCrops)
 
 SHARED = Path("/dev/shm")
 PREFETCHED = 2  # batches that each worker has ready
@@ -36,7 +40,7 @@ def loader_workers(device: torch.device, images: int, size: int) -> int:
     if sys.platform != "linux":  # where shared memory is not a folder
         return workers
     free = shutil.disk_usage(SHARED).free // local_world_size() if SHARED.is_dir() else 0
-    possible = min(workers, free // ((PREFETCHED + IN_USE) * decoded_bytes(images, size)))
+    possible = min(workers, free // ((PREFETCHED + IN_USE) * decoded_bytes([(size, size)] * images)))
     if possible < workers and rank() == 0:
         print(
             f"{possible} instead of {workers} processes prepare images: {SHARED} has only"
@@ -90,13 +94,17 @@ class ListedBatches(Sampler[list[Key]]):
         return iter([[(self.epoch, index) for index in batch] for batch in self.batches])
 
 
-class Batches:
+class Batches(Generic[Data]):
     """A dataset in batches, shuffled by `shuffle_seed` if there is one."""
 
     def __init__(
-        self, dataset: SegmentationDataset, batch_size: int, shuffle_seed: int | None = None, workers: int = 0
+        self,
+        dataset: Data,
+        batch_size: int,
+        shuffle_seed: int | None = None,
+        workers: int = 0,
     ) -> None:
-        self.dataset = dataset
+        self.dataset: Data = dataset
         self.sampler: ListedBatches | ShuffledBatches = ListedBatches(len(dataset), batch_size)
         if shuffle_seed is not None:
             self.sampler = ShuffledBatches(len(dataset), batch_size, shuffle_seed)

@@ -12,11 +12,12 @@ from torch import nn
 from tqdm import tqdm
 
 from segmentation.common.errors import Fault
+from segmentation.common.geometry import IGNORED
 from segmentation.common.seeds import Purpose, torch_seed
 from segmentation.common.signals import Interrupted, StopRequest
 from segmentation.inference.predictor import Predictor
 from segmentation.inference.runner import Runner
-from segmentation.loading.dataset import Item
+from segmentation.loading.dataset import Item, SegmentationDataset
 from segmentation.loading.transforms import halve
 from segmentation.params import Train
 from segmentation.runtime.distributed import (
@@ -29,6 +30,7 @@ from segmentation.runtime.distributed import (
 )
 from segmentation.scoring.scores import confusion_counts, dice, mean_soft_dice, tensor_dice
 from segmentation.scoring.threshold import DEFAULT_THRESHOLD, choose_threshold, is_foreground
+from segmentation.training.crops import TrainingCrops
 from segmentation.training.loader import Batches, timed
 from segmentation.training.losses import LOSSES
 from segmentation.training.optimizer import Optimization
@@ -59,8 +61,8 @@ class Training:
     def __init__(
         self,
         model: nn.Module,
-        train: Batches,
-        val: Batches,
+        train: Batches[TrainingCrops],
+        val: Batches[SegmentationDataset],
         settings: Train,
         runner: Runner,
         stop: StopRequest,
@@ -71,7 +73,9 @@ class Training:
         self.loss = LOSSES[settings.loss]
         self.epochs = max(settings.epochs, ceil(settings.min_steps / len(train)))
         self.optimization = Optimization(model, settings, len(train) * self.epochs)
-        self.predictor = Predictor(model, runner, train.dataset.geometry, DEFAULT_THRESHOLD)
+        geometry = train.dataset.geometry
+        self.predictor = Predictor(model, runner, geometry, DEFAULT_THRESHOLD)
+        self.fills_windows = geometry.fit == "stretch"  # images do, so that every pixel counts
         # Exact: 0.29 * 100 is less than 29 in floating point.
         self.small_epochs = int(Fraction(str(settings.small_first)) * self.epochs)
         self.history: list[EpochMetrics] = []
@@ -183,19 +187,22 @@ class Training:
         # because it sees other images.
         torch.manual_seed(torch_seed(Purpose.DROPOUT, self.settings.seed, self.epoch, self.step, rank()))
         images, masks, _ = batch
-        targets = masks = self.runner.targets(masks)
+        covered = masks.to(self.runner.device, non_blocking=True) != IGNORED
+        targets, seen = (masks := self.runner.targets(masks)), covered
         if self.epoch <= self.small_epochs:
             # Howard 2018, "Now anyone can train Imagenet in 18 minutes" (fast.ai). Targets become soft.
             images, targets = halve(images.to(self.runner.device, non_blocking=True)), halve(masks)
+            seen = halve(covered) == 1
         logits = self.runner.logits(self.model, images)
-        loss = self.loss.value(all_reduce_sum(self.loss.sums(logits, targets)))
+        pixels = (logits, targets) if self.fills_windows else (logits[seen], targets[seen])
+        loss = self.loss.value(all_reduce_sum(self.loss.sums(*pixels)))
         loss.backward()
         average_gradients(self.model)
         self.optimization.step()
         logits = logits.detach()
-        if targets is not masks:
+        if logits.shape != masks.shape:
             logits = F.interpolate(logits, masks.shape[-2:], mode="bilinear", align_corners=False)
-        predicted = is_foreground(torch.sigmoid(logits), self.predictor.threshold)
+        predicted = is_foreground(torch.sigmoid(logits), self.predictor.threshold) & covered
         scores = tensor_dice(confusion_counts(predicted, masks.bool()))
         count = torch.full_like(loss, len(images))
         self.sums += torch.stack([loss.detach() * count, scores.sum(), count])

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,7 +15,9 @@ from segmentation.loading.dataset import SegmentationDataset
 from segmentation.models.checkpoints import Metadata, checkpoint_bytes, fresh
 from segmentation.params import Params
 from segmentation.runtime.distributed import world_size
+from segmentation.scoring.threshold import is_foreground
 from segmentation.training import tracking
+from segmentation.training.crops import TrainingCrops
 from segmentation.training.loader import Batches
 from segmentation.training.loop import Training
 from segmentation.training.validation import EpochMetrics
@@ -30,7 +33,7 @@ class Outputs:
         self,
         name: str,
         params: Params,
-        train: Batches,
+        train: Batches[TrainingCrops],
         val: SegmentationDataset,
         warm_start: WarmStart | None,
     ) -> None:
@@ -40,7 +43,9 @@ class Outputs:
         images, masks = zip(*train.first(SHOWN), strict=True)
         with fault(self._runs):
             self._board = tracking.open_board(self._runs, params)
-            tracking.log_images(self._board, "first training images: image, target", 0, images, masks)
+            tracking.log_images(
+                self._board, "first training images: image, target", 0, params.image.size, images, masks
+            )
         count = min(SHOWN, len(val))
         examples = [val.read(i * len(val) // count) for i in range(count)]  # the same in every epoch
         self._images, self._targets = zip(*examples, strict=True)
@@ -53,9 +58,14 @@ class Outputs:
         with fault(self._runs):
             tracking.log_epoch(self._board, metrics, training.throughput)
             if best:  # not of every epoch: few images have hundreds
-                predictions = training.predictor.masks(self._images, own_size=False)
+                maps = training.predictor.network_probabilities(self._images)
+                predictions = [
+                    is_foreground(probabilities, training.predictor.threshold).astype(np.uint8)
+                    for probabilities in maps
+                ]
                 title, epoch = "validation: image, target, prediction", metrics["epoch"]
-                tracking.log_images(self._board, title, epoch, self._images, self._targets, predictions)
+                size = self.params.image.size
+                tracking.log_images(self._board, title, epoch, size, self._images, self._targets, predictions)
         self._print(tracking.epoch_line(metrics, training.epochs, training.throughput))
 
     def write(self, history: Sequence[EpochMetrics]) -> None:
@@ -103,8 +113,7 @@ class Outputs:
         return Metadata(
             model=self.name,
             width=params.model.width,
-            size=predictor.geometry.size,
-            resize=predictor.geometry.resize,
+            **predictor.geometry._asdict(),
             mean=runner.normalization.mean,
             std=runner.normalization.std,
             threshold=metrics["threshold"],

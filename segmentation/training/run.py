@@ -21,7 +21,7 @@ from segmentation.loading.cache import make_caches
 from segmentation.loading.dataset import SegmentationDataset
 from segmentation.loading.transforms import choose_normalization
 from segmentation.models.build import build_model, load_pretrained
-from segmentation.params import Params
+from segmentation.params import ImageSettings, Params
 from segmentation.runtime.devices import choose_device, choose_precision, prepare, to_device
 from segmentation.runtime.distributed import (
     broadcast,
@@ -33,6 +33,7 @@ from segmentation.runtime.distributed import (
 from segmentation.runtime.memory import enough_memory, step
 from segmentation.scoring.scores import SOFT_DICE_BATCH
 from segmentation.training.augmentation import Augmentation
+from segmentation.training.crops import TrainingCrops
 from segmentation.training.fingerprint import fingerprint, require_same
 from segmentation.training.loader import Batches, loader_workers
 from segmentation.training.loop import Training
@@ -173,27 +174,35 @@ class Saver:
             self.cost = self.saved - started
 
 
-def make_batches(params: Params, device: torch.device) -> tuple[Batches, Batches]:
+def make_batches(
+    params: Params, device: torch.device
+) -> tuple[Batches[TrainingCrops], Batches[SegmentationDataset]]:
     """Return the training images, shuffled and augmented, and the validation images as they are."""
     split, seed = read_json(SPLIT, "split", Split), params.train.seed
-    geometry = Geometry(params.image.size, params.image.resize)
-    size, foreground, batch_size = geometry.size, params.data.foreground, params.train.batch_size
+    geometry = choose_geometry(params.image, read_json(STATS, "compute_stats", Stats))
+    foreground, batch_size = params.data.foreground, params.train.batch_size
     if min(batch_size, len(split["train"])) < world_size():
         raise InputError(
             f"{world_size()} processes need as many images a step, but train.batch_size = {batch_size} and"
             f" there are {len(split['train'])} training images; lower train.processes"
         )
-    counts = [len(split[part]) for part in ("train", "val")]
-    workers = loader_workers(device, batch_size + SOFT_DICE_BATCH, size)
-    cache, val_cache = make_caches(counts, size, params.machine.cache_bytes)
-    augment = Augmentation(params.augment)
-    train = SegmentationDataset(RAW, split["train"], geometry, foreground, augment, seed, cache)
-    val = SegmentationDataset(RAW, split["val"], geometry, foreground, cache=val_cache)
-    if not any(train.read_mask(index).any() for index in range(len(train))):
+    images, val = (SegmentationDataset(RAW, split[part], geometry, foreground) for part in ("train", "val"))
+    images.cache, val.cache = make_caches([images.shapes, val.shapes], params.machine.cache_bytes)
+    workers = loader_workers(device, batch_size + SOFT_DICE_BATCH, geometry.size)
+    if not any(images.read_mask(index).any() for index in range(len(images))):
         raise InputError(
             f"{RAW}: no training image shows any foreground; check its masks and data.foreground"
         )
+    train = TrainingCrops(images, Augmentation(params.augment, geometry), seed)
+    alike = geometry.fit != "tiles"  # images of one shape can share a batch
     return (
         Batches(train, batch_size, shuffle_seed=seed, workers=workers),
-        Batches(val, SOFT_DICE_BATCH, workers=workers),
+        Batches(val, SOFT_DICE_BATCH if alike else 1, workers=workers),
     )
+
+
+def choose_geometry(settings: ImageSettings, stats: Stats) -> Geometry:
+    """Return how a network sees an image; what an image leaves of a window has the mean colour of `stats`."""
+    red, green, blue = (round(255 * mean) for mean in stats["mean"])
+    fill = (0, 0, 0) if settings.fit == "stretch" else (red, green, blue)
+    return Geometry(settings.size, settings.resize, settings.fit, settings.scale, fill)

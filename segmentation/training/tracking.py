@@ -12,24 +12,28 @@ import yaml
 from torch.utils.tensorboard import SummaryWriter
 
 from segmentation.common.artifacts import RUNS, checkpoint_path
-from segmentation.common.geometry import Image, Mask
+from segmentation.common.geometry import Geometry, Image, Mask
 from segmentation.loading.cache import decoded_bytes
 from segmentation.params import Params
 from segmentation.runtime.distributed import world_size
 from segmentation.runtime.memory import peak_memory
+from segmentation.training.crops import MOST_CROPS
 from segmentation.training.loop import Throughput, Training
 from segmentation.training.validation import EpochMetrics
 
 
 def start_line(training: Training) -> str:
     """Describe a run before its first epoch."""
-    train, val, runner = training.train.dataset, training.val.dataset, training.runner
+    crops, runner = training.train.dataset, training.runner
+    images, val = crops.images, training.val.dataset
     where = runner.device.type + (f", {world_size()} processes" if world_size() > 1 else "")
-    line = f"{len(train)} training images, {len(val)} validation images; on {where} in {runner.precision}"
+    line = f"{len(images)} training images, {len(val)} validation images; on {where} in {runner.precision}"
+    if len(crops) > len(images):
+        line += f"; {len(crops)} windows an epoch, at most {MOST_CROPS} of an image"
     if training.epochs > training.settings.epochs:
         line += f"; {training.epochs} epochs instead of {training.settings.epochs}, for train.min_steps"
-    if not train.cache:
-        needed = decoded_bytes(len(train) + len(val), train.geometry.size)
+    if not images.cache:
+        needed = decoded_bytes([*images.shapes, *val.shapes])
         line += f"; decoded again in every epoch: a cache needs {needed:,} bytes (machine.cache_bytes)"
     return line
 
@@ -113,12 +117,17 @@ def log_images(
     board: SummaryWriter,
     title: str,
     epoch: int,
+    size: int,
     images: Sequence[Image],
     *masks: Sequence[Mask],
 ) -> None:
-    """Log images, each above its masks, all of one size."""
+    """Log images, each above its masks; those of other sizes are squashed to squares of `size`."""
+    square = Geometry(size)
     shown = [
-        np.concatenate([image, *(np.repeat(mask[..., None] * 255, 3, axis=2) for mask in below)])
+        np.concatenate(
+            [square.to_network(image)]
+            + [np.repeat(square.mask_to_network(mask)[..., None] * 255, 3, axis=2) for mask in below]
+        )
         for image, *below in zip(images, *masks, strict=True)
     ]
     board.add_images(title, np.stack(shown), epoch, dataformats="NHWC")

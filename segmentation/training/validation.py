@@ -1,11 +1,12 @@
 """The scores of a network on the images of a dataset."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, TypedDict
 
 import torch
 from torch import Tensor
 
+from segmentation.common.geometry import IGNORED
 from segmentation.inference.predictor import Predictor
 from segmentation.loading.dataset import Item
 from segmentation.runtime.distributed import all_gather
@@ -47,15 +48,27 @@ def score(predictor: Predictor, batches: Iterable[Item], loss: ScoringLoss) -> I
     """Compare predictions with masks; processes that train together share the batches, and all get all."""
     results = []
     for images, masks, indices in batches:
-        targets, logits = predictor.runner.targets(masks), predictor.logits(images)
-        probabilities = torch.sigmoid(logits)
-        counts = confusion_counts(is_foreground(probabilities, predictor.threshold), targets.bool())
-        bins = bin_counts(to_bins(probabilities), targets.bool())
-        soft = soft_sums(probabilities, targets)
-        results.append((indices, counts, bins, soft, loss(logits, targets).expand(len(images))))
+        for logits, targets, places in _covered(predictor, images, masks, indices):
+            probabilities = torch.sigmoid(logits)
+            counts = confusion_counts(is_foreground(probabilities, predictor.threshold), targets.bool())
+            bins = bin_counts(to_bins(probabilities), targets.bool())
+            soft = soft_sums(probabilities, targets)
+            results.append((places, counts, bins, soft, loss(logits, targets).expand(len(places))))
     mine = [torch.cat(column).cpu() for column in zip(*results, strict=True)] if results else []
     shares = [share for share in all_gather(mine) if share]  # a process may have had no batch
     indices, counts, bins, soft, losses = (torch.cat(column) for column in zip(*shares, strict=True))
     order = indices.argsort()
     loss_mean = float(losses[order].double().mean())
     return ImageScores(counts[order].numpy(), bins[order].numpy(), soft[order].double().numpy(), loss_mean)
+
+
+def _covered(predictor: Predictor, *batch: Tensor) -> Iterator[Item]:
+    """Yield logits, targets and indices of a batch; of each image alone where windows are filled."""
+    images, masks, indices = batch
+    logits, targets = predictor.logits(images), predictor.runner.targets(masks)
+    covered = masks != IGNORED
+    if covered.all():
+        yield logits, targets, indices
+        return
+    for image, kept in enumerate(covered.to(logits.device)):
+        yield logits[image][kept][None], targets[image][kept][None], indices[image : image + 1]

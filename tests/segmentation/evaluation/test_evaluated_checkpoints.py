@@ -39,7 +39,7 @@ def test_all_networks_are_evaluated_on_the_same_task(tmp_path: Path, monkeypatch
     for change in ({"size": 96}, {"resize": "area"}, {"foreground": ["border"]}):
         changed = checkpoint_bytes(models["resnet"].state_dict(), metadata("resnet", **change))
         write_bytes(checkpoint_path("resnet"), changed)
-        with pytest.raises(InputError, match="checkpoints: trained for different sizes, kinds"):
+        with pytest.raises(InputError, match="checkpoints: trained for different image settings"):
             load_checkpoints()
     checkpoint_path("resnet").unlink()
     with pytest.raises(InputError, match=r"checkpoints/resnet\.pt: no such checkpoint"):

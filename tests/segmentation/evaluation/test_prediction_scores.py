@@ -79,7 +79,8 @@ def test_at_network_size_it_is_what_validation_counts(
 ) -> None:
     test = SegmentationDataset(sample, read_list(sample / TEST)[:COUNT], Geometry(64), FOREGROUND)
     network, predictor = scored.networks[name], predictors[name]
-    probabilities = np.stack(predictor.probabilities([each.image for each in images], own_size=False))
+    seen = [predictor.geometry.to_network(image.image) for image in images]
+    probabilities = np.stack(predictor.network_probabilities(seen))
     targets = np.stack([test.read_mask(i) for i in range(COUNT)])
     counts = network.counts["network"]
     assert (counts[:, 0] == ((probabilities >= predictor.threshold) & targets).sum((1, 2))).all()
@@ -115,8 +116,8 @@ def test_networks_that_answer_nothing_or_everything_do_not_agree(
     level: float,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    answer = lambda _, squares: torch.full((len(squares), 1, 64, 64), level)  # noqa: E731
-    monkeypatch.setattr(Predictor, "square_probabilities", answer)
+    answer = lambda _, images: [np.full((64, 64), level, np.float32) for _ in images]  # noqa: E731
+    monkeypatch.setattr(Predictor, "network_probabilities", answer)
     scored = score_predictions(sample, ids, FOREGROUND, predictors, {})
     assert (scored.facts.agreement == 0).all()
 

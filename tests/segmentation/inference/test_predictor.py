@@ -74,8 +74,6 @@ def test_images_of_any_size_keep_it(batch_size: int) -> None:
     masks = predictor.masks(given, batch_size=batch_size)
     for mask, probabilities in zip(masks, found, strict=True):
         np.testing.assert_array_equal(mask, probabilities >= 0.5)
-    small = predictor.probabilities(given, own_size=False, batch_size=batch_size)
-    assert [each.shape for each in small] == [(64, 64)] * len(sizes)
 
 
 def test_a_batch_gives_what_single_images_give() -> None:
@@ -135,8 +133,9 @@ def test_a_checkpoint_predicts_at_once() -> None:
 
 def test_images_are_resized_as_in_training() -> None:
     predictor, (image,) = network("unet"), images((100, 75))
-    expected = predictor.probabilities([Geometry(64).to_network(image)], own_size=False)
-    np.testing.assert_array_equal(predictor.probabilities([image], own_size=False), expected)
+    (seen,) = predictor.network_probabilities([Geometry(64).to_network(image)])
+    expected = Geometry(64).to_image(seen, 100, 75)
+    np.testing.assert_array_equal(predictor.probabilities([image])[0], expected)
 
 
 def test_the_normalisation_is_chosen_by_name() -> None:

@@ -26,7 +26,7 @@ def test_each_image_is_decoded_once_by_any_worker(sample: Path, tmp_path: Path, 
     raw = tmp_path / "raw"
     shutil.copytree(sample, raw)
     plain = Batches(SegmentationDataset(sample, ids, Geometry(48), FOREGROUND), 2, shuffle_seed=0)
-    cache = ImageCache(len(ids), 48)
+    cache = ImageCache([(48, 48)] * len(ids))
     cached = SegmentationDataset(raw, ids, Geometry(48), FOREGROUND, cache=cache)
     batches = Batches(cached, 2, shuffle_seed=0, workers=workers)
     for epoch in (1, 2, 3, 4):  # from the second on there is nothing left to decode
@@ -50,7 +50,7 @@ from segmentation.runtime.distributed import all_gather, process_group, rank
 
 raw, out, ids = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
 with process_group(torch.device("cpu")):
-    (cache,) = make_caches([len(ids)], 48, 10**9)
+    (cache,) = make_caches([[(48, 48)] * len(ids)], 10**9)
     data, decoded = SegmentationDataset(raw, ids, Geometry(48), ["pet"], cache=cache), []
     decode, data._decode = data._decode, lambda index: (decoded.append(index), decode(index))[1]
     for epoch in range(3):
@@ -77,23 +77,36 @@ def test_processes_of_a_machine_share_one_cache(sample: Path, tmp_path: Path) ->
 
 
 def test_without_forks_each_worker_keeps_its_own() -> None:
-    cache = ImageCache(2, 4)
+    cache = ImageCache([(4, 4), (4, 4)])
     cache.get(1, lambda _: (np.full((4, 4, 3), 7, np.uint8), np.ones((4, 4), np.uint8)))
     copy = pickle.loads(pickle.dumps(cache))
     image, _ = copy.get(1, lambda _: (np.full((4, 4, 3), 9, np.uint8), np.ones((4, 4), np.uint8)))
     assert (image == 9).all()
 
 
-def test_it_returns_copies() -> None:
-    cache = ImageCache(1, 4)
-    for _ in range(2):
-        image, mask = cache.get(0, lambda _: (np.full((4, 4, 3), 7, np.uint8), np.ones((4, 4), np.uint8)))
-        assert (image == 7).all() and (mask == 1).all()
-        image[:], mask[:] = 0, 0
+def test_images_may_differ_in_size() -> None:
+    shapes = [(4, 7), (1, 1), (300, 2)]
+    cache = ImageCache(shapes)
+    for expected in (10, 10, 10):  # from the cache the second time
+        for index, shape in enumerate(shapes):
+            image, mask = cache.get(
+                index, lambda i: (np.full((*shapes[i], 3), 10 + i, np.uint8), np.full(shapes[i], i, np.uint8))
+            )
+            assert image.shape == (*shape, 3) and (image == expected + index).all()
+            assert mask.shape == shape and (mask == index).all()
+
+
+def test_what_an_item_is_changed_into_does_not_stay(sample: Path) -> None:
+    ids = layout.read_list(sample / layout.TRAINVAL)[:1]
+    data = SegmentationDataset(sample, ids, Geometry(48), FOREGROUND, ImageCache([(48, 48)]))
+    image, mask, _ = data[0, 0]
+    expected = image.clone(), mask.clone()
+    image[:], mask[:] = 0, 0
+    assert all(torch.equal(found, wanted) for found, wanted in zip(data[0, 0], expected, strict=False))
 
 
 def test_the_limit_holds_for_all_caches_together() -> None:
-    size, needed = 16, 16 * 16 * 4 * 7
-    assert decoded_bytes(7, size) == needed
-    assert all(make_caches([3, 4], size, needed))
-    assert make_caches([3, 4], size, needed - 1) == [None, None]
+    parts, needed = [[(16, 16)] * 3, [(16, 16)] * 3 + [(8, 32)]], 16 * 16 * 4 * 7
+    assert sum(map(decoded_bytes, parts)) == needed
+    assert all(make_caches(parts, needed))
+    assert make_caches(parts, needed - 1) == [None, None]

@@ -10,6 +10,7 @@ from segmentation.common.geometry import Geometry
 from segmentation.common.image_io import read_image, read_trimap
 from segmentation.loading.dataset import SegmentationDataset
 from segmentation.training.augmentation import Augmentation
+from segmentation.training.crops import TrainingCrops
 
 FOREGROUND = ["pet", "border"]
 
@@ -19,9 +20,10 @@ def ids(sample: Path) -> list[str]:
     return layout.read_list(sample / layout.TRAINVAL)[:12]
 
 
-def augmented(sample: Path, ids: list[str], seed: int = 0) -> SegmentationDataset:
-    changes = Augmentation(DEFAULTS.augment.model_copy(update={"affine": 0.5, "flip": 0.5}))
-    return SegmentationDataset(sample, ids, Geometry(48), FOREGROUND, changes, seed)
+def augmented(sample: Path, ids: list[str], seed: int = 0) -> TrainingCrops:
+    geometry = Geometry(48)
+    changes = Augmentation(DEFAULTS.augment.model_copy(update={"affine": 0.5, "flip": 0.5}), geometry)
+    return TrainingCrops(SegmentationDataset(sample, ids, geometry, FOREGROUND), changes, seed)
 
 
 def test_an_item_is_the_resized_image_and_mask(sample: Path, ids: list[str]) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from segmentation.common.errors import InputError
+from segmentation.common.geometry import Geometry
 from segmentation.models.checkpoints import VERSION, Metadata, checkpoint_bytes, load_checkpoint
 
 FORMAT_1 = (
@@ -20,7 +21,7 @@ def test_format_1_still_loads() -> None:
     model, meta = load_checkpoint(FORMAT_1)
     assert (meta.model, meta.width, meta.size, meta.threshold) == ("unet", 1, 32, 0.5)
     assert meta.params["train"]["ema"] == 0.0  # a param that no longer exists
-    assert meta.val_dice is None and meta.started_from is None and meta.resize == "linear"
+    assert meta.val_dice is None and meta.started_from is None and meta.geometry == Geometry(32)
     assert all(torch.equal(model.state_dict()[name], each) for name, each in content["weights"].items())
 
 
@@ -33,7 +34,7 @@ def test_an_older_checkpoint_is_written_in_the_present_format(tmp_path: Path) ->
     model, meta = load_checkpoint(FORMAT_1)
     path = tmp_path / "new.pt"
     path.write_bytes(checkpoint_bytes(model.state_dict(), meta.model_copy(update={"val_dice": 0.5})))
-    assert torch.load(path, weights_only=True)["version"] == VERSION == 5
+    assert torch.load(path, weights_only=True)["version"] == VERSION == 6
     assert load_checkpoint(path).meta.val_dice == 0.5
 
 

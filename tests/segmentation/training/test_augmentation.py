@@ -4,6 +4,7 @@ from numpy.random import SeedSequence
 from numpy.typing import NDArray
 from projects import DEFAULTS
 
+from segmentation.common.geometry import Geometry
 from segmentation.training.augmentation import Augmentation
 
 IMAGE = np.random.default_rng(0).integers(1, 256, (64, 64, 3), dtype=np.uint8)
@@ -13,7 +14,7 @@ MASK = (IMAGE[..., 0] > 128).astype(np.uint8)
 def changes(**settings: object) -> Augmentation:
     """These changes and no others."""
     nothing = {"affine": 0.0, "flip": 0.0, "color": 0.0}
-    return Augmentation(DEFAULTS.augment.model_copy(update={**nothing, **settings}))
+    return Augmentation(DEFAULTS.augment.model_copy(update={**nothing, **settings}), Geometry(64))
 
 
 def square(size: int = 201, half: int = 20) -> NDArray[np.uint8]:

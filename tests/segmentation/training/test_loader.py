@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from segmentation.common.dataset_layout import TRAINVAL, read_list
 from segmentation.common.geometry import Geometry
 from segmentation.loading.dataset import SegmentationDataset
 from segmentation.training.augmentation import Augmentation
+from segmentation.training.crops import TrainingCrops
 from segmentation.training.loader import Batches, ListedBatches, ShuffledBatches
 
 FOREGROUND = ["pet", "border"]
@@ -25,12 +27,13 @@ def ids(sample: Path) -> list[str]:
     return read_list(sample / TRAINVAL)[:12]
 
 
-def augmented(sample: Path, ids: list[str]) -> SegmentationDataset:
-    changes = Augmentation(DEFAULTS.augment.model_copy(update={"affine": 0.5, "flip": 0.5}))
-    return SegmentationDataset(sample, ids, Geometry(48), FOREGROUND, changes)
+def augmented(sample: Path, ids: list[str]) -> TrainingCrops:
+    geometry = Geometry(48)
+    changes = Augmentation(DEFAULTS.augment.model_copy(update={"affine": 0.5, "flip": 0.5}), geometry)
+    return TrainingCrops(SegmentationDataset(sample, ids, geometry, FOREGROUND), changes)
 
 
-def images_of(batches: Batches, epoch: int) -> list[Tensor]:
+def images_of(batches: Batches[Any], epoch: int) -> list[Tensor]:
     """The images of an epoch, one by one."""
     return [image for images, _, _ in batches.epoch(epoch) for image in images]
 
@@ -129,7 +132,7 @@ from segmentation.training.loader import Batches, loader_workers
 raw = Path(sys.argv[1])
 ids = read_list(raw / TRAINVAL)[:64]
 workers = loader_workers(torch.device("cuda"), 8, 128)
-(cache,) = make_caches([len(ids)], 128, 10**9)
+(cache,) = make_caches([[(128, 128)] * len(ids)], 10**9)
 assert cache  # 4 MB: it needs no room there
 batches = Batches(SegmentationDataset(raw, ids, Geometry(128), ["pet"], cache=cache), 8, workers=workers)
 print(workers, [sum(1 for _ in batches.epoch(epoch)) for epoch in (1, 2)])

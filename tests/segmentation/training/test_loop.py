@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from projects import DEFAULTS
+from projects import DEFAULTS, unchanged_crops
 
 from segmentation.common.dataset_layout import TRAINVAL, read_list
 from segmentation.common.errors import Fault
@@ -44,7 +44,8 @@ def training(
     data = dataset(sample, images)
     torch.manual_seed(0)
     model = build_model(name, width=4)
-    return Training(model, Batches(data, 4, 0), Batches(data, 8), train, RUNNER, StopRequest(), announce)
+    train_batches = Batches(unchanged_crops(data), 4, 0)
+    return Training(model, train_batches, Batches(data, 8), train, RUNNER, StopRequest(), announce)
 
 
 def history(sample: Path, name: str, train: Train, images: int = 9) -> list[EpochMetrics]:
