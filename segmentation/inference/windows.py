@@ -16,12 +16,12 @@ def window_starts(length: int, size: int) -> list[int]:
     They are evenly spaced, in the same way from either end, and none reaches beyond.
     """
     free = length - size
-    steps = -(-free // max(1, size // 2))
+    steps = -(-free // (size // 2))
     if steps % 2 == 0 and free % 2 == 1:
         steps += 1  # the one in the middle would lie half a pixel to one side
-    from_start = [number * free // steps for number in range((steps + 1) // 2)] if steps else [0]
-    middle = [free // 2] if steps and steps % 2 == 0 else []
-    return [*from_start, *middle, *(free - start for start in reversed(from_start))] if steps else [0]
+    first_half = [-(-number * free // steps) for number in range((steps + 1) // 2)]
+    middle = [free // 2] if steps % 2 == 0 else []
+    return [*first_half, *middle, *(free - start for start in reversed(first_half))]
 
 
 def blended(image: Tensor, size: int, predict: Callable[[Tensor], Tensor]) -> Tensor:

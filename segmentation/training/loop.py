@@ -194,7 +194,8 @@ class Training:
             images, targets = halve(images.to(self.runner.device, non_blocking=True)), halve(masks)
             seen = halve(covered) == 1
         logits = self.runner.logits(self.model, images)
-        pixels = (logits, targets) if self.fills_windows else (logits[seen], targets[seen])
+        every_pixel = self.fills_windows or bool(seen.all())
+        pixels = (logits, targets) if every_pixel else (logits[seen], targets[seen])
         loss = self.loss.value(all_reduce_sum(self.loss.sums(*pixels)))
         loss.backward()
         average_gradients(self.model)
