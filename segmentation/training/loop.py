@@ -72,7 +72,7 @@ class Training:
         self.settings, self.runner, self.stop, self.announce = settings, runner, stop, announce
         self.loss = LOSSES[settings.loss]
         self.epochs = max(settings.epochs, ceil(settings.min_steps / len(train)))
-        self.optimization = Optimization(model, settings, len(train) * self.epochs)
+        self.optimization = Optimization(model, settings, len(train) * self.epochs, runner.precision)
         geometry = train.dataset.geometry
         self.predictor = Predictor(model, runner, geometry, DEFAULT_THRESHOLD)
         self.fills_windows = geometry.fit == "stretch"  # images do, so that every pixel counts

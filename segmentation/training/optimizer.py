@@ -12,8 +12,8 @@ from segmentation.params import Train
 from segmentation.training.muon import Muon
 
 
-def make_optimizers(weights: Iterable[Tensor], settings: Train) -> list[Optimizer]:
-    """Return the optimizers; each weight belongs to exactly one.
+def make_optimizers(weights: Iterable[Tensor], settings: Train, precision: str) -> list[Optimizer]:
+    """Return the optimizers of a training in `precision`; each weight belongs to exactly one.
 
     Adam has L2 in the gradient (the lab report's), the others decoupled decay. Muon takes matrices and
     kernels, the first convolution too. Vectors go to AdamW, and so does the head's kernel: it is a single
@@ -24,7 +24,8 @@ def make_optimizers(weights: Iterable[Tensor], settings: Train) -> list[Optimize
         weights = list(weights)
         matrices = [weight for weight in weights if weight.dim() > 1 and len(weight) > 1]
         rest = [weight for weight in weights if weight.dim() < 2 or len(weight) == 1]
-        return [Muon(matrices, rate, decay), AdamW(rest, rate, weight_decay=decay, fused=True)]
+        muon = Muon(matrices, rate, decay, bf16=precision == "bf16")
+        return [muon, AdamW(rest, rate, weight_decay=decay, fused=True)]
     kind = {"adam": Adam, "adamw": AdamW}[settings.optimizer]
     return [kind(weights, rate, weight_decay=decay, fused=True)]
 
@@ -56,12 +57,12 @@ def make_schedule(optimizer: Optimizer, settings: Train, steps: int) -> LRSchedu
 
 
 class Optimization:
-    """The updates of a network's weights, `steps` in all."""
+    """The updates of a network's weights in a training in `precision`, `steps` in all."""
 
-    def __init__(self, model: nn.Module, settings: Train, steps: int) -> None:
+    def __init__(self, model: nn.Module, settings: Train, steps: int, precision: str) -> None:
         self.weights = list(model.parameters())
         self.views = [in_memory_order(weight, weight) for weight in self.weights]
-        self.optimizers = make_optimizers(self.views, settings)
+        self.optimizers = make_optimizers(self.views, settings, precision)
         self.schedules = [make_schedule(optimizer, settings, steps) for optimizer in self.optimizers]
 
     @property

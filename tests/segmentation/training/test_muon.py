@@ -5,17 +5,21 @@ from segmentation.training.muon import Muon, orthogonalized
 
 
 @pytest.mark.parametrize("shape", [(1, 5), (5, 1), (8, 8), (24, 96), (96, 24)])
-def test_orthogonalized_keeps_only_the_singular_vectors(shape: tuple[int, int]) -> None:
+@pytest.mark.parametrize(("bf16", "tolerance"), [(False, 1e-3), (True, 0.06)])
+def test_orthogonalized_keeps_only_the_singular_vectors(
+    shape: tuple[int, int], bf16: bool, tolerance: float
+) -> None:
     torch.manual_seed(0)
     left, _, right = torch.linalg.svd(torch.randn(shape), full_matrices=False)
     values = torch.logspace(0, -2, len(right))
-    found = left.T @ orthogonalized(1e-4 * left @ torch.diag(values) @ right) @ right.T
+    found = left.T @ orthogonalized(1e-4 * left @ torch.diag(values) @ right, bf16) @ right.T
     assert found.diag().min() > 0.6 and found.diag().max() < 1.25
-    assert torch.allclose(found, torch.diag(found.diag()), atol=1e-3)
+    assert torch.allclose(found, torch.diag(found.diag()), atol=tolerance)
 
 
 def test_zero_stays_zero() -> None:
-    assert torch.equal(orthogonalized(torch.zeros(3, 4)), torch.zeros(3, 4))
+    for bf16 in (False, True):
+        assert torch.equal(orthogonalized(torch.zeros(3, 4), bf16), torch.zeros(3, 4))
 
 
 def test_without_a_gradient_nothing_changes() -> None:

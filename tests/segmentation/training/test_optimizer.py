@@ -41,7 +41,9 @@ def test_weight_decay_is_l2_or_decoupled(name: str, decoupled: bool) -> None:
     for each in model.parameters():
         torch.nn.init.ones_(each)
         each.grad = torch.zeros_like(each)
-    for optimizer in make_optimizers(model.parameters(), settings(optimizer=name, lr=0.01, weight_decay=0.5)):
+    for optimizer in make_optimizers(
+        model.parameters(), settings(optimizer=name, lr=0.01, weight_decay=0.5), "float32"
+    ):
         optimizer.step()
     # Decoupled: w - lr * decay * w. In the gradient: Adam turns any first gradient into a step of lr.
     expected = 1 - 0.01 * 0.5 if decoupled else 1 - 0.01
@@ -54,7 +56,7 @@ def test_muon_takes_all_kernels_but_the_head(name: str) -> None:
     weights = dict(build_model(name, width=4).named_parameters())
     of_muon, of_adamw = (
         {id(each) for each in optimizer.param_groups[0]["params"]}
-        for optimizer in make_optimizers(weights.values(), settings(optimizer="muon"))
+        for optimizer in make_optimizers(weights.values(), settings(optimizer="muon"), "float32")
     )
     kernels = {id(each) for key, each in weights.items() if each.dim() == 4 and key != "head.weight"}
     assert of_muon == kernels and of_adamw == {id(each) for each in weights.values()} - kernels
@@ -71,7 +73,10 @@ def test_the_order_of_memory_changes_no_weight(name: str, optimizer: str) -> Non
         torch.manual_seed(0)
         model = build_model(name, width=4, dropout=0.0).double().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         how = settings(optimizer=optimizer, lr=0.01, schedule="constant", warmup=0.0)
-        optimization, plain = Optimization(model, how, steps), make_optimizers(model.parameters(), how)
+        optimization, plain = (
+            Optimization(model, how, steps, "float32"),
+            make_optimizers(model.parameters(), how, "float32"),
+        )
         for _ in range(steps):
             model(torch.rand(2, 3, 64, 64, dtype=torch.float64)).square().mean().backward()
             if by_views:
@@ -87,7 +92,9 @@ def test_the_order_of_memory_changes_no_weight(name: str, optimizer: str) -> Non
 
 def test_the_steps_follow_the_schedule() -> None:
     model = torch.nn.Linear(1, 1, bias=False)
-    optimization = Optimization(model, settings(optimizer="adamw", lr=0.1, schedule="cosine", warmup=0.5), 4)
+    optimization = Optimization(
+        model, settings(optimizer="adamw", lr=0.1, schedule="cosine", warmup=0.5), 4, "float32"
+    )
     found = []
     for _ in range(4):
         found.append(optimization.lr)
