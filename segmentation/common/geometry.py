@@ -75,6 +75,8 @@ class Geometry(NamedTuple):
     def filled(self, pixels: NDArray[Any], fill: int | tuple[int, int, int]) -> NDArray[Any]:
         """Return an image or mask, at its `network_shape`, with `fill` around it up to at least a window."""
         height, width = (max(side, self.size) for side in pixels.shape[:2])
+        if pixels.shape[:2] == (height, width):
+            return pixels
         return cut(pixels, *self._margins(*pixels.shape[:2]), height, width, fill)
 
     def unfilled(self, pixels: NDArray[Any], height: int, width: int) -> NDArray[Any]:

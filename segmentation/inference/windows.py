@@ -24,6 +24,12 @@ def window_starts(length: int, size: int) -> list[int]:
     return [*first_half, *middle, *(free - start for start in reversed(first_half))]
 
 
+def window_count(height: int, width: int, size: int) -> int:
+    """Return how many windows cover an image, which is filled up to a window where it is smaller."""
+    rows, columns = (len(window_starts(max(side, size), size)) for side in (height, width))
+    return rows * columns
+
+
 def blended(image: Tensor, size: int, predict: Callable[[Tensor], Tensor]) -> Tensor:
     """Return the logits `(H, W)` of an image `(3, H, W)` of at least a window, float32, on the CPU.
 

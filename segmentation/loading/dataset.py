@@ -83,4 +83,4 @@ class SegmentationDataset(Dataset[Item]):
 
 def to_item(image: Image, mask: Mask, index: int) -> Item:
     """Return an image `(H, W, 3)`, its mask `(H, W)` and its index as tensors."""
-    return to_tensor(image), torch.from_numpy(mask)[None], torch.tensor(index)
+    return to_tensor(image), torch.from_numpy(mask.copy())[None], torch.tensor(index)

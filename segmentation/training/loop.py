@@ -17,6 +17,7 @@ from segmentation.common.seeds import Purpose, torch_seed
 from segmentation.common.signals import Interrupted, StopRequest
 from segmentation.inference.predictor import Predictor
 from segmentation.inference.runner import Runner
+from segmentation.inference.windows import window_count
 from segmentation.loading.dataset import Item, SegmentationDataset
 from segmentation.loading.transforms import halve
 from segmentation.params import Train
@@ -75,6 +76,7 @@ class Training:
         self.optimization = Optimization(model, settings, len(train) * self.epochs, runner.precision)
         geometry = train.dataset.geometry
         self.predictor = Predictor(model, runner, geometry, DEFAULT_THRESHOLD)
+        self.scored_windows = sum(window_count(*shape, geometry.size) for shape in val.dataset.shapes)
         self.fills_windows = geometry.fit == "stretch"  # images do, so that every pixel counts
         # Exact: 0.29 * 100 is less than 29 in floating point.
         self.small_epochs = int(Fraction(str(settings.small_first)) * self.epochs)
@@ -94,11 +96,11 @@ class Training:
 
     @property
     def work_left(self) -> float:
-        """The work that is left, as a number of images of full size to train on."""
+        """The work that is left, as a number of windows of full size to train on."""
         images = len(self.train.dataset)
         done = (self.epoch - 1 + self.step / len(self.train)) * images
         small = max(0.0, self.small_epochs * images - done)
-        scoring = (self.epochs - self.epoch + 1) * len(self.val.dataset)
+        scoring = (self.epochs - self.epoch + 1) * self.scored_windows
         return self.epochs * images - done - small + SMALL_COST * small + SCORING_COST * scoring
 
     def state_dict(self) -> dict[str, Any]:
@@ -188,7 +190,8 @@ class Training:
         torch.manual_seed(torch_seed(Purpose.DROPOUT, self.settings.seed, self.epoch, self.step, rank()))
         images, masks, _ = batch
         covered = masks.to(self.runner.device, non_blocking=True) != IGNORED
-        targets, seen = (masks := self.runner.targets(masks)), covered
+        masks = self.runner.targets(masks)
+        targets, seen = masks, covered
         if self.epoch <= self.small_epochs:
             # Howard 2018, "Now anyone can train Imagenet in 18 minutes" (fast.ai). Targets become soft.
             images, targets = halve(images.to(self.runner.device, non_blocking=True)), halve(masks)

@@ -44,7 +44,8 @@ def double_sigmoid_sums(logits: Tensor, targets: Tensor) -> Tensor:
 def bce_plus_dice(sums: Tensor) -> Tensor:
     """Return the mean cross-entropy, plus one minus the soft Dice of the whole batch."""
     intersection, predicted, true, entropy, pixels = sums.unbind()
-    return entropy / pixels + 1 - soft_dice(intersection, predicted, true)
+    # A batch without a pixel: images of few pixels that a random shift took out of their windows.
+    return entropy / pixels.clamp(min=1) + 1 - soft_dice(intersection, predicted, true)
 
 
 def _sums(bce_input: Tensor, probabilities: Tensor, targets: Tensor) -> Tensor:
