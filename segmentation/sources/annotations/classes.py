@@ -1,0 +1,26 @@
+"""Which classes are foreground: `data.folder.classes`."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+
+from segmentation.common.errors import InputError
+
+SHOWN = 20  # classes in an error
+KEY = "data.folder.classes"
+
+
+def refuse_unknown(classes: Sequence[str], counts: Mapping[str, int], what: str) -> None:
+    """Raise `InputError` for one of the `classes` that is not among the `counts`, or labels nothing by them.
+
+    `what` is counted, such as masks.
+    """
+    listed = [f"{name} ({count})" for name, count in counts.items()]
+    more = f" and {len(listed) - SHOWN} more" * (len(listed) > SHOWN)
+    there = f"{what} by class: {', '.join(listed[:SHOWN]) or 'none'}{more}"
+    for name in classes:
+        if name not in counts:
+            close = difflib.get_close_matches(name, counts, 1)
+            hint = f", did you mean {close[0]!r}?" if close else ""
+            raise InputError(f"{KEY}: no class {name!r}{hint}; {there}")
+        if counts[name] == 0:
+            raise InputError(f"{KEY}: the class {name!r} labels nothing; {there}")
