@@ -58,7 +58,7 @@ def main(
     print(f"{file}, threshold {predictor.threshold:g}{of_shard}", flush=True)
     start, errors = time.perf_counter(), list[job.ReadError]()
     try:
-        job.predict(predictor, left, batch, errors, white)
+        transparent = job.predict(predictor, left, batch, errors, white)
     except BaseException:
         job.write_errors(out, part, errors, not_reached=job.missing(left))
         raise
@@ -69,6 +69,8 @@ def main(
         f"{done} of {len(tasks)} images to {out}/ in {seconds:.1f} s ({done / seconds:.3g} a second)"
         + skipped * (left != tasks)
     )
+    if transparent:
+        print(f"photos with transparent pixels, laid on white for the network: {transparent}")
     if errors:
         raise Fault(f"{len(errors)} of {len(tasks)} images could not be read; {table} lists them")
 
