@@ -27,7 +27,7 @@ from segmentation.common.cores import usable_cores
 from segmentation.common.errors import InputError
 from segmentation.common.image_io import image_size
 from segmentation.sources.annotations import voc
-from segmentation.sources.annotations.classes import refuse_unknown
+from segmentation.sources.annotations.classes import listed, refuse_unknown
 from segmentation.sources.annotations.find import locate, unreadable
 from segmentation.sources.annotations.shapes import AnnotatedImage
 from segmentation.sources.groups import own_groups
@@ -109,8 +109,8 @@ def _classes(own: OwnLabels, found: Counter[str], classes: Sequence[str] | None)
     refuse_unknown(classes or [], counts, "masks")
     if own.colors and not any(counts.values()):
         raise InputError("no mask of SegmentationClass/ has a colour of its classes; is labelmap.txt theirs?")
-    by_class = ", ".join(f"{name} ({number})" for name, number in counts.items() if number)
-    lines = [f"masks by class: {by_class}; foreground: {', '.join(classes or ['all of them'])}"]
+    present = {name: number for name, number in counts.items() if number}
+    lines = [f"masks by class: {listed(present)}; foreground: {', '.join(classes or ['all of them'])}"]
     strange = {name for name in found if name[0] == "#"} - {*own.colors, voc.BACKGROUND, voc.VOID}
     if own.colors and strange:
         lines.append(

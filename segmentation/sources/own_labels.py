@@ -74,18 +74,14 @@ def _renamed(masks: dict[str, Path], images: dict[str, Path], folder: Path) -> t
     """Return masks by the ids of their images, where all have one suffix more, and the line that says so."""
     for suffix in SUFFIXES:
         if all(mask_id.endswith(suffix) for mask_id in masks):
-            return {mask_id.removesuffix(suffix): file for mask_id, file in masks.items()}, (
-                f"masks are named like their images, with {suffix} after it"
-            )
-    full = {
-        layout.file_id(file.relative_to(folder).with_name(f"{file.name}.")): image_id
+            renamed = {mask_id.removesuffix(suffix): file for mask_id, file in masks.items()}
+            return renamed, f"masks are named like their images, with {suffix} after it"
+    with_suffix = {
+        layout.file_id(file.relative_to(folder).with_name(f"{file.name}.png")): image_id
         for image_id, file in images.items()
     }
-    if masks.keys() & full.keys():
-        return {full.get(mask_id, mask_id): file for mask_id, file in masks.items()}, (
-            "masks are named like their images, with the suffix of these in it"
-        )
-    return masks, ""
+    renamed = {with_suffix.get(mask_id, mask_id): file for mask_id, file in masks.items()}
+    return renamed, "masks are named like their images, with .png after the suffix"
 
 
 def _of_annotations(path: Path, labels: Labels, rules: Rules) -> OwnLabels:

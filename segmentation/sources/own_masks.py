@@ -51,7 +51,7 @@ def write_classes(mask: Path, destination: Path, wanted: Collection[str]) -> set
         values = values[..., :3].astype(np.int64) @ [65536, 256, 1]
         names = {code: _of_color(*code.to_bytes(3)) for code in np.unique(values).tolist()}
     else:
-        colors = palette.tolist() if len(palette) else [[grey] * 3 for grey in range(256)]
+        colors = palette.tolist()
         names = {code: _of_value(code, colors) for code in np.unique(values).tolist()}
     chosen = [code for code, own in names.items() if not own.isdisjoint(wanted)]
     Image.fromarray(mask_to_trimap(np.isin(values, chosen), None)).save(destination, "PNG")
@@ -65,10 +65,10 @@ def _of_color(red: int, green: int, blue: int) -> set[str]:
 
 
 def _of_value(value: float, colors: list[list[int]]) -> set[str]:
-    """Return what a value is called: by its number, and by the colour that it has among `colors`."""
-    if value != int(value) or not 0 <= value < len(colors):
+    """Return what a value is called: by its number, and by the colour that it has in a palette."""
+    if not 0 <= value < len(colors):
         return {f"{value:.10g}"}
-    return {str(int(value)), "#{:02x}{:02x}{:02x}".format(*colors[int(value)])}
+    return {str(value), "#{:02x}{:02x}{:02x}".format(*colors[int(value)])}
 
 
 def _read(mask: Path) -> tuple[NDArray[np.generic], NDArray[np.uint8]]:

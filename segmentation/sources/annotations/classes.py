@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from segmentation.common.errors import InputError
 
-SHOWN = 20  # classes in an error
+SHOWN = 20  # classes in a line
 KEY = "data.folder.classes"
 
 
@@ -14,9 +14,7 @@ def refuse_unknown(classes: Sequence[str], counts: Mapping[str, int], what: str)
 
     `what` is counted, such as masks.
     """
-    listed = [f"{name} ({count})" for name, count in counts.items()]
-    more = f" and {len(listed) - SHOWN} more" * (len(listed) > SHOWN)
-    there = f"{what} by class: {', '.join(listed[:SHOWN]) or 'none'}{more}"
+    there = f"{what} by class: {listed(counts)}"
     for name in classes:
         if name not in counts:
             close = difflib.get_close_matches(name, counts, 1)
@@ -24,3 +22,10 @@ def refuse_unknown(classes: Sequence[str], counts: Mapping[str, int], what: str)
             raise InputError(f"{KEY}: no class {name!r}{hint}; {there}")
         if counts[name] == 0:
             raise InputError(f"{KEY}: the class {name!r} labels nothing; {there}")
+
+
+def listed(counts: Mapping[str, int]) -> str:
+    """Return the first of the classes with their counts."""
+    names = [f"{name} ({count})" for name, count in counts.items()]
+    more = f" and {len(names) - SHOWN} more" * (len(names) > SHOWN)
+    return f"{', '.join(names[:SHOWN]) or 'none'}{more}"
