@@ -37,6 +37,10 @@ def read_labels(path: Path, rules: Rules) -> OwnLabels:
     Raises `InputError` if a part is missing or ambiguous, and for classes that are not there.
     """
     labels = find_labels(path)
+    if rules.mask_threshold is not None and labels.format not in ("masks/", "trimaps/"):
+        raise InputError(
+            f"data.folder.mask_threshold: is for masks/, not for {labels.format}; set it to null"
+        )
     if labels.format in find.READERS:
         return _of_annotations(path, labels, rules)
     if labels.format == find.VOC:
@@ -85,18 +89,13 @@ def _renamed(masks: dict[str, Path], images: dict[str, Path], folder: Path) -> t
 
 
 def _of_annotations(path: Path, labels: Labels, rules: Rules) -> OwnLabels:
-    _refuse_threshold(rules, labels.format)
     files = [file for file in files_in(path) if file not in labels.contents and is_image_file(file)]
     readings = [find.READERS[labels.format](file, content) for file, content in labels.contents.items()]
     named = [image for reading in readings for image in reading.images]
     matched, absent = match(named, files, path)
     if not matched:
-        first = (
-            f"such as {named[0].name!r}; put them beside it, or into images/"
-            if named
-            else "of 0 that it names"
-        )
-        raise InputError(f"{min(labels.contents)}: none of its images is in {path}, {first}")
+        first = f", such as {named[0].name!r}; put them beside it, or into images/" if named else ""
+        raise InputError(f"{min(labels.contents)}: none of its {len(named)} images is in {path}{first}")
     counts = Counter({name: 0 for reading in readings for name in reading.classes})
     counts.update(shape.label for image in matched.values() for shape in image.shapes)
     refuse_unknown(rules.classes or [], counts, "annotations")
@@ -121,7 +120,6 @@ def _of_annotations(path: Path, labels: Labels, rules: Rules) -> OwnLabels:
 
 
 def _of_voc(path: Path, labels: Labels, rules: Rules) -> OwnLabels:
-    _refuse_threshold(rules, labels.format)
     colors = voc.read_colors(labels.folder)
     if rules.classes:
         refuse_unknown(rules.classes, dict.fromkeys(colors, 1), "lines of its colours")
@@ -134,10 +132,10 @@ def _of_voc(path: Path, labels: Labels, rules: Rules) -> OwnLabels:
             f"{min(masks.values())}: no mask has an image of the same name beside it, or in JPEGImages/"
         )
     chosen = [colors[name] for name in rules.classes or colors]
-    skipped = (
-        f"{len(images) - len(both)} images without a mask, {len(masks) - len(both)} masks without an image"
+    said = (
+        f"{labels.format}: {len(both)} images with masks; skipped: {len(images) - len(both)} images without a"
+        f" mask, {len(masks) - len(both)} masks without an image"
     )
-    said = f"{labels.format}: {len(both)} images with masks; skipped: {skipped}"
     return OwnLabels(
         {image_id: images[image_id] for image_id in both},
         {image_id: masks[image_id] for image_id in both},
@@ -146,11 +144,6 @@ def _of_voc(path: Path, labels: Labels, rules: Rules) -> OwnLabels:
         {color: name for name, color in colors.items()},
         [said],
     )
-
-
-def _refuse_threshold(rules: Rules, kind: str) -> None:
-    if rules.mask_threshold is not None:
-        raise InputError(f"data.folder.mask_threshold: is for masks/, and this is {kind}; set it to null")
 
 
 def _images_by_id(folder: Path, without: Path | None = None) -> tuple[dict[str, Path], list[Path]]:

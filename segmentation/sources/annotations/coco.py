@@ -8,15 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segmentation.common.errors import InputError
-from segmentation.sources.annotations.shapes import (
-    AnnotatedImage,
-    Reading,
-    Runs,
-    Shape,
-    image_size,
-    numbers,
-    polygon,
-)
+from segmentation.sources.annotations import shapes
 
 
 def is_format(content: Any) -> bool:
@@ -26,7 +18,7 @@ def is_format(content: Any) -> bool:
     )
 
 
-def read(file: Path, content: Any) -> Reading:
+def read(file: Path, content: Any) -> shapes.Reading:
     """Return the images of `file`, whose `content` `is_format`. A crowd (`iscrowd`) is an area like others.
 
     Raises `InputError` for what is not COCO, and for shapes that cannot be used.
@@ -35,16 +27,16 @@ def read(file: Path, content: Any) -> Reading:
         str(_get(entry, "id", f"{file}: categories[{place}]")): str(entry.get("name"))
         for place, entry in enumerate(content.get("categories") or [])
     }
-    images: dict[Any, AnnotatedImage] = {}
+    images: dict[Any, shapes.AnnotatedImage] = {}
     for place, entry in enumerate(content["images"]):
         where = f"{file}: images[{place}]"
         image_id, name = _get(entry, "id", where), str(_get(entry, "file_name", where))
         size = None
         if entry.get("width") is not None or entry.get("height") is not None:
-            size = image_size(entry.get("width"), entry.get("height"), f"{where} ({name})")
+            size = shapes.image_size(entry.get("width"), entry.get("height"), f"{where} ({name})")
         if image_id in images:
             raise InputError(f"{where}: the id {image_id} is also that of {images[image_id].name}")
-        images[image_id] = AnnotatedImage(name, size, [], file)
+        images[image_id] = shapes.AnnotatedImage(name, size, [], file)
     skipped: Counter[str] = Counter()
     for place, entry in enumerate(content["annotations"]):
         image = images.get(_get(entry, "image_id", f"{file}: annotations[{place}]"))
@@ -58,12 +50,14 @@ def read(file: Path, content: Any) -> Reading:
             category = str(entry.get("category_id"))
             label = names.get(category, category)
             if isinstance(area, dict):
-                image.shapes.append(Shape(label, where, [], _runs(area, where)))
+                image.shapes.append(shapes.Shape(label, where, [], _runs(area, where)))
             elif isinstance(area, list):
-                image.shapes.append(Shape(label, where, [polygon(part, where) for part in area]))
+                image.shapes.append(
+                    shapes.Shape(label, where, [shapes.polygon(part, where) for part in area])
+                )
             else:
                 raise InputError(f"{where}: its segmentation is neither a list of polygons nor an RLE")
-    return Reading(list(images.values()), list(names.values()), skipped)
+    return shapes.Reading(list(images.values()), list(names.values()), skipped)
 
 
 def _get(entry: Any, key: str, where: str) -> Any:
@@ -74,17 +68,16 @@ def _get(entry: Any, key: str, where: str) -> Any:
     return value
 
 
-def _runs(area: dict[str, Any], where: str) -> Runs:
+def _runs(area: dict[str, Any], where: str) -> shapes.Runs:
     size, counts = area.get("size"), area.get("counts")
     if not isinstance(size, list) or len(size) != 2:
         raise InputError(f"{where}: its RLE has no size; export it again")
-    width, height = image_size(size[1], size[0], where)
-    lengths = (
-        decompress(counts, where)
-        if isinstance(counts, str)
-        else numbers(counts, where).ravel().astype(np.int64)
-    )
-    return Runs(lengths, 0, 0, width, height, by_column=True)
+    width, height = shapes.image_size(size[1], size[0], where)
+    if isinstance(counts, str):
+        lengths = decompress(counts, where)
+    else:
+        lengths = shapes.numbers(counts, where).ravel().astype(np.int64)
+    return shapes.Runs(lengths, 0, 0, width, height, by_column=True)
 
 
 def decompress(text: str, where: str) -> NDArray[np.int64]:

@@ -7,21 +7,10 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from segmentation.common.errors import InputError
-from segmentation.sources.annotations.shapes import (
-    AnnotatedImage,
-    Points,
-    Reading,
-    Runs,
-    Shape,
-    ellipse,
-    image_size,
-    numbers,
-    polygon,
-    rectangle,
-)
+from segmentation.sources.annotations import shapes
 
 
-def read(file: Path, root: Element) -> Reading:
+def read(file: Path, root: Element) -> shapes.Reading:
     """Return the images of `file`: their polygons, boxes, ellipses and masks.
 
     Raises `InputError` for a video's export, and for shapes that cannot be used.
@@ -31,19 +20,23 @@ def read(file: Path, root: Element) -> Reading:
     images, skipped = [], Counter[str]()
     for entry in root.iter("image"):
         name = _attribute(entry, "name", f"{file}: an image")
-        size = image_size(entry.get("width"), entry.get("height"), f"{file}: {name}")
-        image = AnnotatedImage(name, size, [], file)
+        size = shapes.image_size(entry.get("width"), entry.get("height"), f"{file}: {name}")
+        image = shapes.AnnotatedImage(name, size, [], file)
         for place, drawn in enumerate(entry):
             where = f"{file}: {drawn.tag} {place + 1} of {name}"
             if drawn.tag == "mask":
-                image.shapes.append(Shape(_attribute(drawn, "label", where), where, [], _runs(drawn, where)))
+                image.shapes.append(
+                    shapes.Shape(_attribute(drawn, "label", where), where, [], _runs(drawn, where))
+                )
             elif drawn.tag in ("polygon", "box", "ellipse"):
-                image.shapes.append(Shape(_attribute(drawn, "label", where), where, [_outline(drawn, where)]))
+                image.shapes.append(
+                    shapes.Shape(_attribute(drawn, "label", where), where, [_outline(drawn, where)])
+                )
             else:
                 skipped[f"{drawn.tag} shapes"] += 1
         images.append(image)
     classes = [label.findtext("name") or "" for label in root.iter("label") if label.find("name") is not None]
-    return Reading(images, classes, skipped)
+    return shapes.Reading(images, classes, skipped)
 
 
 def _attribute(element: Element, name: str, where: str) -> str:
@@ -53,24 +46,24 @@ def _attribute(element: Element, name: str, where: str) -> str:
     return value
 
 
-def _numbers(element: Element, names: str, where: str) -> Points:
-    return numbers([_attribute(element, name, where) for name in names.split()], where)
+def _numbers(element: Element, names: str, where: str) -> shapes.Points:
+    return shapes.numbers([_attribute(element, name, where) for name in names.split()], where)
 
 
-def _outline(element: Element, where: str) -> Points:
+def _outline(element: Element, where: str) -> shapes.Points:
     if element.tag == "polygon":
         points = _attribute(element, "points", where)
-        return polygon([pair.split(",") for pair in points.strip().split(";")], where)
-    degrees = float(numbers(element.get("rotation", "0"), where))
+        return shapes.polygon([pair.split(",") for pair in points.strip().split(";")], where)
+    degrees = float(shapes.numbers(element.get("rotation", "0"), where))
     if element.tag == "box":
         left, top, right, bottom = _numbers(element, "xtl ytl xbr ybr", where)
         center, size = np.array([left + right, top + bottom]) / 2, np.array([right - left, bottom - top])
-        return rectangle(center, size, degrees)
+        return shapes.rectangle(center, size, degrees)
     x, y, radius_x, radius_y = _numbers(element, "cx cy rx ry", where)
-    return ellipse(np.array([x, y]), 2 * np.array([radius_x, radius_y]), degrees)
+    return shapes.ellipse(np.array([x, y]), 2 * np.array([radius_x, radius_y]), degrees)
 
 
-def _runs(element: Element, where: str) -> Runs:
-    counts = numbers(_attribute(element, "rle", where).split(","), where).astype(np.int64)
+def _runs(element: Element, where: str) -> shapes.Runs:
+    counts = shapes.numbers(_attribute(element, "rle", where).split(","), where).astype(np.int64)
     left, top, width, height = _numbers(element, "left top width height", where).astype(int).tolist()
-    return Runs(counts, left, top, width, height, by_column=False)
+    return shapes.Runs(counts, left, top, width, height, by_column=False)

@@ -7,17 +7,7 @@ from typing import Any
 import numpy as np
 
 from segmentation.common.errors import InputError
-from segmentation.sources.annotations.shapes import (
-    AnnotatedImage,
-    Points,
-    Reading,
-    Shape,
-    ellipse,
-    image_size,
-    numbers,
-    polygon,
-    rectangle,
-)
+from segmentation.sources.annotations import shapes
 
 
 def is_format(content: Any) -> bool:
@@ -25,15 +15,15 @@ def is_format(content: Any) -> bool:
     return isinstance(content, dict) and isinstance(content.get("shapes"), list) and "imagePath" in content
 
 
-def read(file: Path, content: Any) -> Reading:
+def read(file: Path, content: Any) -> shapes.Reading:
     """Return the image of `file`, whose `content` `is_format`: its polygons, rectangles and circles.
 
     Raises `InputError` for shapes that cannot be used.
     """
     size = None
     if content.get("imageWidth") is not None or content.get("imageHeight") is not None:
-        size = image_size(content.get("imageWidth"), content.get("imageHeight"), str(file))
-    image = AnnotatedImage(str(content["imagePath"]), size, [], file)
+        size = shapes.image_size(content.get("imageWidth"), content.get("imageHeight"), str(file))
+    image = shapes.AnnotatedImage(str(content["imagePath"]), size, [], file)
     skipped: Counter[str] = Counter()
     for place, entry in enumerate(content["shapes"]):
         where = f"{file}: shapes[{place}]"
@@ -42,21 +32,21 @@ def read(file: Path, content: Any) -> Reading:
         kind = entry.get("shape_type") or "polygon"
         if kind in ("polygon", "rectangle", "circle"):
             points = _outline(kind, entry.get("points"), where)
-            image.shapes.append(Shape(str(entry["label"]), where, [points]))
+            image.shapes.append(shapes.Shape(str(entry["label"]), where, [points]))
         else:
             skipped[f"{kind} shapes"] += 1
-    return Reading([image], [], skipped)
+    return shapes.Reading([image], [], skipped)
 
 
-def _outline(kind: str, values: Any, where: str) -> Points:
+def _outline(kind: str, values: Any, where: str) -> shapes.Points:
     if kind == "polygon":
-        return polygon(values, where)
-    points = numbers(values, where)
+        return shapes.polygon(values, where)
+    points = shapes.numbers(values, where)
     if kind == "rectangle" and points.shape == (4, 2):  # as newer versions write it
         return points
     if points.shape != (2, 2):
         raise InputError(f"{where}: a {kind} has two points; delete it, or draw it again")
     if kind == "rectangle":  # two corners
-        return rectangle(points.mean(axis=0), np.ptp(points, axis=0))
+        return shapes.rectangle(points.mean(axis=0), np.ptp(points, axis=0))
     diameter = 2 * np.linalg.norm(points[1] - points[0])  # a circle's centre, and a point on it
-    return ellipse(points[0], np.array([diameter, diameter]))
+    return shapes.ellipse(points[0], np.array([diameter, diameter]))

@@ -12,9 +12,7 @@ from segmentation.common.errors import InputError
 Points = NDArray[np.float64]  # (N, 2): x and y, from the upper left corner of the image
 
 CORNERS = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) / 2
-ANGLES = np.linspace(
-    0, 2 * np.pi, 128, endpoint=False
-)  # a polygon of so many corners lacks 0.04 % of a circle
+ANGLES = np.linspace(0, 2 * np.pi, 128, endpoint=False)  # such a polygon lacks 0.04 % of a circle
 CIRCLE = np.stack([np.cos(ANGLES), np.sin(ANGLES)], axis=1) / 2
 
 

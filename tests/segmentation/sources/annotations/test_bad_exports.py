@@ -59,7 +59,7 @@ BAD: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "a name twice": (lambda all: all["images"].append({"id": 99, "file_name": "3.jpg"}), "named twice"),
     "no such images": (
         lambda content: [image.update(file_name="x.png") for image in content["images"]],
-        r"none of its images is in .*own, such as 'x\.png'",
+        r"none of its 10 images is in .*own, such as 'x\.png'",
     ),
     "nothing": (lambda content: content.update(annotations=[]), "labels no area in the images"),
 }  # fmt: skip

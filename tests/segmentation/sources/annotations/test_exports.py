@@ -117,9 +117,7 @@ def test_annotations_beside_masks_that_lie_with_the_images_are_passed_over(own: 
 
 def test_a_threshold_is_for_masks(own: Path) -> None:
     exports.cvat(own)
-    with pytest.raises(
-        InputError, match=r"data\.folder\.mask_threshold: is for masks/, and this is CVAT XML"
-    ):
+    with pytest.raises(InputError, match=r"data\.folder\.mask_threshold: is for masks/, not for CVAT XML"):
         written(own, mask_threshold=128)
 
 
