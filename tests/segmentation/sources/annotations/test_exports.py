@@ -213,3 +213,23 @@ def test_without_a_size_a_photo_that_exif_turns_is_undecided(own: Path) -> None:
     with pytest.raises(InputError, match=r"EXIF orientation \(6\) turns it"):
         written(own)
     assert "upright" in written(own, orientation="upright")[1]
+
+
+def test_without_a_labelmap_the_colours_are_those_of_voc(own: Path) -> None:
+    """https://host.robots.ox.ac.uk/pascal/VOC: 12 is dog, (64, 0, 128); 255 is void, (224, 224, 192)."""
+    (own / "SegmentationClass").mkdir()
+    (own / "Annotations").mkdir()
+    (own / "Annotations/0.xml").write_text("<annotation><object/></annotation>")  # of boxes: not CVAT's
+    exports.write_image(own / "JPEGImages/0.jpg", 0)
+    values = np.zeros((48, 64), np.uint8)
+    values[4:9, 5:20], values[20:30, 5:20], values[9, 5:20] = 12, 15, 255
+    mask = Image.fromarray(values)
+    palette = np.zeros((256, 3), np.uint8)
+    palette[[12, 15, 255]] = (64, 0, 128), (192, 128, 128), (224, 224, 192)
+    mask.putpalette(palette.ravel().tolist())
+    mask.save(own / "SegmentationClass/0.png")
+    for classes, foreground in ((["dog"], [12]), (["dog", "person"], [12, 15]), (None, [12, 15])):
+        raw, said = written(own, classes=classes)
+        found = read_trimap(layout.trimap_path(raw, "0")) == layout.PET
+        np.testing.assert_array_equal(found, np.isin(values, foreground))
+        assert "masks by class: dog (1), person (1)" in said and "warning" not in said
