@@ -51,7 +51,7 @@ def _ordered(values: list[float]) -> list[float]:
     return values
 
 
-def _unique(values: list[str]) -> list[str]:
+def _unique(values: list[Any]) -> list[Any]:
     if len(set(values)) < len(values):
         raise ValueError("must name each part once")
     return values
@@ -100,6 +100,14 @@ class Folder(Group):
     mask_threshold: Annotated[Real | None, Field(gt=0)]
     orientation: Literal["stored", "upright"] | None
     white: Annotated[Whole | None, Field(ge=1)]
+    classes: Annotated[list[str | int], Field(min_length=1), AfterValidator(_unique)] | None
+
+    @field_validator("classes")
+    @classmethod
+    def _no_threshold(cls, value: list[str | int] | None, info: ValidationInfo) -> list[str | int] | None:
+        if value is not None and info.data.get("mask_threshold") is not None:
+            raise ValueError("must be null with data.folder.mask_threshold: both say what is foreground")
+        return value
 
 
 class Data(Group):

@@ -28,7 +28,8 @@ def main() -> None:
             groups = breeds(folder)
         else:
             own = data.folder
-            rules = Rules(own.mask_threshold, own.orientation, own.white)
+            classes = None if own.classes is None else [str(name) for name in own.classes]
+            rules = Rules(own.mask_threshold, own.orientation, own.white, classes)
             lines, groups = write_folder(folder, Path(os.path.expanduser(own.path)), rules)
     write_bytes(GROUPS, csv_bytes(GROUP_COLUMNS, groups))
     print(*lines, f"{data.source}: {RAW} is complete", sep="\n")

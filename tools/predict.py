@@ -18,7 +18,7 @@ from segmentation.common.artifacts import checkpoint_path
 from segmentation.common.command_line import make_parser, path_argument, run
 from segmentation.common.errors import Fault, InputError
 from segmentation.prediction import job
-from segmentation.prediction.inputs import HEIC_HINT, choose_shard, find_photos, refuse_out
+from segmentation.prediction.inputs import choose_shard, find_photos, refuse_out
 from segmentation.prediction.kinds import KINDS, read_photo, split_kinds, write_kind
 from segmentation.prediction.load import choose_network, load_predictor
 from segmentation.runtime.devices import choose_device, prepare
@@ -49,7 +49,7 @@ def main(
         return
     paths = [os.path.expanduser(path) for path in paths]
     refuse_out(out, paths)
-    (photos, heic_files), part = find_photos(paths), choose_shard(shard)
+    photos, part = find_photos(paths), choose_shard(shard)
     tasks = job.plan(photos, out, kinds)[part.index :: part.count]
     left = tasks if force else job.missing(tasks)
     file = checkpoint or checkpoint_path(choose_network(model))
@@ -58,7 +58,7 @@ def main(
     print(f"{file}, threshold {predictor.threshold:g}{of_shard}", flush=True)
     start, errors = time.perf_counter(), list[job.ReadError]()
     try:
-        job.predict(predictor, left, batch, errors, white)
+        transparent = job.predict(predictor, left, batch, errors, white)
     except BaseException:
         job.write_errors(out, part, errors, not_reached=job.missing(left))
         raise
@@ -69,8 +69,8 @@ def main(
         f"{done} of {len(tasks)} images to {out}/ in {seconds:.1f} s ({done / seconds:.3g} a second)"
         + skipped * (left != tasks)
     )
-    if heic_files and part.index == 0:
-        print(f"HEIC files passed over: {len(heic_files)}, the first {heic_files[0]}: {HEIC_HINT}")
+    if transparent:
+        print(f"photos with transparent pixels, laid on white for the network: {transparent}")
     if errors:
         raise Fault(f"{len(errors)} of {len(tasks)} images could not be read; {table} lists them")
 

@@ -10,6 +10,7 @@ from typing import IO, Any
 
 import cv2
 import numpy as np
+import pillow_heif
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
@@ -19,9 +20,8 @@ from segmentation.common.errors import Fault, InputError
 PART_VALUES = {"pet": PET, "background": BACKGROUND, "border": BORDER}
 
 # Pillow would hand an EPS file to Ghostscript, which runs it as a program.
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "JPEG2000", "PPM", "TGA")
-
-HEIC = {".heic", ".heif"}  # suffixes of photos that cannot be decoded
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "JPEG2000", "PPM", "TGA", "HEIF")
+pillow_heif.register_heif_opener()  # HEIC: the photos of iPhones; it gives them upright
 
 DEEP_GREY_MODES = ("I;16", "I;16L", "I;16B", "I")  # Pillow's, of grey images with more than 8 bits
 
@@ -75,7 +75,7 @@ def _name(source: Source) -> str:
 
 def is_image_file(path: Path) -> bool:
     """Whether a file has the name of an image, though it may be broken, or the content of one."""
-    if path.suffix.lower() in HEIC or Image.registered_extensions().get(path.suffix.lower()) in FORMATS:
+    if Image.registered_extensions().get(path.suffix.lower()) in FORMATS:
         return True
     with suppress(InputError):
         return os.access(path, os.R_OK) and bool(image_size(path))
@@ -92,9 +92,29 @@ def image_size(source: Source) -> tuple[int, int]:
 
 
 def open_rgb(source: Source, upright: bool = False, white: int | None = None) -> Image.Image:
-    """Decode an image, whatever format its content has, to RGB; arguments and errors as in `open_image`."""
-    image = open_image(source, upright, white)
-    return image if image.mode == "RGB" else image.convert("RGB")
+    """Decode an image, whatever format its content has, to RGB, on white where it is transparent.
+
+    Arguments and errors as in `open_image`.
+    """
+    return on_white(open_image(source, upright, white))
+
+
+def on_white(image: Image.Image) -> Image.Image:
+    """Lay an image, RGB or RGBA, on white: what is transparent may have any colour, which nobody sees."""
+    if image.mode == "RGB":
+        return image
+    ground = Image.new("RGB", image.size, "white")
+    ground.paste(image, mask=image.getchannel("A"))
+    ground.info = image.info
+    return ground
+
+
+def is_transparent(image: Image.Image) -> bool:
+    """Whether an opened image has pixels that are not opaque. One that may have is decoded."""
+    if not image.has_transparency_data:
+        return False
+    alpha = np.asarray(image.convert("RGBA").getchannel("A"))
+    return bool(alpha.min() < 255)
 
 
 def open_image(source: Source, upright: bool = False, white: int | None = None) -> Image.Image:

@@ -10,9 +10,8 @@ from typing import NamedTuple
 
 from segmentation.common.errors import InputError, reason
 from segmentation.common.files import visible_files
-from segmentation.common.image_io import HEIC, image_size, is_image_file
+from segmentation.common.image_io import image_size, is_image_file
 
-HEIC_HINT = "HEIC is not supported; convert it to JPEG (iPhone: Settings, Camera, Formats, Most Compatible)"
 NUMBER = re.compile(r"[0-9]{1,9}")
 
 
@@ -31,32 +30,26 @@ class Shard:
     count: int
 
 
-def find_photos(paths: Sequence[str]) -> tuple[list[PhotoFile], list[Path]]:
-    """Return the photos that `paths` name, in a fixed order, and the HEIC files in folders, not to be read.
+def find_photos(paths: Sequence[str]) -> list[PhotoFile]:
+    """Return the photos that `paths` name, in a fixed order.
 
     Paths are files, folders (with all that is in them) and globs. In a folder, hidden files and files that
     are no images are passed over. Raises `InputError` for a path that does not exist, a file that is no
     image, and where no photo was found.
     """
     photos: dict[Path, PhotoFile] = {}  # by the real file: named twice, it counts once
-    heic_files = []
     for path in expand(paths):
         if path.is_dir():
             for file in _files(path):
-                if file.suffix.lower() in HEIC:
-                    heic_files.append(file)
-                elif is_image_file(file):
+                if is_image_file(file):
                     photos.setdefault(resolved(file), PhotoFile(file, file.relative_to(path).with_suffix("")))
         else:
-            if path.suffix.lower() in HEIC:
-                raise InputError(f"{path}: {HEIC_HINT}")
             if not is_image_file(path):
                 image_size(path)  # says what it is instead
             photos.setdefault(resolved(path), PhotoFile(path, Path(path.stem)))
     if not photos:
-        hint = f"; {heic_files[0]}: {HEIC_HINT}" if heic_files else ""
-        raise InputError(f"{', '.join(paths)}: no images were found there{hint}")
-    return list(photos.values()), heic_files
+        raise InputError(f"{', '.join(paths)}: no images were found there")
+    return list(photos.values())
 
 
 def expand(paths: Iterable[str]) -> Iterator[Path]:

@@ -88,11 +88,13 @@ def predict(
     batch_size: int,
     errors: list[ReadError],
     white: int | None = None,
-) -> None:
+) -> int:
     """Predict and write all tasks, with a progress bar; add what could not be read to `errors` as it is met.
 
-    `white` as in `open_image`. Raises `Fault` if an output cannot be written.
+    `white` as in `open_image`. Returns how many photos have transparent pixels. Raises `Fault` if an output
+    cannot be written.
     """
+    transparent = 0
     with (
         ThreadPoolExecutor(usable_cores()) as pool,
         tqdm(total=len(tasks), unit="image", disable=None if len(tasks) > 1 else True) as bar,
@@ -102,6 +104,7 @@ def predict(
             for task, photo in zip(batch, pool.map(_read, batch, repeat(white)), strict=True):
                 if isinstance(photo, Photo):
                     photos.append((task, photo))
+                    transparent += photo.alpha is not None and bool(photo.alpha.min() < 255)
                 else:
                     tqdm.write(f"predict: {' '.join(str(photo).split())}", file=sys.stderr)
                     errors.append((task.source, str(photo).removeprefix(f"{task.source}: ")))
@@ -109,6 +112,7 @@ def predict(
             for _ in pool.map(_write, photos, results, repeat(predictor.threshold)):
                 pass  # an error of a thread is raised here
             bar.update(len(batch))
+    return transparent
 
 
 def _batches(tasks: Sequence[PhotoTask], batch_size: int) -> Iterator[list[PhotoTask]]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from segmentation.common.errors import InputError
 from segmentation.common.geometry import Image, Probabilities
-from segmentation.common.image_io import Source, open_image
+from segmentation.common.image_io import Source, on_white, open_image
 from segmentation.prediction.cutout import cut_out
 from segmentation.scoring.threshold import is_foreground
 
@@ -23,7 +23,8 @@ DIMMED = 3  # the background of an overlay has a third of its brightness
 class Photo(NamedTuple):
     """An upright photo, with its alpha `(H, W)` and its ICC profile for RGB if it has them."""
 
-    image: Image
+    image: Image  # as networks see it: on white where it is transparent
+    colors: Image  # without its alpha
     alpha: NDArray[np.uint8] | None
     profile: bytes | None
 
@@ -35,7 +36,8 @@ def read_photo(source: Source, white: int | None = None) -> Photo:
     profile = image.info.get("icc_profile")
     if profile and profile[16:20] != b"RGB ":  # of what it describes the colours; ICC.1:2022, 7.2.6
         profile = None
-    return Photo(np.asarray(image if alpha is None else image.convert("RGB")), alpha, profile)
+    pixels = np.asarray(on_white(image))
+    return Photo(pixels, pixels if alpha is None else np.asarray(image.convert("RGB")), alpha, profile)
 
 
 def write_kind(
@@ -55,7 +57,7 @@ def mask(_: Photo, probabilities: Probabilities, threshold: float) -> NDArray[np
 def cutout(photo: Photo, probabilities: Probabilities, _: float) -> NDArray[np.uint8]:
     """Return the foreground as RGBA; its alpha is the probability, and never above that of the photo."""
     alpha = cv2.convertScaleAbs(probabilities, alpha=255).astype(np.uint8, copy=False)
-    return cut_out(photo.image, alpha if photo.alpha is None else np.minimum(alpha, photo.alpha))
+    return cut_out(photo.colors, alpha if photo.alpha is None else np.minimum(alpha, photo.alpha))
 
 
 def overlay(photo: Photo, probabilities: Probabilities, threshold: float) -> NDArray[np.uint8]:

@@ -13,9 +13,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from segmentation.common.errors import InputError
 from segmentation.common.image_io import image_size
-from segmentation.prediction.inputs import HEIC_HINT
 from segmentation.prediction.kinds import read_photo, write_kind
 from segmentation.runtime.memory import enough_memory
 from segmentation.serving.networks import Network
@@ -24,7 +22,6 @@ Result = TypeVar("Result")
 
 THREADS = 2  # one photo is decoded or encoded while another one is in the network
 LARGE = 25_000_000  # pixels; of such photos, one at a time: each takes gigabytes
-HEIC = (b"ftyphei", b"ftyphev", b"ftypmif1")  # how such a file continues after its first four bytes
 
 _forward = threading.Lock()  # torch uses all cores for one image; two at once are slower
 
@@ -45,7 +42,7 @@ class Worker:
 
         Raises `InputError` if `file` is not an image, and `Fault` if memory runs out.
         """
-        width, height = await self.do(partial(_size, file))
+        width, height = await self.do(partial(image_size, io.BytesIO(file)))
 
         def work_in_memory() -> Result:
             with enough_memory(f"a photo of {width}x{height} pixels", "send a smaller one"):
@@ -96,12 +93,3 @@ def preview_photo(file: bytes, white: int | None, side: int) -> bytes:
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=95, subsampling=0, icc_profile=photo.profile)
     return buffer.getvalue()
-
-
-def _size(file: bytes) -> tuple[int, int]:
-    try:
-        return image_size(io.BytesIO(file))
-    except InputError:
-        if file.startswith(HEIC, 4):
-            raise InputError(HEIC_HINT) from None
-        raise

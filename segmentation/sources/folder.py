@@ -2,7 +2,8 @@
 
     images/        images of any format
     masks/         lossless images; see `data.folder.mask_threshold`. Or:
-    trimaps/       1 foreground, 2 background, 3 border, as in Oxford-IIIT Pet
+    trimaps/       1 foreground, 2 background, 3 border, as in Oxford-IIIT Pet. Or one of the exports that
+                   `annotations/find.py` knows; their images may lie anywhere in the folder
     trainval.txt   optional, together with test.txt: one image a line, with or without its suffix
     test.txt
     groups.csv     optional, with the columns id and group: for tables of scores
@@ -12,10 +13,11 @@ in images/more/a.jpg has the id more__a. Files that are no images are passed ove
 also be in annotations/, so that an unpacked Oxford-IIIT Pet is such a folder too.
 """
 
-import os
 import shutil
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from tqdm import tqdm
@@ -23,14 +25,18 @@ from tqdm import tqdm
 from segmentation.common import dataset_layout as layout
 from segmentation.common.cores import usable_cores
 from segmentation.common.errors import InputError
-from segmentation.common.files import visible_files
-from segmentation.common.image_io import is_image_file
+from segmentation.common.image_io import image_size
+from segmentation.sources.annotations import voc
+from segmentation.sources.annotations.classes import listed, refuse_unknown
+from segmentation.sources.annotations.find import locate, unreadable
+from segmentation.sources.annotations.shapes import AnnotatedImage
 from segmentation.sources.groups import own_groups
-from segmentation.sources.own_files import Remark, Rules, write_image, write_trimap
+from segmentation.sources.own_files import Remark, Rules, write_image
+from segmentation.sources.own_labels import OwnLabels, count, read_labels
+from segmentation.sources.own_masks import write_classes, write_trimap
+from segmentation.sources.own_shapes import write_annotated
 
 Files = dict[Remark, dict[Path, int]]  # to which each remark applies, with its value
-MAX_BYTES = 250  # of an id, which becomes the name of a file with a suffix
-WINDOWS_FILES = {"Thumbs.db", "desktop.ini"}  # of its file manager: not worth a line
 
 
 def write_folder(folder: Path, path: Path, rules: Rules) -> tuple[list[str], list[dict[str, str]]]:
@@ -40,40 +46,41 @@ def write_folder(folder: Path, path: Path, rules: Rules) -> tuple[list[str], lis
     without an image and what does not decode are listed all the same: the split names them. Raises
     `InputError` if a part of `path` is missing or ambiguous.
     """
-    images, other_files = _images_by_id(path / "images")
-    masks_dir, trimaps_dir = path / "masks", _locate(path, "trimaps")
-    if masks_dir.is_dir() == trimaps_dir.is_dir():
-        raise InputError(f"{path}: needs exactly one of the folders masks/ and trimaps/ besides images/")
-    masks, others = _images_by_id(masks_dir if masks_dir.is_dir() else trimaps_dir)
-    if not images.keys() & masks.keys():
-        raise InputError(
-            f"{next(iter(images.values()))}: no image has a mask of the same name; the first mask is"
-            f" {next(iter(masks.values()))}"
-        )
-    ids = sorted(images.keys() | masks.keys())
+    own = read_labels(path, rules)
+    images, labels = own.images, own.labels
+    ids = sorted(images.keys() | labels.keys())
     lists, groups = _lists(path, ids), own_groups(path, set(ids))
     (folder / layout.IMAGES).mkdir()
     (folder / layout.TRIMAPS).mkdir(parents=True)
 
-    def write_pair(image_id: str) -> dict[Path, dict[Remark, int]]:
-        image, mask = images.get(image_id), masks.get(image_id)
-        remarks = {}
+    def write_pair(image_id: str) -> tuple[dict[Path, dict[Remark, int]], set[str]]:
+        image, label = images.get(image_id), labels.get(image_id)
+        to_image, to_trimap = layout.image_path(folder, image_id), layout.trimap_path(folder, image_id)
+        remarks: dict[Path, dict[Remark, int]] = {}
+        classes = set[str]()
         try:
+            if image and isinstance(label, AnnotatedImage):
+                return {image: write_annotated(image, label, to_image, to_trimap, rules)}, classes
+            assert not isinstance(label, AnnotatedImage)  # which has an image
             if image:
-                remarks[image] = write_image(image, layout.image_path(folder, image_id), mask, rules)
-            if mask and masks_dir.is_dir():
-                remarks[mask] = write_trimap(mask, layout.trimap_path(folder, image_id), rules)
-            elif mask:
-                shutil.copyfile(mask, layout.trimap_path(folder, image_id))
+                remarks[image] = write_image(image, to_image, _size(label), rules)
+            if label and own.are_trimaps:
+                shutil.copyfile(label, to_trimap)
+            elif label and own.rules.classes:
+                classes = write_classes(label, to_trimap, own.rules.classes)
+            elif label:
+                remarks[label] = write_trimap(label, to_trimap, rules)
         except OSError as error:
-            if str(error.filename) in (str(image), str(mask)):
-                raise _unreadable(error) from None
+            if str(error.filename) in (str(image), str(label)):
+                raise unreadable(error) from None
             raise
-        return remarks
+        return remarks, classes
 
     files: Files = {remark: {} for remark in Remark}
+    found: Counter[str] = Counter()  # masks that hold each value or colour
     with ThreadPoolExecutor(usable_cores()) as pool:
-        for pair in tqdm(pool.map(write_pair, ids), "images and masks", len(ids), disable=None):
+        for pair, classes in tqdm(pool.map(write_pair, ids), "images and masks", len(ids), disable=None):
+            found.update(classes)
             for file, remarks in pair.items():
                 for remark, value in remarks.items():
                     files[remark][file] = value
@@ -81,23 +88,35 @@ def write_folder(folder: Path, path: Path, rules: Rules) -> tuple[list[str], lis
     _refuse_ambiguous(files, listed, rules)
     for name, members in ({layout.LIST: ids} | lists).items():
         (folder / name).write_text("".join(f"{image_id} 1 1 1\n" for image_id in members), encoding="utf-8")
-    lines = [
-        f"{len(images)} images, {len(masks)} masks",
-        _count("warning: images without a mask", [images[name] for name in images.keys() - masks.keys()]),
-        _count("warning: masks without an image", [masks[name] for name in masks.keys() - images.keys()]),
-        _count("files that are no images, passed over", other_files + others),
-        *_remarks(files, rules),
-    ]
+    lines = [*own.said, *_classes(own, found, rules.classes), *_remarks(files, rules)]
     return [line for line in lines if line], groups
 
 
-def _count(what: str, files: Collection[Path], note: str = "") -> str:
-    """Return the line that says how many files there are of a kind, and the first; empty without files."""
-    return f"{what}: {len(files)}, the first {min(files)}{note}" if files else ""
+def _size(mask: Path | None) -> tuple[int, int] | None:
+    with suppress(InputError):  # a mask that cannot be read is left to the split
+        return image_size(mask) if mask else None
+    return None
 
 
-def _unreadable(error: OSError) -> InputError:
-    return InputError(f"{error.filename}: cannot be read ({error.strerror}); check data.folder.path")
+def _classes(own: OwnLabels, found: Counter[str], classes: Sequence[str] | None) -> list[str]:
+    """Return the lines about masks of several classes, by how many masks each value or colour was `found` in.
+
+    Raises `InputError` for one of the `classes` that is in none.
+    """
+    if not found:
+        return []
+    counts = {name: found[color] for color, name in own.colors.items()} or dict(sorted(found.items()))
+    refuse_unknown(classes or [], counts, "masks")
+    if own.colors and not any(counts.values()):
+        raise InputError("no mask of SegmentationClass/ has a colour of its classes; is labelmap.txt theirs?")
+    present = {name: number for name, number in counts.items() if number}
+    lines = [f"masks by class: {listed(present)}; foreground: {', '.join(classes or ['all of them'])}"]
+    strange = {name for name in found if name[0] == "#"} - {*own.colors, voc.BACKGROUND, voc.VOID}
+    if own.colors and strange:
+        lines.append(
+            f"warning: colours of no class, taken for background: {len(strange)}, such as {min(strange)}"
+        )
+    return lines
 
 
 def _refuse_ambiguous(files: Files, listed: set[Path | None], rules: Rules) -> None:
@@ -129,6 +148,7 @@ def _remarks(files: Files, rules: Rules) -> list[str]:
     white_fits = rules.white is not None and rules.white / 4 <= largest <= rules.white
     notes = {
         Remark.TURNED: "",
+        Remark.TRANSPARENT: "",
         Remark.DEEP_GREY: f"; largest value {largest}, {becomes}",
         Remark.DEEP_COLOR: f"; {becomes}",
         Remark.REDUCED: "; if they look black, set data.folder.white to the value that becomes 255",
@@ -136,49 +156,15 @@ def _remarks(files: Files, rules: Rules) -> list[str]:
         Remark.INDEXED: "; the numbers of the colours are their values, and 0 is background",
         Remark.FAINT: f"; no value reaches data.folder.mask_threshold = {threshold}",
     }
-    lines = {remark: _count(remark.value, files[remark], note) for remark, note in notes.items()}
+    lines = {remark: count(remark.value, files[remark], note) for remark, note in notes.items()}
     if lines[Remark.DEEP_GREY] and not white_fits:
         lines[Remark.DEEP_GREY] = f"warning: {lines[Remark.DEEP_GREY]}"
     return list(lines.values())
 
 
-def _locate(path: Path, name: str) -> Path:
-    """Return where `name` of an own folder is: in the folder itself, or in its annotations/."""
-    return path / name if (path / name).exists() else path / "annotations" / name
-
-
-def _images_by_id(folder: Path) -> tuple[dict[str, Path], list[Path]]:
-    """Return the images of a folder and its subfolders by id, and the visible files that are no images."""
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; put your files there, or set data.folder.path")
-    try:
-        files = [file for file in visible_files(folder) if file.name not in WINDOWS_FILES]
-    except OSError as error:
-        raise _unreadable(error) from None
-    images: dict[str, Path] = {}
-    others = []
-    for file in files:
-        if not is_image_file(file):
-            others.append(file)
-            continue
-        path = file.relative_to(folder)
-        image_id = layout.file_id(path)
-        if len(os.fsencode(image_id)) > MAX_BYTES:
-            raise InputError(f"{folder}: {str(path)!r} is too long for the name of a file; shorten it")
-        if not layout.is_plain(image_id):
-            raise InputError(f"{folder}: {str(path)!r} cannot be written in a list; rename it")
-        if image_id in images:
-            first = str(images[image_id].relative_to(folder))
-            raise InputError(f"{folder}: {first!a} and {str(path)!a} would have one name; rename one")
-        images[image_id] = file
-    if not images:
-        raise InputError(f"{folder}: contains no images")
-    return images, others
-
-
 def _lists(path: Path, ids: list[str]) -> dict[Path, list[str]]:
     """Return what trains and what tests, if the folder says so, or else all ids."""
-    files = {name: _locate(path, name.name) for name in (layout.TRAINVAL, layout.TEST)}
+    files = {name: locate(path, name.name) for name in (layout.TRAINVAL, layout.TEST)}
     given = [file.is_file() for file in files.values()]
     if any(given) != all(given):
         raise InputError(f"{path}: needs both trainval.txt and test.txt, or neither")

@@ -44,20 +44,22 @@ def test_a_broken_photo_is_named_and_the_others_are_done(
     out, whole = tmp_path / "out", (photos / "0.png").read_bytes()
     (photos / "broken.png").write_bytes(whole[: len(whole) // 2])
     (photos / "text.jpg").write_text("no photo")
-    (photos / "phone.heic").write_bytes(b"")
+    (photos / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(50))
     ended = run_here(finished, "tools.predict", photos, "--out", out, "--batch", 2)
-    assert ended.status == 1 and "3 of 5 images" in ended.stdout
-    assert "HEIC files passed over: 1" in ended.stdout and "phone.heic" in ended.stdout
+    assert ended.status == 1 and "3 of 6 images" in ended.stdout
     lines = [line for line in ended.stderr.splitlines() if line.startswith("predict: ")]
-    assert len(lines) == 3 and "Traceback" not in ended.stderr
-    assert "broken.png" in lines[0] and "text.jpg" in lines[1]
-    assert lines[2].startswith("predict: error: 2 of 5 images could not be read") and "errors.csv" in lines[2]
+    assert len(lines) == 4 and "Traceback" not in ended.stderr
+    assert "broken.png" in lines[0] and "phone.heic" in lines[1] and "text.jpg" in lines[2]
+    assert lines[3].startswith("predict: error: 3 of 6 images could not be read") and "errors.csv" in lines[3]
     rows = list(csv.reader((out / "errors.csv").open()))
     assert rows[0] == ["image", "error"]
-    assert [row[0] for row in rows[1:]] == [str(photos / name) for name in ("broken.png", "text.jpg")]
+    assert [row[0] for row in rows[1:]] == [
+        str(photos / name) for name in ("broken.png", "phone.heic", "text.jpg")
+    ]
     assert all(row[1].startswith("does not decode as an image") for row in rows[1:])
     (photos / "broken.png").write_bytes(whole)
     (photos / "text.jpg").unlink()
+    (photos / "phone.heic").unlink()
     mended = run_here(finished, "tools.predict", photos, "--out", out)
     assert mended.status == 0 and "1 of 4 images" in mended.stdout and not (out / "errors.csv").exists()
 
@@ -71,13 +73,12 @@ def test_the_users_own_table_is_kept(finished: Path, photos: Path, tmp_path: Pat
 def test_a_name_that_cannot_be_printed(finished: Path, tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     save(folder / "a.png", scene(40, 50))
-    (folder / "\udcff.heic").write_bytes(b"")
     (folder / "\udcfe.jpg").write_bytes(b"broken")
     ended = subprocess.run(
         [sys.executable, "-m", "tools.predict", folder, "--out", tmp_path / "out"],
         cwd=finished, env=os.environ | {"PYTHONIOENCODING": "utf-8:strict"}, capture_output=True, text=True,
     )  # fmt: skip
-    assert ended.returncode == 1 and "Traceback" not in ended.stderr and r"\udcff.heic" in ended.stdout
+    assert ended.returncode == 1 and "Traceback" not in ended.stderr and r"\udcfe.jpg" in ended.stderr
     assert b"\xfe.jpg" in (tmp_path / "out/errors.csv").read_bytes()
 
 

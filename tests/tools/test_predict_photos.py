@@ -15,6 +15,7 @@ from photos import pixels, predictor, save, scene
 from PIL import Image, ImageCms, ImageOps
 
 from segmentation.common.cores import usable_cores
+from segmentation.prediction.kinds import read_photo
 
 UPRIGHT = {2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}  # tag: the transposition that undoes it, as a tag
 
@@ -116,7 +117,7 @@ def test_a_hundred_megapixels_in_two_gibibytes(finished: Path, tmp_path: Path) -
 def test_a_cutout_never_shows_what_was_transparent(finished: Path, tmp_path: Path, run_here: RunHere) -> None:
     photo = np.dstack([scene(60, 80), np.linspace(0, 255, 60 * 80).reshape(60, 80).astype(np.uint8)])
     save(tmp_path / "photo.png", photo)
-    save(tmp_path / "opaque.png", photo[..., :3])
+    save(tmp_path / "opaque.png", read_photo(tmp_path / "photo.png").image)
     arguments = ["--out", tmp_path / "out", "--kind", "cutout"]
     assert run_here(finished, "tools.predict", *arguments, *tmp_path.glob("*.png")).status == 0
     cutout, opaque = (pixels(tmp_path / f"out/{name}.cutout.png") for name in ("photo", "opaque"))

@@ -143,7 +143,7 @@ def test_unusable_images(raw: Path, kind: str) -> None:
 
 @pytest.mark.fault("a image or mask that is broken or hostile")
 @pytest.mark.parametrize(
-    "kind", ["PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "PPM", "TGA", "JPEG2000", "AVIF"]
+    "kind", ["PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "PPM", "TGA", "JPEG2000", "AVIF", "HEIF"]
 )
 def test_random_damage(tmp_path: Path, kind: str) -> None:
     """Bits are flipped and ends cut off: the image is read, or refused in the way that the split names."""

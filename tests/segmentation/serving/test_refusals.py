@@ -34,7 +34,7 @@ NAMED = b'--x\r\nContent-Disposition: form-data; name="a\xff"\r\n\r\nabc\r\n--x-
         ("?threshold=1", PHOTO, "threshold: "),
         ("?threshold=nan", PHOTO, "threshold: "),
         ("?threshold=half", PHOTO, "threshold: "),
-        ("", b"\0\0\0\x18ftypheic" + bytes(50), "HEIC is not supported"),
+        ("", b"\0\0\0\x18ftypheic" + bytes(50), "does not decode as an image"),
         ("?treshold=0.9", PHOTO, "'treshold' is not a known parameter (did you mean threshold?)"),
         ("?x=1", PHOTO, "'x' is not a known parameter (allowed here: white, model, kind, threshold)"),
         ("?kind=mask&kind=cutout", PHOTO, "kind: is given more than once"),

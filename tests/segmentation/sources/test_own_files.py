@@ -72,8 +72,8 @@ def test_what_has_no_partner_is_named_by_its_own_name(own: Path) -> None:
     assert f"warning: images without a mask: 1, the first {own}/images/4.png" in said
     assert f"warning: masks without an image: 1, the first {own}/masks/5.png" in said
     for path in list((own / "masks").iterdir()):
-        path.rename(path.with_stem(f"{path.stem}_mask"))
-    with pytest.raises(InputError, match=r"no image has a mask of the same name; .*0_mask\.png"):
+        path.rename(path.with_stem(f"{path.stem}_cells"))
+    with pytest.raises(InputError, match=r"no image has a mask of the same name; .*0_cells\.png"):
         written(own)
 
 

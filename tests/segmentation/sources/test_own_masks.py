@@ -166,3 +166,64 @@ def test_a_coloured_palette_means_its_numbers_and_is_named(own: Path) -> None:
     raw, said = written(own)
     assert "masks with a coloured palette: 1, the first" in said and "0 is background" in said
     np.testing.assert_array_equal(read_trimap(layout.trimap_path(raw, "0")) == layout.PET, before)
+
+
+def labels(own: Path) -> np.ndarray:
+    """Give each mask the values 0, 3 and 9; return that of image 3."""
+    rng = np.random.default_rng(0)
+    change_masks(own, lambda mask: np.where(mask > 0, rng.choice([3, 9], mask.shape), 0).astype(np.uint8))
+    return np.asarray(Image.open(own / "masks/3.png"))
+
+
+@pytest.mark.parametrize("classes", [["3"], ["9"], ["3", "9"], ["0"]])
+def test_classes_of_masks_are_values(own: Path, classes: list[str]) -> None:
+    before = labels(own)
+    raw, said = written(own, classes=classes)
+    found = read_trimap(layout.trimap_path(raw, "3")) == layout.PET
+    np.testing.assert_array_equal(found, np.isin(before, [int(name) for name in classes]))
+    assert f"masks by class: 0 (10), 3 (10), 9 (10); foreground: {', '.join(classes)}" in said
+    assert "warning" not in said
+
+
+@pytest.mark.parametrize("kind", ["palette", "RGB", "RGBA"])
+def test_classes_of_coloured_masks_are_colours_or_numbers_of_colours(own: Path, kind: str) -> None:
+    before = labels(own)
+    palette = [0] * 9 + [255, 0, 0] + [9] * 15 + [0, 0, 254]
+
+    def colour(mask: np.ndarray) -> Image.Image:
+        image = Image.fromarray(mask)
+        image.putpalette(palette)
+        return image if kind == "palette" else image.convert(kind)
+
+    change_masks(own, colour)
+    values = {"#ff0000": 3, "#0000fe": 9, "#000000": 0} | ({"9": 9} if kind == "palette" else {})
+    for name, value in values.items():
+        raw, _ = written(own, classes=[name])
+        found = read_trimap(layout.trimap_path(raw, "3")) == layout.PET
+        np.testing.assert_array_equal(found, before == value)
+
+
+def test_a_broken_mask_of_classes_is_left_to_the_split(own: Path) -> None:
+    labels(own)
+    (own / "masks/4.png").write_bytes(b"broken")
+    raw, _ = written(own, classes=["9"])
+    assert "does not decode" in (check_dataset(raw, ["pet"], Geometry(64))["4"].reason or "")
+
+
+@pytest.mark.parametrize("suffix", ["_mask", "_seg", "-mask", "_label", "_annotation", ".png"])
+def test_what_all_masks_have_after_the_name_of_their_image_is_left_out(own: Path, suffix: str) -> None:
+    for name in ("images", "masks"):
+        (own / name / "more").mkdir()
+        (own / name / "3.png").rename(own / name / "more/3.png")
+    expected = written(own)[0]
+    for path in list((own / "masks").rglob("*.png")):
+        path.rename(path.with_name(f"{path.stem}{suffix}.png"))
+    raw, said = written(own)
+    assert (
+        said.startswith("10 images, 10 masks\nmasks are named like their images, with ")
+        and suffix[1:] in said
+    )
+    for path in expected.rglob("*.png"):
+        assert (raw / path.relative_to(expected)).read_bytes() == path.read_bytes()
+    (own / f"masks/4{suffix}.png").rename(own / "masks/4.png")  # one without: nothing is guessed
+    assert "masks without an image: 9" in written(own)[1]

@@ -1,0 +1,71 @@
+"""Which files an export means: tools write other folders, backslashes and suffixes than there are."""
+
+import os
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+
+from segmentation.common.errors import InputError
+from segmentation.sources.annotations.shapes import AnnotatedImage
+
+
+def match(
+    named: Iterable[AnnotatedImage], files: Sequence[Path], path: Path
+) -> tuple[dict[Path, AnnotatedImage], list[AnnotatedImage]]:
+    """Return which of the image `files` under `path` each image means, and the images that are not there.
+
+    A name means the file at that place, from the folder of the export's file, from `path` or its images/.
+    Otherwise it means the file of the same name, in any case, that shares most folders with it. Raises
+    `InputError` for a name that may mean several files, and for a file that is named twice.
+    """
+    by_name: dict[str, list[Path]] = defaultdict(list)
+    for file in files:
+        by_name[_plain(file.name).casefold()].append(file)
+    matched: dict[Path, AnnotatedImage] = {}
+    absent = []
+    for image in named:
+        parts = [part for part in PurePosixPath(_plain(image.name).replace("\\", "/")).parts if part != "."]
+        candidates = by_name.get(parts[-1].casefold(), []) if parts else []
+        if not candidates:
+            absent.append(image)
+            continue
+        file = candidates[0] if len(candidates) == 1 else _choose(image, parts, candidates, path)
+        if file in matched:
+            first = matched[file]
+            raise InputError(
+                f"{file}: named twice, as {first.name!r} in {first.file} and as {image.name!r} in"
+                f" {image.file}; keep one of them"
+            )
+        matched[file] = image
+    return matched, absent
+
+
+def _choose(image: AnnotatedImage, parts: list[str], candidates: Sequence[Path], path: Path) -> Path:
+    for place in (image.file.parent, path, path / "images"):
+        there = Path(os.path.normpath(place.joinpath(*parts)))
+        for file in candidates:
+            if _plain(str(file)) == _plain(str(there)):
+                return file
+    shared = {file: _shared(parts, file) for file in candidates}
+    best = [file for file in candidates if shared[file] == max(shared.values())]
+    if len(best) > 1:
+        raise InputError(
+            f"{image.file}: {image.name!r} may be {best[0]} or {best[1]}; write its folder into the export,"
+            " or delete one"
+        )
+    return best[0]
+
+
+def _shared(parts: Sequence[str], file: Path) -> tuple[int, bool]:
+    """Return how many names, from the last on, are the same in any case; and if the last one is exact."""
+    count = 0
+    for one, other in zip(reversed(parts), reversed(file.parts), strict=False):
+        if _plain(one).casefold() != _plain(other).casefold():
+            break
+        count += 1
+    return count, parts[-1] == _plain(file.name)
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFC", name)

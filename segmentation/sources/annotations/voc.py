@@ -1,0 +1,46 @@
+"""VOC's SegmentationClass/: masks whose colours are classes, by labelmap.txt or by VOC itself.
+
+Source: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/devkit_doc.html (VOClabelcolormap).
+"""
+
+import re
+from pathlib import Path
+
+from segmentation.common import dataset_layout as layout
+from segmentation.common.errors import InputError
+
+CLASSES = (
+    "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike"
+    " person pottedplant sheep sofa train tvmonitor"
+)
+BACKGROUND = "#000000"
+VOID = "#e0e0c0"  # the ring around each thing, and what VOC leaves undecided
+
+
+def read_colors(masks: Path) -> dict[str, str]:
+    """Return each class of a SegmentationClass/ folder with its colour, without background and void.
+
+    Raises `InputError` for a labelmap.txt with a line that is not `class:r,g,b:parts:actions`.
+    """
+    file = masks.parent / "labelmap.txt"
+    if not file.is_file():
+        colors = {name: _color(number) for number, name in enumerate(CLASSES.split())}
+    else:
+        colors = {}
+        for line in layout.read_lines(file):
+            name, _, rest = line.partition(":")
+            match = re.fullmatch(r"(\d{1,3}),(\d{1,3}),(\d{1,3})", rest.partition(":")[0].strip())
+            values = [int(value) for value in match.groups()] if match else [256]
+            if max(values) > 255:
+                raise InputError(f"{file}: {line!r} is not `class:red,green,blue:parts:actions`")
+            colors[name] = "#{:02x}{:02x}{:02x}".format(*values)
+    return {name: color for name, color in colors.items() if color not in (BACKGROUND, VOID)}
+
+
+def _color(number: int) -> str:
+    """Return VOC's colour of a class: its bits, in turn, are the upper bits of red, green and blue."""
+    channels = [0, 0, 0]
+    for bit in range(8):
+        for channel in range(3):
+            channels[channel] |= (number >> (3 * bit + channel) & 1) << (7 - bit)
+    return "#{:02x}{:02x}{:02x}".format(*channels)

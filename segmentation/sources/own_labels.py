@@ -1,0 +1,175 @@
+"""The images of a person's folder, and what labels each: a mask, or shapes that an export holds."""
+
+import os
+from collections import Counter
+from collections.abc import Collection
+from pathlib import Path
+from typing import NamedTuple
+
+from segmentation.common import dataset_layout as layout
+from segmentation.common.errors import InputError
+from segmentation.common.image_io import is_image_file
+from segmentation.sources.annotations import find, voc
+from segmentation.sources.annotations.classes import KEY, refuse_unknown
+from segmentation.sources.annotations.find import Labels, files_in, find_labels
+from segmentation.sources.annotations.matching import match
+from segmentation.sources.annotations.shapes import AnnotatedImage
+from segmentation.sources.own_files import Rules
+
+MAX_BYTES = 250  # of an id, which becomes the name of a file with a suffix
+SUFFIXES = ("_mask", "_seg", "-mask", "_label", "_annotation")  # of masks, before that of the file
+
+
+class OwnLabels(NamedTuple):
+    """The images and labels of a folder, by id; what is foreground, and what was found, in lines."""
+
+    images: dict[str, Path]
+    labels: dict[str, Path | AnnotatedImage]
+    are_trimaps: bool
+    rules: Rules
+    colors: dict[str, str]  # of VOC's masks: to each the class
+    said: list[str]
+
+
+def read_labels(path: Path, rules: Rules) -> OwnLabels:
+    """Find the images and labels of the folder `path`; `Rules.classes` of VOC become colours.
+
+    Raises `InputError` if a part is missing or ambiguous, and for classes that are not there.
+    """
+    labels = find_labels(path)
+    if rules.mask_threshold is not None and labels.format not in ("masks/", "trimaps/"):
+        raise InputError(
+            f"data.folder.mask_threshold: is for masks/, not for {labels.format}; set it to null"
+        )
+    if labels.format in find.READERS:
+        return _of_annotations(path, labels, rules)
+    if labels.format == find.VOC:
+        return _of_voc(path, labels, rules)
+    are_trimaps = labels.format == find.FOLDERS["trimaps"]
+    if are_trimaps and rules.classes:
+        raise InputError(f"{KEY}: {labels.folder} has parts (data.foreground), no classes; set it to null")
+    images, others = _images_by_id(path / "images")
+    masks, other_masks = _images_by_id(labels.folder)
+    said = []
+    if not images.keys() & masks.keys():
+        masks, line = _renamed(masks, images, path / "images")
+        said.append(line)
+    if not images.keys() & masks.keys():
+        raise InputError(
+            f"{next(iter(images.values()))}: no image has a mask of the same name; the first mask is"
+            f" {next(iter(masks.values()))}"
+        )
+    said = [
+        f"{len(images)} images, {len(masks)} masks",
+        count("warning: images without a mask", [images[name] for name in images.keys() - masks.keys()]),
+        count("warning: masks without an image", [masks[name] for name in masks.keys() - images.keys()]),
+        count("files that are no images, passed over", others + other_masks),
+        *said,
+    ]
+    return OwnLabels(images, dict(masks), are_trimaps, rules, {}, said)
+
+
+def count(what: str, files: Collection[Path], note: str = "") -> str:
+    """Return the line that says how many files there are of a kind, and the first; empty without files."""
+    return f"{what}: {len(files)}, the first {min(files)}{note}" if files else ""
+
+
+def _renamed(masks: dict[str, Path], images: dict[str, Path], folder: Path) -> tuple[dict[str, Path], str]:
+    """Return masks by the ids of their images, where all have one suffix more, and the line that says so."""
+    for suffix in SUFFIXES:
+        if all(mask_id.endswith(suffix) for mask_id in masks):
+            renamed = {mask_id.removesuffix(suffix): file for mask_id, file in masks.items()}
+            return renamed, f"masks are named like their images, with {suffix} after it"
+    with_suffix = {
+        layout.file_id(file.relative_to(folder).with_name(f"{file.name}.png")): image_id
+        for image_id, file in images.items()
+    }
+    renamed = {with_suffix.get(mask_id, mask_id): file for mask_id, file in masks.items()}
+    return renamed, "masks are named like their images, with .png after the suffix"
+
+
+def _of_annotations(path: Path, labels: Labels, rules: Rules) -> OwnLabels:
+    files = [file for file in files_in(path) if file not in labels.contents and is_image_file(file)]
+    readings = [find.READERS[labels.format](file, content) for file, content in labels.contents.items()]
+    named = [image for reading in readings for image in reading.images]
+    matched, absent = match(named, files, path)
+    if not matched:
+        first = f", such as {named[0].name!r}; put them beside it, or into images/" if named else ""
+        raise InputError(f"{min(labels.contents)}: none of its {len(named)} images is in {path}{first}")
+    counts = Counter({name: 0 for reading in readings for name in reading.classes})
+    counts.update(shape.label for image in matched.values() for shape in image.shapes)
+    refuse_unknown(rules.classes or [], counts, "annotations")
+    if not counts.total():
+        raise InputError(f"{min(labels.contents)}: labels no area in the images of {path}")
+    skipped = sum((reading.skipped for reading in readings), Counter[str]())
+    passed = [f"{number} {what}" for what, number in skipped.items()]
+    if absent:
+        passed.append(f"{len(absent)} images that are not there, the first {absent[0].name!r}")
+    if unnamed := [file for file in files if file not in matched]:
+        passed.append(f"{len(unnamed)} images without annotations, the first {min(unnamed)}")
+    by_class = ", ".join(f"{name} {number}" for name, number in counts.most_common())
+    said = (
+        f"{labels.format}: {len(matched)} images, {counts.total()} annotations ({by_class});"
+        f" foreground: {', '.join(rules.classes or ['all of them'])};"
+        f" skipped: {', '.join(passed) or 'nothing'}"
+    )
+    inside = all((path / "images") in file.parents for file in matched)
+    images = _by_id(path / "images" if inside else path, matched)
+    annotated = {image_id: matched[file] for image_id, file in images.items()}
+    return OwnLabels(images, dict(annotated), False, rules, {}, [said])
+
+
+def _of_voc(path: Path, labels: Labels, rules: Rules) -> OwnLabels:
+    colors = voc.read_colors(labels.folder)
+    if rules.classes:
+        refuse_unknown(rules.classes, dict.fromkeys(colors, 1), "lines of its colours")
+    places = [labels.folder.parent / "JPEGImages", path / "images", path]
+    images, _ = _images_by_id(next(place for place in places if place.is_dir()), without=labels.folder)
+    masks, _ = _images_by_id(labels.folder)
+    both = sorted(images.keys() & masks.keys())
+    if not both:
+        raise InputError(
+            f"{min(masks.values())}: no mask has an image of the same name beside it, or in JPEGImages/"
+        )
+    chosen = [colors[name] for name in rules.classes or colors]
+    said = (
+        f"{labels.format}: {len(both)} images with masks; skipped: {len(images) - len(both)} images without a"
+        f" mask, {len(masks) - len(both)} masks without an image"
+    )
+    return OwnLabels(
+        {image_id: images[image_id] for image_id in both},
+        {image_id: masks[image_id] for image_id in both},
+        False,
+        rules._replace(classes=chosen),
+        {color: name for name, color in colors.items()},
+        [said],
+    )
+
+
+def _images_by_id(folder: Path, without: Path | None = None) -> tuple[dict[str, Path], list[Path]]:
+    """Return the images of a folder and its subfolders by id, and the visible files that are no images."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; put your files there, or set data.folder.path")
+    files = [file for file in files_in(folder) if without not in file.parents]
+    images = [file for file in files if is_image_file(file)]
+    if not images:
+        raise InputError(f"{folder}: contains no images")
+    kept = set(images)
+    return _by_id(folder, images), [file for file in files if file not in kept]
+
+
+def _by_id(folder: Path, files: Collection[Path]) -> dict[str, Path]:
+    """Return the images of a folder by id; raises `InputError` for names that cannot be one."""
+    images: dict[str, Path] = {}
+    for file in files:
+        path = file.relative_to(folder)
+        image_id = layout.file_id(path)
+        if len(os.fsencode(image_id)) > MAX_BYTES:
+            raise InputError(f"{folder}: {str(path)!r} is too long for the name of a file; shorten it")
+        if not layout.is_plain(image_id):
+            raise InputError(f"{folder}: {str(path)!r} cannot be written in a list; rename it")
+        if image_id in images:
+            first = str(images[image_id].relative_to(folder))
+            raise InputError(f"{folder}: {first!a} and {str(path)!a} would have one name; rename one")
+        images[image_id] = file
+    return images
