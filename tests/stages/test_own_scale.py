@@ -81,5 +81,4 @@ def test_small_objects_on_large_photos(tmp_path: Path) -> None:
             finished = run_stage(project, stage, env=environment)
             assert finished.returncode == 0, finished.stderr
         dice[fit] = json.loads((project / "metrics/train_unet.json").read_text())["val_dice_threshold"]
-        print(fit, dice[fit], finished.stdout)
     assert dice["stretch"] < 0.5 and dice["tiles"] > 0.9
