@@ -23,7 +23,7 @@ from segmentation.common.image_io import foreground_mask, image_size, read_trima
 from segmentation.splitting.checks import Checked, describe
 from segmentation.training.crops import crops_per_epoch
 
-SIZES, SCALES = (128, 256), (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
+SIZES, SCALES = (128, 256), (1 / 16, 1 / 8, 1 / 4, 1 / 2)
 SHARES = 50, 10  # percentiles of width: the median object, the smallest tenth
 SEEN = 16, 4  # network pixels of width that these need in a whole image
 SHARP = 8  # network pixels of width that the smallest tenth needs in tiles
@@ -86,11 +86,11 @@ def measure(raw: Path, foreground: Sequence[str]) -> tuple[Facts, list[str]]:
     with ThreadPoolExecutor(usable_cores()) as pool:
         results = list(tqdm(pool.map(measured, ids), "measuring", len(ids), disable=None))
     checked = {image_id: image for image_id, (image, _) in zip(ids, results, strict=True)}
-    reasons = [image.reason for image in checked.values() if image.reason]
-    shapes = [image.size[::-1] for image in checked.values() if not image.reason]
+    reasons = [image.reason for image, _ in results if image.reason]
+    shapes = [image.size[::-1] for image, _ in results if not image.reason]
     objects = [found for image, found in results if not image.reason]
     if not objects:
-        raise InputError(f"none of {len(ids)} images is usable; the first: {reasons[0]}")
+        raise InputError(f"none of {len(ids)} images is usable; the first: {''.join(reasons[:1])}")
     owners = np.repeat(np.arange(len(objects)), [len(areas) for areas, _ in objects])
     if not len(owners):
         raise InputError(f"no image shows any of data.foreground = {list(foreground)}; check the masks")
@@ -117,8 +117,8 @@ def choose_geometry(facts: Facts) -> Geometry:
         if (np.percentile(widths, SHARES) >= np.minimum(own, SEEN)).all():
             return whole
     median, tenth = own
-    sharp = (each for each in SCALES if tenth * each >= SHARP and shorter.min() * each >= 1)
-    scale = next(sharp, 1.0)
+    scales = (each for each in SCALES if tenth * each >= SHARP and shorter.min() * each >= 1)
+    scale = next(scales, 1.0)
     return Geometry(SIZES[0] if 4 * median * scale <= SIZES[0] else SIZES[1], fit="tiles", scale=scale)
 
 
@@ -170,6 +170,6 @@ def command(proposed: Mapping[str, Any], folder: Path | None) -> str:
     if folder:
         path = str(folder)
         if not re.fullmatch(r"[\w/.+-]+", path, re.ASCII):  # Hydra, which reads -S, wants it in quotes
-            path = '"' + path.replace("\\", "\\\\").replace('"', '\\"') + '"'
+            path = '"' + path.replace('"', '\\"') + '"'
         proposed = {"data.source": "folder", "data.folder.path": path} | dict(proposed)
     return " -S ".join(["dvc exp run", *(shlex.quote(f"{key}={value}") for key, value in proposed.items())])
