@@ -44,6 +44,17 @@ def test_the_rule_by_examples() -> None:
     assert chosen((100, 120), 3, 4, 5) == ("stretch", 128, 1)  # nothing is lost
 
 
+def test_images_that_a_network_sees_enlarged_do_not_hide_the_others() -> None:
+    small, large = facts((64, 64), 10), facts((1000, 1000), 30)
+    both = Facts(
+        np.concatenate([small.shapes, large.shapes]),
+        np.array([0, 1]),
+        np.concatenate([small.areas, large.areas]),
+        np.concatenate([small.widths, large.widths]),
+    )
+    assert choose_geometry(both).fit == "tiles"
+
+
 @pytest.mark.parametrize(
     ("images", "steps", "fraction"), [(10, 300, 0.2), (49, 300, 0.2), (100, 600, None), (500, 1000, None)]
 )
