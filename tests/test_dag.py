@@ -39,7 +39,7 @@ LEVELS = [
     {"models"},
     {"inference"},
     {"training", "evaluation"},
-    {"prediction"},
+    {"prediction", "planning"},
     {"export", "serving"},
     {"experiments"},
     {"report"},

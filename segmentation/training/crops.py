@@ -15,6 +15,11 @@ FOREGROUND_EVERY = 3
 KNOWN_PLACES = 1000  # pixels of foreground that are kept in mind of each image
 
 
+def crops_per_epoch(height: int, width: int, size: int) -> int:
+    """Return how many windows an epoch takes of an image of this shape in network pixels."""
+    return min(MOST_CROPS, max(1, round(height * width / size**2)))
+
+
 class TrainingCrops(Dataset[Item]):
     """Windows of `images`, at random places where an image is larger, each changed at random by `augment`.
 
@@ -25,8 +30,7 @@ class TrainingCrops(Dataset[Item]):
 
     def __init__(self, images: SegmentationDataset, augment: Augmentation, seed: int = 0) -> None:
         self.images, self.augment, self.seed = images, augment, seed
-        window = self.geometry.size**2
-        self.crops = [min(MOST_CROPS, max(1, round(h * w / window))) for h, w in images.shapes]
+        self.crops = [crops_per_epoch(*shape, self.geometry.size) for shape in images.shapes]
         self._owners = np.repeat(np.arange(len(images)), self.crops)
         self._places: dict[int, NDArray[np.int64]] = {}
 
