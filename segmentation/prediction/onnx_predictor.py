@@ -1,27 +1,53 @@
 """Prediction with an ONNX file that `tools.export` wrote, by onnxruntime."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from segmentation.common.cores import usable_cores
 from segmentation.common.errors import InputError
-from segmentation.common.geometry import Image, Probabilities
+from segmentation.common.geometry import Geometry, Image, Probabilities, Resize
+from segmentation.inference.windows import blended
 
 REQUIREMENTS = "requirements-export.txt"
 
 
+def fit_metadata(geometry: Geometry) -> dict[str, str]:
+    """Return what a file says of how its network sees images; nothing in `stretch`, as older files."""
+    if geometry.fit == "stretch":
+        return {}
+    values = {name: str(value) for name, value in geometry._asdict().items()}
+    return values | {"fill": ",".join(map(str, geometry.fill)), "overlap": "0.5"}  # of windows: half of one
+
+
+def read_windows(metadata: Mapping[str, str]) -> Geometry | None:
+    """Return the geometry of a file whose windows slide; None: its graph does all. Raises `ValueError`."""
+    if metadata.get("fit") != "tiles":
+        return None
+    red, green, blue = (int(value) for value in metadata["fill"].split(","))
+    size, resize, scale = int(metadata["size"]), metadata["resize"], float(metadata["scale"])
+    if resize not in get_args(Resize) or not (32 <= size <= 4096 and 0 < scale <= 16):
+        raise ValueError(f"resize {resize}, size {size}, scale {scale}")
+    return Geometry(size, cast(Resize, resize), "tiles", scale, (red, green, blue))
+
+
 @dataclass(frozen=True)
 class OnnxPredictor:
-    """An ONNX file, ready to run: it resizes and normalises by itself. `tta` as in `Predictor`."""
+    """An ONNX file, ready to run: it resizes and normalises by itself. `tta` as in `Predictor`.
+
+    With `windows`, those slide over images as in `Predictor`, at their scale; the graph sees one at a time.
+    """
 
     session: Any  # onnxruntime.InferenceSession, which has no types
     threshold: float
     tta: Literal["none", "flip"] = "none"
+    windows: Geometry | None = None
 
     @classmethod
     def load(cls, path: Path) -> "OnnxPredictor":
@@ -40,36 +66,60 @@ class OnnxPredictor:
         try:
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = usable_cores()  # its own default counts those that a quota forbids
+            options.log_severity_level = 3  # errors: not that `scale` has a value and may have another
             session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-            threshold = float(session.get_modelmeta().custom_metadata_map["threshold"])
+            metadata = session.get_modelmeta().custom_metadata_map
+            threshold, windows = float(metadata["threshold"]), read_windows(metadata)
+            expected = ["images", "probabilities", *(["logits"] if windows else [])]
             names = [value.name for value in (*session.get_inputs(), *session.get_outputs())]
-            if names != ["images", "probabilities"] or not 0 < threshold < 1:
+            if names != expected or not 0 < threshold < 1:
                 raise ValueError(f"inputs and outputs {names}, threshold {threshold}")
         except Exception as error:  # onnxruntime's errors have no common class
             problem = f"{type(error).__name__}: {' '.join(str(error).split())[:100]}"
             raise InputError(f"{name}: not a file that `python -m tools.export` wrote ({problem})") from None
-        return cls(session, threshold)
+        return cls(session, threshold, windows=windows)
 
     def probabilities(self, images: Sequence[Image], *, batch_size: int = 8) -> list[Probabilities]:
         """Return the probability of foreground `(H, W)` of each of the images `(H, W, 3)`, uint8, RGB.
 
-        A batch of images of one size is computed at once, others one by one.
+        A batch of images of one size is computed at once, others one by one, and so are those of windows.
         """
+        if self.windows:
+            return [self._from_windows(image, self.windows) for image in images]
         results: list[Probabilities] = []
         for start in range(0, len(images), batch_size):
             batch = images[start : start + batch_size]
             if len({image.shape for image in batch}) == 1:
-                results += list(self._probabilities(np.stack(batch)))
+                results += list(self._averaged(self.whole, np.stack(batch)))
             else:
-                results += [self._probabilities(image[None])[0] for image in batch]
+                results += [self._averaged(self.whole, image[None])[0] for image in batch]
         return results
 
-    def _probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        probabilities = self._run(images)
+    def whole(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Map images `(N, H, W, 3)` to probabilities `(N, H, W)`, without windows or `tta`."""
+        (probabilities,) = self.session.run(["probabilities"], {"images": images})
+        return np.asarray(probabilities, np.float32)
+
+    def _averaged(
+        self, predict: Callable[[NDArray[np.uint8]], NDArray[np.float32]], images: NDArray[np.uint8]
+    ) -> NDArray[np.float32]:
+        probabilities = predict(images)
         if self.tta == "flip":
-            probabilities = (probabilities + self._run(images[:, :, ::-1])[:, :, ::-1]) * np.float32(0.5)
+            probabilities = (probabilities + predict(images[:, :, ::-1])[:, :, ::-1]) * np.float32(0.5)
         return probabilities
 
-    def _run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        (probabilities,) = self.session.run(None, {"images": images})
-        return np.asarray(probabilities, np.float32)
+    def _from_windows(self, image: Image, geometry: Geometry) -> Probabilities:
+        """Return the probabilities of an image, blended as in `Predictor`."""
+        seen = geometry.to_network(image)
+
+        def logits(cuts: Tensor) -> Tensor:
+            inputs = {"images": cuts.permute(0, 2, 3, 1).numpy(), "scale": np.array(1.0)}
+            (maps,) = self.session.run(["logits"], inputs)
+            return torch.from_numpy(maps)[:, None, : geometry.size, : geometry.size]
+
+        def predict(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+            pixels = torch.from_numpy(np.ascontiguousarray(images[0])).permute(2, 0, 1)
+            return torch.sigmoid(blended(pixels, geometry.size, logits)).numpy()[None]
+
+        maps = self._averaged(predict, geometry.filled(seen, geometry.fill)[None])
+        return geometry.to_image(geometry.unfilled(maps[0], *seen.shape[:2]), *image.shape[:2])
