@@ -37,7 +37,8 @@ class ImagesToProbabilities(nn.Module):
         """Map images `(N, H, W, 3)`, uint8, RGB, to the probabilities `(N, H, W)` of foreground, float32.
 
         Both resizes are those of `Geometry`. In `tiles`, `scale` `()`, float64, may replace that of the
-        checkpoint, and the logits `(N, rows, columns)` of what the network sees are the second result.
+        checkpoint: 1 for windows of a resized image. The second result are the logits `(N, rows, columns)` of
+        what the network sees.
         """
         if self.geometry.fit != "stretch":
             return self._filled(images, scale)

@@ -19,14 +19,16 @@ WEIGHT_OF_ONE = 2048  # OpenCV's weights are whole numbers, in 1/2048
 class Axis(NamedTuple):
     """One axis of an image, which is resized from `length` to `size` pixels.
 
-    `seen` `(P,)` says what a network sees along it: pixels of the resized image, and where a number is below
-    0 or not below `size`, the filling. None: all of the resized image. In graphs, sizes that depend on the
-    image are symbols or tensors.
+    `seen` `(P,)` are the pixels of the resized image that a network sees, None: all. Where `inside` `(P,)` is
+    False, it sees the filling; there are `before` pixels of it first. Sizes that depend on the image are
+    symbols or tensors.
     """
 
     length: Any
     size: Any
     seen: Tensor | None = None
+    inside: Tensor = torch.tensor(True)
+    before: Tensor = torch.tensor(0)
 
     def pixels(self, dtype: torch.dtype | None = None) -> Tensor:
         """Return `seen`, always as a tensor."""
@@ -65,30 +67,26 @@ def axes_of(images: Tensor, geometry: Geometry, scale: Tensor, multiple: int) ->
 def _axis(length: int, size: Tensor, geometry: Geometry, multiple: int) -> Axis:
     before = _shifted((geometry.size - size).clamp(min=0) + 1, 1)  # of the filling; see Geometry.filled
     if geometry.fit == "pad":
-        return Axis(length, size, torch.arange(geometry.size) - before)
-    filled = size.clamp(min=geometry.size)
-    blocks: Any = torch.div(filled + (multiple - 1), multiple, rounding_mode="trunc").item()
-    torch._check(blocks >= 1)
-    return Axis(length, size, torch.arange(blocks * multiple).minimum(filled - 1) - before)
+        seen = torch.arange(geometry.size) - before
+    else:
+        filled = size.clamp(min=geometry.size)
+        blocks: Any = torch.div(filled + (multiple - 1), multiple, rounding_mode="trunc").item()
+        torch._check(blocks >= 1)
+        seen = torch.arange(blocks * multiple).minimum(filled - 1) - before
+    return Axis(length, size, _clamped(seen, size), (seen >= 0) & (seen < size), before)
 
 
 def filled_to_network(images: Tensor, rows: Axis, columns: Axis, geometry: Geometry) -> Tensor:
     """Map uint8 images `(N, H, W, 3)` to what a network sees of them, with the filling."""
-    seen = [axis.pixels() for axis in (rows, columns)]
-    inner = [
-        Axis(axis.length, axis.size, pixels.clamp(min=0).minimum(axis.size - 1))
-        for axis, pixels in zip((rows, columns), seen, strict=True)
-    ]
     if geometry.resize == "linear" or (geometry.fit == "tiles" and geometry.scale >= 1):
-        pixels = _linear(images, *inner)
+        pixels = _linear(images, rows, columns)
     elif geometry.fit == "tiles":
-        pixels = _area(images, *inner)
+        pixels = _area(images, rows, columns)
     else:
         shrinks = (rows.size < rows.length) | (columns.size < columns.length)
-        pixels = torch.where(shrinks, _area(images, *inner), _linear(images, *inner))
-    inside = [(pixels >= 0) & (pixels < axis.size) for axis, pixels in zip(inner, seen, strict=True)]
-    fill = torch.tensor(geometry.fill, dtype=pixels.dtype)
-    return torch.where((inside[0][:, None] & inside[1])[..., None], pixels, fill)
+        pixels = torch.where(shrinks, _area(images, rows, columns), _linear(images, rows, columns))
+    inside = (rows.inside[:, None] & columns.inside)[..., None]
+    return torch.where(inside, pixels, torch.tensor(geometry.fill, dtype=pixels.dtype))
 
 
 def to_image(maps: Tensor, rows: Axis, columns: Axis) -> Tensor:
@@ -96,7 +94,7 @@ def to_image(maps: Tensor, rows: Axis, columns: Axis) -> Tensor:
     for dim, axis in ((2, columns), (1, rows)):
         first, share = _position(Axis(axis.size, axis.length))
         lower, upper = (
-            maps.index_select(dim, index.long().clamp(min=0).minimum(axis.size - 1) - axis.pixels()[0])
+            maps.index_select(dim, _clamped(index.long(), axis.size) + axis.before)
             for index in (first, first + 1)
         )
         maps = torch.lerp(lower, upper, share if dim == 2 else share[:, None])
@@ -137,6 +135,10 @@ def _position(axis: Axis) -> tuple[Tensor, Tensor]:
 def _weighted_columns(rows: Tensor, columns: list[Tensor], weights: list[Tensor]) -> Tensor:
     left, right = (rows[:, :, column].int() for column in columns)
     return left * weights[0][:, None] + right * weights[1][:, None]
+
+
+def _clamped(pixels: Tensor, size: Tensor) -> Tensor:
+    return pixels.clamp(min=0).minimum(size - 1)
 
 
 def _shifted(numbers: Tensor, bits: int) -> Tensor:

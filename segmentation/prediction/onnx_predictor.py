@@ -1,6 +1,7 @@
 """Prediction with an ONNX file that `tools.export` wrote, by onnxruntime."""
 
-from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
@@ -8,12 +9,14 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from segmentation.common.cores import usable_cores
 from segmentation.common.errors import InputError
 from segmentation.common.geometry import Geometry, Image, Probabilities, Resize
-from segmentation.inference.windows import blended
+from segmentation.inference.predictor import Predictor
+from segmentation.inference.runner import Runner
+from segmentation.loading.transforms import NONE
 
 REQUIREMENTS = "requirements-export.txt"
 
@@ -38,16 +41,29 @@ def read_windows(metadata: Mapping[str, str]) -> Geometry | None:
 
 
 @dataclass(frozen=True)
+class GraphRunner(Runner):
+    """The network within a graph of `tiles`: it takes windows of resized images, and normalises by itself."""
+
+    session: Any  # onnxruntime.InferenceSession, which has no types
+
+    def logits(self, model: nn.Module, images: Tensor) -> Tensor:
+        """Map windows `(N, 3, H, W)`, uint8, to float32 logits `(N, 1, H, W)`; `model` is not used."""
+        inputs = {"images": images.permute(0, 2, 3, 1).numpy(), "scale": np.array(1.0)}
+        (logits,) = self.session.run(["logits"], inputs)
+        return torch.from_numpy(logits)[:, None, : images.shape[2], : images.shape[3]]
+
+
+@dataclass(frozen=True)
 class OnnxPredictor:
     """An ONNX file, ready to run: it resizes and normalises by itself. `tta` as in `Predictor`.
 
-    With `windows`, those slide over images as in `Predictor`, at their scale; the graph sees one at a time.
+    Where windows slide over images, `windows` predicts; otherwise, the graph does all.
     """
 
     session: Any  # onnxruntime.InferenceSession, which has no types
     threshold: float
     tta: Literal["none", "flip"] = "none"
-    windows: Geometry | None = None
+    windows: Predictor | None = None
 
     @classmethod
     def load(cls, path: Path) -> "OnnxPredictor":
@@ -77,22 +93,25 @@ class OnnxPredictor:
         except Exception as error:  # onnxruntime's errors have no common class
             problem = f"{type(error).__name__}: {' '.join(str(error).split())[:100]}"
             raise InputError(f"{name}: not a file that `python -m tools.export` wrote ({problem})") from None
-        return cls(session, threshold, windows=windows)
+        if windows:
+            runner = GraphRunner(torch.device("cpu"), "float32", NONE, session)
+            return cls(session, threshold, windows=Predictor(nn.Identity(), runner, windows, threshold))
+        return cls(session, threshold)
 
     def probabilities(self, images: Sequence[Image], *, batch_size: int = 8) -> list[Probabilities]:
         """Return the probability of foreground `(H, W)` of each of the images `(H, W, 3)`, uint8, RGB.
 
-        A batch of images of one size is computed at once, others one by one, and so are those of windows.
+        A batch of images of one size is computed at once, others one by one.
         """
         if self.windows:
-            return [self._from_windows(image, self.windows) for image in images]
+            return dataclasses.replace(self.windows, tta=self.tta).probabilities(images, batch_size)
         results: list[Probabilities] = []
         for start in range(0, len(images), batch_size):
             batch = images[start : start + batch_size]
             if len({image.shape for image in batch}) == 1:
-                results += list(self._averaged(self.whole, np.stack(batch)))
+                results += list(self._probabilities(np.stack(batch)))
             else:
-                results += [self._averaged(self.whole, image[None])[0] for image in batch]
+                results += [self._probabilities(image[None])[0] for image in batch]
         return results
 
     def whole(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -100,26 +119,8 @@ class OnnxPredictor:
         (probabilities,) = self.session.run(["probabilities"], {"images": images})
         return np.asarray(probabilities, np.float32)
 
-    def _averaged(
-        self, predict: Callable[[NDArray[np.uint8]], NDArray[np.float32]], images: NDArray[np.uint8]
-    ) -> NDArray[np.float32]:
-        probabilities = predict(images)
+    def _probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        probabilities = self.whole(images)
         if self.tta == "flip":
-            probabilities = (probabilities + predict(images[:, :, ::-1])[:, :, ::-1]) * np.float32(0.5)
+            probabilities = (probabilities + self.whole(images[:, :, ::-1])[:, :, ::-1]) * np.float32(0.5)
         return probabilities
-
-    def _from_windows(self, image: Image, geometry: Geometry) -> Probabilities:
-        """Return the probabilities of an image, blended as in `Predictor`."""
-        seen = geometry.to_network(image)
-
-        def logits(cuts: Tensor) -> Tensor:
-            inputs = {"images": cuts.permute(0, 2, 3, 1).numpy(), "scale": np.array(1.0)}
-            (maps,) = self.session.run(["logits"], inputs)
-            return torch.from_numpy(maps)[:, None, : geometry.size, : geometry.size]
-
-        def predict(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-            pixels = torch.from_numpy(np.ascontiguousarray(images[0])).permute(2, 0, 1)
-            return torch.sigmoid(blended(pixels, geometry.size, logits)).numpy()[None]
-
-        maps = self._averaged(predict, geometry.filled(seen, geometry.fill)[None])
-        return geometry.to_image(geometry.unfilled(maps[0], *seen.shape[:2]), *image.shape[:2])
