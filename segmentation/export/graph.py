@@ -19,10 +19,7 @@ OPSET = 18
 
 
 class ImagesToProbabilities(nn.Module):
-    """All of prediction in one graph: resize, fill, normalise, network, sigmoid, resize back.
-
-    In `tiles`, a network sees an image as a whole. Its graph can also take windows, as `OnnxPredictor` does.
-    """
+    """All of prediction in one graph: resize, fill, normalise, network, sigmoid, resize back."""
 
     mean: Tensor
     std: Tensor
@@ -36,9 +33,9 @@ class ImagesToProbabilities(nn.Module):
     def forward(self, images: Tensor, scale: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
         """Map images `(N, H, W, 3)`, uint8, RGB, to the probabilities `(N, H, W)` of foreground, float32.
 
-        Both resizes are those of `Geometry`. In `tiles`, `scale` `()`, float64, may replace that of the
-        checkpoint: 1 for windows of a resized image. The second result are the logits `(N, rows, columns)` of
-        what the network sees.
+        Both resizes are those of `Geometry`. In `tiles`, the network sees images as a whole. `scale` `()`,
+        float64, may replace that of the checkpoint: 1 for windows of a resized image. The second result are
+        the logits `(N, rows, columns)` of what the network sees.
         """
         if self.geometry.fit != "stretch":
             return self._filled(images, scale)

@@ -49,7 +49,7 @@ def resize(images: Tensor, size: int) -> Tensor:
     return _linear(images, rows, columns)
 
 
-def axes_of(images: Tensor, geometry: Geometry, scale: Tensor, multiple: int) -> tuple[Axis, Axis]:
+def axes_of(images: Tensor, geometry: Geometry, scale: Tensor, multiple: int) -> list[Axis]:
     """Return the rows and columns of images `(N, H, W, C)` in `pad` and `tiles`, as `Geometry` has them.
 
     `scale` `()`, float64, is that of `tiles`. There, a network sees the whole image, filled up to at least a
@@ -57,23 +57,18 @@ def axes_of(images: Tensor, geometry: Geometry, scale: Tensor, multiple: int) ->
     """
     sides = [torch.scalar_tensor(side, dtype=torch.float64) for side in images.shape[1:3]]
     factor = scale if geometry.fit == "tiles" else geometry.size / torch.maximum(*sides)
-    rows, columns = (
-        _axis(length, (side * factor).round().clamp(min=1).long(), geometry, multiple)
-        for length, side in zip(images.shape[1:3], sides, strict=True)
-    )
-    return rows, columns
-
-
-def _axis(length: int, size: Tensor, geometry: Geometry, multiple: int) -> Axis:
-    before = _shifted((geometry.size - size).clamp(min=0) + 1, 1)  # of the filling; see Geometry.filled
-    if geometry.fit == "pad":
-        seen = torch.arange(geometry.size) - before
-    else:
-        filled = size.clamp(min=geometry.size)
-        blocks: Any = torch.div(filled + (multiple - 1), multiple, rounding_mode="trunc").item()
-        torch._check(blocks >= 1)
-        seen = torch.arange(blocks * multiple).minimum(filled - 1) - before
-    return Axis(length, size, _clamped(seen, size), (seen >= 0) & (seen < size), before)
+    axes = []
+    for length, side in zip(images.shape[1:3], sides, strict=True):
+        size = (side * factor).round().clamp(min=1).long()
+        before = _shifted((geometry.size - size).clamp(min=0) + 1, 1)
+        filled, count = size.clamp(min=geometry.size), geometry.size
+        if geometry.fit == "tiles":
+            blocks: Any = torch.div(filled + (multiple - 1), multiple, rounding_mode="trunc").item()
+            torch._check(blocks >= 1)
+            count = blocks * multiple
+        seen = torch.arange(count).minimum(filled - 1) - before
+        axes.append(Axis(length, size, _clamped(seen, size), (seen >= 0) & (seen < size), before))
+    return axes
 
 
 def filled_to_network(images: Tensor, rows: Axis, columns: Axis, geometry: Geometry) -> Tensor:

@@ -28,7 +28,7 @@ RESIZES: list[Resize] = ["linear", "area"]
 GEOMETRIES = [Geometry(96, resize, fit, scale, FILL) for resize in RESIZES for fit, scale in FITS]
 
 
-def axes(shape: tuple[int, ...], geometry: Geometry, multiple: int = 64) -> tuple[Axis, Axis]:
+def axes(shape: tuple[int, ...], geometry: Geometry, multiple: int = 64) -> list[Axis]:
     images = torch.zeros(1, 1, 1, 3, dtype=torch.uint8).expand(1, *shape[:2], 3)
     return axes_of(images, geometry, torch.tensor(geometry.scale, dtype=torch.float64), multiple)
 
