@@ -15,11 +15,12 @@ from PIL import Image
 from projects import ROOT, copied
 
 from segmentation.common.errors import Fault
+from segmentation.common.files import write_bytes
 from segmentation.export.check import compare, read_samples
 from segmentation.export.graph import ImagesToProbabilities, to_onnx
 from segmentation.inference.predictor import Predictor
 from segmentation.models.build import network_names
-from segmentation.models.checkpoints import load_checkpoint
+from segmentation.models.checkpoints import checkpoint_bytes, load_checkpoint
 from segmentation.prediction.onnx_predictor import OnnxPredictor
 
 pytestmark = pytest.mark.slow
@@ -49,6 +50,38 @@ def test_both_networks(
     )
     assert onnx.shape == (77, 123)
     np.testing.assert_allclose(onnx, torches, atol=1e-4)
+
+
+@pytest.mark.parametrize(("fit", "scale"), [("pad", 1.0), ("tiles", 0.8)])
+def test_other_fits(
+    fit: str,
+    scale: float,
+    finished: Path,
+    tmp_path: Path,
+    run_here: RunHere,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The file of a network says how it sees images; `tools.predict` does the same with both files."""
+    monkeypatch.setattr("segmentation.inference.predictor.available_precision", lambda *_: "float32")
+    project = copied(finished, tmp_path)
+    checkpoint = project / "checkpoints/unet.pt"
+    model, meta = load_checkpoint(checkpoint)
+    geometry = {"fit": fit, "scale": scale, "fill": (90, 100, 110)}
+    write_bytes(checkpoint, checkpoint_bytes(model.state_dict(), meta.model_copy(update=geometry)))
+    ended = run_here(project, "tools.export", "--model", "unet")
+    assert ended.status == 0 and ended.stderr == "" and "of mask pixels agree" in ended.stdout
+    metadata = OnnxPredictor.load(project / "exports/unet.onnx").session.get_modelmeta().custom_metadata_map
+    assert (metadata["fit"], metadata["scale"], metadata["size"]) == (fit, str(scale), "32")
+    photo = np.random.default_rng(0).integers(0, 256, (7, 5, 3), dtype=np.uint8)
+    Image.fromarray(photo).resize((123, 77), Image.Resampling.BICUBIC).save(project / "photo.png")
+    for out, file in (("a", "exports/unet.onnx"), ("b", "checkpoints/unet.pt")):
+        command = ["photo.png", "--checkpoint", file, "--kind", "probability", "--tta", "flip", "--out", out]
+        assert run_here(project, "tools.predict", *command).status == 0
+    onnx, torches = (
+        np.asarray(Image.open(project / f"{folder}/photo.probability.png")) / 65535 for folder in "ab"
+    )
+    assert onnx.shape == (77, 123)
+    assert np.abs(onnx - torches).mean() < 1e-3  # with flip, resized images are rounded
 
 
 def test_any_size_any_number_and_its_metadata(finished: Path, tmp_path: Path) -> None:

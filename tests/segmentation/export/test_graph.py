@@ -9,7 +9,8 @@ import torch
 
 from segmentation.common.geometry import Geometry
 from segmentation.export.check import with_precision
-from segmentation.export.graph import ImagesToProbabilities, resize, to_network, to_onnx
+from segmentation.export.graph import ImagesToProbabilities, to_onnx
+from segmentation.export.resizing import resize, to_network
 from segmentation.inference.predictor import Predictor
 from segmentation.models.checkpoints import load_checkpoint
 from segmentation.prediction.onnx_predictor import OnnxPredictor
