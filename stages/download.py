@@ -27,10 +27,8 @@ def main() -> None:
             write_pets(folder, **data.pets.model_dump(), cache=default_cache())
             groups = breeds(folder)
         else:
-            own = data.folder
-            classes = None if own.classes is None else [str(name) for name in own.classes]
-            rules = Rules(own.mask_threshold, own.orientation, own.white, classes)
-            lines, groups = write_folder(folder, Path(os.path.expanduser(own.path)), rules)
+            path = Path(os.path.expanduser(data.folder.path))
+            lines, groups = write_folder(folder, path, Rules.of(data.folder))
     write_bytes(GROUPS, csv_bytes(GROUP_COLUMNS, groups))
     print(*lines, f"{data.source}: {RAW} is complete", sep="\n")
 

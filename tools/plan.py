@@ -18,12 +18,11 @@ from segmentation.sources.own_files import Rules
 def main(path: Path | None) -> None:
     """Print what the data is, and the proposal as a line to paste."""
     params = load_params()
-    own, foreground = params.data.folder, params.data.foreground
+    foreground = params.data.foreground
     folder = path and path.resolve()
     if folder and folder != RAW.resolve():
         with TemporaryDirectory() as raw:
-            rules = Rules(own.mask_threshold, own.orientation, own.white)
-            print(*write_folder(Path(raw), folder, rules)[0], sep="\n")
+            print(*write_folder(Path(raw), folder, Rules.of(params.data.folder))[0], sep="\n")
             facts, lines = measure(Path(raw), foreground)
     else:
         facts, lines = measure(RAW, foreground)

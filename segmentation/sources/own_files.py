@@ -12,6 +12,7 @@ from PIL import ExifTags, Image, ImageOps
 
 from segmentation.common import image_io
 from segmentation.common.errors import InputError
+from segmentation.params import Folder
 
 AS_STORED = 1  # EXIF's orientation (TIFF 6.0, Orientation): 1 to 8, of which 5 to 8 swap width and height
 INVERSE_ORIENTATION = {6: 8, 8: 6}  # quarter turns; the other orientations undo themselves
@@ -24,6 +25,12 @@ class Rules(NamedTuple):
     orientation: str | None  # "stored" or "upright"; None: the one that fits the mask
     white: int | None  # value of a deep image that becomes 255; None: grey is refused, colour reduced
     classes: Sequence[str] | None = None  # that are foreground: names, values or colours; None: all
+
+    @classmethod
+    def of(cls, own: Folder) -> "Rules":
+        """Return the rules that params say."""
+        classes = None if own.classes is None else [str(name) for name in own.classes]
+        return cls(own.mask_threshold, own.orientation, own.white, classes)
 
 
 class Remark(Enum):
