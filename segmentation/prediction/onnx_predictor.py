@@ -86,8 +86,9 @@ class OnnxPredictor:
             session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
             metadata = session.get_modelmeta().custom_metadata_map
             threshold, windows = float(metadata["threshold"]), read_windows(metadata)
-            expected = ["images", "probabilities", *(["logits"] if windows else [])]
-            names = [value.name for value in (*session.get_inputs(), *session.get_outputs())]
+            expected = ["images", *(["scale", "probabilities", "logits"] if windows else ["probabilities"])]
+            inputs = (*session.get_inputs(), *session.get_overridable_initializers())
+            names = [value.name for value in (*inputs, *session.get_outputs())]
             if names != expected or not 0 < threshold < 1:
                 raise ValueError(f"inputs and outputs {names}, threshold {threshold}")
         except Exception as error:  # onnxruntime's errors have no common class
