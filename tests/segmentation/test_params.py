@@ -61,7 +61,8 @@ def test_the_lab_report_preset_is_the_lab_report() -> None:
     assert params.data.source == "oxford-iiit-pet"
     assert params.data.foreground == ["pet", "border"]
     assert params.data.val_fraction == 0.1 and params.data.limit is None
-    assert params.image.model_dump() == {"size": 512, "resize": "linear", "normalize": "lab_report"}
+    stretched = {"size": 512, "fit": "stretch", "scale": 1.0, "resize": "linear"}
+    assert params.image.model_dump() == stretched | {"normalize": "lab_report"}
     assert params.model.model_dump() == {"width": 64, "dropout": 0.1, "init": "he"}
     assert params.augment.model_dump() == {
         "affine": 0.5,
