@@ -162,7 +162,7 @@ def table(facts: Facts, chosen: Geometry) -> Iterator[str]:
         yield f"{f'{geometry.fit} {at}':18}{row}{(widths < SEEN[1]).mean():>16.0%}"
     where, what = (SIZES[1], "too small") if chosen.fit == "tiles" else (chosen.size, "large enough")
     yield f"\n{chosen.fit}: in whole images at {where} the objects are {what}"
-    yield f"an epoch has {windows(facts, chosen):,} windows of {chosen.size}x{chosen.size}"
+    yield f"all images together are {windows(facts, chosen):,} windows of {chosen.size}x{chosen.size}"
 
 
 def command(proposed: Mapping[str, Any], folder: Path | None) -> str:

@@ -92,7 +92,7 @@ def targets_differ(plan: Plan, question: Question) -> bool:
     targets = set()
     for arm in question.arms.values():
         params = run_of(plan, arm, plan.seeds[0]).params
-        size = tuple(params[f"image.{key}"] for key in ("size", "fit", "scale"))
+        size = tuple(params[f"image.{key}"] for key in ("size", "fit", "scale", "resize"))
         size_of_scores = size if params["evaluate.resolution"] == "network" else None
         targets.add((frozenset(params["data.foreground"]), size_of_scores))
     return len(targets) > 1

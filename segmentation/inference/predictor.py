@@ -69,7 +69,8 @@ class Predictor:
         if all(image.shape[:2] == (size, size) for image in filled):
             maps = [*self._probabilities(torch.stack([to_tensor(image) for image in filled]))]
         else:
-            tensors = [torch.from_numpy(image).permute(2, 0, 1) for image in filled]  # views: may be large
+            writable = (np.require(image, requirements="W") for image in filled)  # or torch warns
+            tensors = [torch.from_numpy(image).permute(2, 0, 1) for image in writable]  # views: may be large
             maps = [self._probabilities(tensor[None])[0] for tensor in tensors]
         return [
             self.geometry.unfilled(probabilities[0].cpu().numpy(), *image.shape[:2])

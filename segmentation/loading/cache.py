@@ -21,9 +21,8 @@ def decoded_bytes(shapes: Sequence[tuple[int, int]]) -> int:
 class ImageCache:
     """Memory for images and masks of these `shapes`, heights and widths, each filled at its first read.
 
-    The loader's workers and all processes that train on this machine fill and read the same memory. In an
-    epoch no two of them ask for the same image, and between epochs they wait for each other, so no lock is
-    needed. (At the start several may fill in the same first ones, with the same bytes.) In a copy by pickle,
+    The loader's workers and all processes that train on this machine fill and read the same memory. Where
+    several fill in the same image, they write the same bytes, so no lock is needed. In a copy by pickle,
     as workers get that are not forked, the memory is its own, and empty.
     """
 

@@ -35,8 +35,11 @@ def read_windows(metadata: Mapping[str, str]) -> Geometry | None:
         return None
     red, green, blue = (int(value) for value in metadata["fill"].split(","))
     size, resize, scale = int(metadata["size"]), metadata["resize"], float(metadata["scale"])
-    if resize not in get_args(Resize) or not (32 <= size <= 4096 and 0 < scale <= 16):
-        raise ValueError(f"resize {resize}, size {size}, scale {scale}")
+    in_range = (
+        32 <= size <= 4096 and 0 < scale <= 16 and 0 <= min(red, green, blue) <= max(red, green, blue) < 256
+    )
+    if resize not in get_args(Resize) or not in_range:
+        raise ValueError(f"resize {resize}, size {size}, scale {scale}, fill {metadata['fill']}")
     return Geometry(size, cast(Resize, resize), "tiles", scale, (red, green, blue))
 
 

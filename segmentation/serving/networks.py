@@ -30,6 +30,7 @@ class Network(NamedTuple):
             "val_dice": self.meta.val_dice,
             "threshold": self.meta.threshold,
             "size": self.meta.size,
+            "fit": self.meta.fit,
             "foreground": list(self.meta.foreground),
             "sha256": self.sha256,
         }

@@ -147,7 +147,7 @@ function panel(result) {
   });
   return element("figure", {},
     element("h2", {textContent: model.label}),
-    element("div", {className: "small", textContent: `Sees ${model.size} × ${model.size} pixels${validation}`}),
+    element("div", {className: "small", textContent: `Sees ${model.fit === "tiles" ? "windows of " : ""}${model.size} × ${model.size} pixels${validation}`}),
     result.picture,
     element("label", {className: "slider"}, "Threshold", slider, value),
     result.numbers,

@@ -51,8 +51,8 @@ def write_classes(mask: Path, destination: Path, wanted: Collection[str]) -> set
         values = values[..., :3].astype(np.int64) @ [65536, 256, 1]
         names = {code: _of_color(*code.to_bytes(3)) for code in np.unique(values).tolist()}
     else:
-        colors = palette.tolist()
-        names = {code: _of_value(code, colors) for code in np.unique(values).tolist()}
+        colors, as_color = palette.tolist(), any(name.startswith("#") for name in wanted)
+        names = {code: _of_value(code, colors, as_color) for code in np.unique(values).tolist()}
     chosen = [code for code, own in names.items() if not own.isdisjoint(wanted)]
     Image.fromarray(mask_to_trimap(np.isin(values, chosen), None)).save(destination, "PNG")
     return set().union(*names.values())
@@ -64,11 +64,13 @@ def _of_color(red: int, green: int, blue: int) -> set[str]:
     return {color, str(red)} if red == green == blue else {color}
 
 
-def _of_value(value: float, colors: list[list[int]]) -> set[str]:
-    """Return what a value is called: by its number, and by the colour that it has in a palette."""
-    if not 0 <= value < len(colors):
-        return {f"{value:.10g}"}
-    return {str(value), "#{:02x}{:02x}{:02x}".format(*colors[int(value)])}
+def _of_value(value: float, colors: list[list[int]], as_color: bool) -> set[str]:
+    """Return what a value is called: by its number, and by its colour in a palette, or `as_color` a grey."""
+    if 0 <= value < len(colors):
+        return {str(value), "#{:02x}{:02x}{:02x}".format(*colors[int(value)])}
+    if as_color and 0 <= value <= 255 and value == int(value):
+        return _of_color(*[int(value)] * 3)
+    return {f"{value:.10g}"}
 
 
 def _read(mask: Path) -> tuple[NDArray[np.generic], NDArray[np.uint8]]:

@@ -31,7 +31,7 @@ def write_annotated(
                 " again, with the images that were annotated"
             )
     remarks = write_image(image, destination, size, rules)
-    if size:
+    if own and size:  # of what cannot be read, the annotations may say any size
         chosen = [shape for shape in annotated.shapes if not rules.classes or shape.label in rules.classes]
         Image.fromarray(mask_to_trimap(rasterize(chosen, size), None)).save(trimap, "PNG")
     return remarks

@@ -2,7 +2,7 @@
 
 import os
 import random
-from math import ceil, sqrt
+from math import ceil, radians, sqrt, tan
 
 import cv2
 import numpy as np
@@ -31,7 +31,8 @@ class Augmentation:
     def __init__(self, settings: Augment, geometry: Geometry) -> None:
         size = geometry.size
         takes_margin = geometry.fit != "stretch" and settings.affine > 0
-        self.margin = ceil(size * (REACH / min(1, settings.scale[0]) - 0.5)) if takes_margin else 0
+        reach = REACH * (1 + tan(radians(settings.shear))) / min(1, settings.scale[0])
+        self.margin = ceil(size * (reach - 0.5)) if takes_margin else 0
         # Every argument is spelled out, because the library's defaults change between releases.
         window = [A.CenterCrop(size, size, pad_if_needed=False, p=1.0)] if self.margin else []
         affine = _affine(settings, geometry, shift=SHIFT * size / (size + 2 * self.margin))

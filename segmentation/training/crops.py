@@ -17,7 +17,8 @@ KNOWN_PLACES = 1000  # pixels of foreground that are kept in mind of each image
 
 def crops_per_epoch(height: int, width: int, size: int) -> int:
     """Return how many windows an epoch takes of an image of this shape in network pixels."""
-    return min(MOST_CROPS, max(1, round(height * width / size**2)))
+    pixels = max(height, size) * max(width, size)  # filled up to a window
+    return min(MOST_CROPS, round(pixels / size**2))
 
 
 class TrainingCrops(Dataset[Item]):
@@ -62,7 +63,7 @@ class TrainingCrops(Dataset[Item]):
             return free[0] // 2, free[1] // 2
         rng = np.random.default_rng(stream(Purpose.CROP, self.seed, epoch, index))
         lowest, highest = [0, 0], free
-        places = self._foreground(owner, mask) if index % FOREGROUND_EVERY == 0 else None
+        places = self._foreground(owner, mask) if (index + epoch) % FOREGROUND_EVERY == 0 else None
         if places is not None and len(places):
             place = np.divmod(rng.choice(places), mask.shape[1])
             lowest = [max(0, int(at) - size + 1) for at in place]
@@ -77,5 +78,5 @@ class TrainingCrops(Dataset[Item]):
         """Return the places of pixels of foreground, evenly spaced, as indices of the flattened mask."""
         if owner not in self._places:
             found = np.flatnonzero(mask)
-            self._places[owner] = found[:: max(1, len(found) // KNOWN_PLACES)]
+            self._places[owner] = found[:: -(-len(found) // KNOWN_PLACES) or 1].copy()  # not a view of all
         return self._places[owner]

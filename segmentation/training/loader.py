@@ -132,7 +132,7 @@ class Batches(Generic[Data]):
         """Return the first images of epoch 1, at most a batch, and their masks, as a network sees them."""
         self.sampler.epoch, self.sampler.skipped = 1, 0
         items = [self.dataset[key] for key in next(iter(self.sampler))[:count]]
-        return [(image.permute(1, 2, 0).numpy(), mask[0].numpy()) for image, mask, _ in items]
+        return [(image.permute(1, 2, 0).numpy(), (mask[0] == 1).byte().numpy()) for image, mask, _ in items]
 
     def epoch(self, epoch: int = 0, skipped: int = 0) -> Iterator[Item]:
         """Yield the batches of one epoch after the first `skipped`; the same number gives the same again."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from segmentation.common.artifacts import checkpoint_path, curve_path, training_summary_path
@@ -47,7 +48,10 @@ class Outputs:
                 self._board, "first training images: image, target", 0, params.image.size, images, masks
             )
         count = min(SHOWN, len(val))
-        examples = [val.read(i * len(val) // count) for i in range(count)]  # the same in every epoch
+        size = params.image.size  # of large images the middle: all of them would take as long as validation
+        examples = [
+            [_middle(pixels, size) for pixels in val.read(i * len(val) // count)] for i in range(count)
+        ]  # the same in every epoch
         self._images, self._targets = zip(*examples, strict=True)
 
     def add(self, metrics: EpochMetrics, training: Training) -> None:
@@ -132,3 +136,9 @@ def used_params(params: Params) -> dict[str, Any]:
     """Return the params that decide what a training learns, as in `params.yaml`."""
     used = {group: getattr(params, group).model_dump() for group in ("image", "model", "augment", "train")}
     return used | {"data": {"foreground": params.data.foreground}}
+
+
+def _middle(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Return at most `size` rows and columns from the middle of an image or mask."""
+    top, left = (max(0, side - size) // 2 for side in pixels.shape[:2])
+    return pixels[top : top + size, left : left + size]

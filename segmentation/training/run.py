@@ -181,11 +181,6 @@ def make_batches(
     split, seed = read_json(SPLIT, "split", Split), params.train.seed
     geometry = choose_geometry(params.image, read_json(STATS, "compute_stats", Stats))
     foreground, batch_size = params.data.foreground, params.train.batch_size
-    if min(batch_size, len(split["train"])) < world_size():
-        raise InputError(
-            f"{world_size()} processes need as many images a step, but train.batch_size = {batch_size} and"
-            f" there are {len(split['train'])} training images; lower train.processes"
-        )
     images, val = (SegmentationDataset(RAW, split[part], geometry, foreground) for part in ("train", "val"))
     images.cache, val.cache = make_caches([images.shapes, val.shapes], params.machine.cache_bytes)
     workers = loader_workers(device, batch_size + SOFT_DICE_BATCH, geometry.size)
@@ -194,10 +189,16 @@ def make_batches(
             f"{RAW}: no training image shows any foreground; check its masks and data.foreground"
         )
     train = TrainingCrops(images, Augmentation(params.augment, geometry), seed)
-    alike = geometry.fit != "tiles"  # images of one shape can share a batch
+    if min(batch_size, len(train)) < world_size():
+        raise InputError(
+            f"{world_size()} processes need as many images a step, but train.batch_size = {batch_size} and"
+            f" there are {len(train)} training images; lower train.processes"
+        )
+    if geometry.fit == "tiles":  # whole images of any size: neither in one batch nor through shared memory
+        return Batches(train, batch_size, shuffle_seed=seed, workers=workers), Batches(val, 1)
     return (
         Batches(train, batch_size, shuffle_seed=seed, workers=workers),
-        Batches(val, SOFT_DICE_BATCH if alike else 1, workers=workers),
+        Batches(val, SOFT_DICE_BATCH, workers=workers),
     )
 
 

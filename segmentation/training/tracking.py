@@ -34,7 +34,8 @@ def start_line(training: Training) -> str:
         line += f"; {training.epochs} epochs instead of {training.settings.epochs}, for train.min_steps"
     if not images.cache:
         needed = decoded_bytes([*images.shapes, *val.shapes])
-        line += f"; decoded again in every epoch: a cache needs {needed:,} bytes (machine.cache_bytes)"
+        how_often = "for every window" if len(crops) > len(images) else "in every epoch"
+        line += f"; decoded again {how_often}: a cache needs {needed:,} bytes (machine.cache_bytes)"
     return line
 
 

@@ -63,12 +63,11 @@ def score(predictor: Predictor, batches: Iterable[Item], loss: ScoringLoss) -> I
 
 
 def _covered(predictor: Predictor, *batch: Tensor) -> Iterator[Item]:
-    """Yield logits, targets and indices of a batch; of each image alone where windows are filled."""
+    """Yield logits, targets and indices of a batch; of each image alone where some may be filled."""
     images, masks, indices = batch
     logits, targets = predictor.logits(images), predictor.runner.targets(masks)
-    covered = masks != IGNORED
-    if covered.all():
+    if predictor.geometry.fit == "stretch":
         yield logits, targets, indices
         return
-    for image, kept in enumerate(covered.to(logits.device)):
+    for image, kept in enumerate((masks != IGNORED).to(logits.device)):
         yield logits[image][kept][None], targets[image][kept][None], indices[image : image + 1]

@@ -23,10 +23,15 @@ def read(file: Path, content: Any) -> shapes.Reading:
 
     Raises `InputError` for what is not COCO, and for shapes that cannot be used.
     """
-    names = {
-        str(_get(entry, "id", f"{file}: categories[{place}]")): str(entry.get("name"))
-        for place, entry in enumerate(content.get("categories") or [])
-    }
+    names: dict[str, str] = {}
+    categories = content.get("categories") or []
+    if not isinstance(categories, list):
+        raise InputError(f"{file}: its categories are no list; export it again")
+    for place, entry in enumerate(categories):
+        category = str(_get(entry, "id", f"{file}: categories[{place}]"))
+        name = str(entry.get("name"))
+        if names.setdefault(category, name) != name:
+            raise InputError(f"{file}: the category id {category} is that of {names[category]} and {name}")
     images: dict[Any, shapes.AnnotatedImage] = {}
     for place, entry in enumerate(content["images"]):
         where = f"{file}: images[{place}]"

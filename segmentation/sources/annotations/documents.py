@@ -61,4 +61,6 @@ def read_xml(path: Path) -> Element:
         raise InputError(
             f"{path}: defines XML entities, which can fill the memory; export it again"
         ) from None
+    except (LookupError, ValueError) as error:  # of encodings that Python's parser does not know
+        raise InputError(f"{path}: not usable as XML ({error}); save it as UTF-8") from None
     return root

@@ -43,13 +43,13 @@ def find_labels(path: Path) -> Labels:
             f"{path}: is a file; set data.folder.path to the folder of it and its images, unpacked"
         )
     found = {FOLDERS[folder.name]: Labels(FOLDERS[folder.name], folder, {}) for folder in _own_folders(path)}
-    own = [path / "images", *(labels.folder for labels in found.values())] if found else []
-    for file in files_in(path) if path.is_dir() else []:
-        if any(folder in file.parents for folder in own):
-            continue
+    own = bool(found)
+    for file in _candidates(path, quiet=own):
         if file.parent.name == "SegmentationClass":
-            found[VOC] = Labels(VOC, file.parent, {})
-        elif (recognised := _recognise(file, quiet=bool(own)))[0]:
+            first = found.setdefault(VOC, Labels(VOC, file.parent, {})).folder
+            if first != file.parent:
+                raise InputError(f"{path}: holds {first} and {file.parent}; put their files into one folder")
+        elif (recognised := _recognise(file, quiet=own))[0]:
             name, content = recognised
             found.setdefault(name, Labels(name, path, {})).contents[file] = content
     if not found and not (path / "images").is_dir():
@@ -59,8 +59,17 @@ def find_labels(path: Path) -> Labels:
         raise InputError(
             f"{path}: needs exactly one of the folders masks/ and trimaps/ besides images/, or else"
             f" {LOOKED_FOR}; there is {' and '.join(there) or 'none'}"
+            + ("; move one of them out of the folder" if there else "")
         )
     return next(iter(found.values()))
+
+
+def _candidates(path: Path, quiet: bool) -> list[Path]:
+    """Return the files that may be an export's; if `quiet`, beside own masks, those in its usual places."""
+    if not quiet:
+        return files_in(path) if path.is_dir() else []
+    places = [place for place in (path, path / "annotations", path / "SegmentationClass") if place.is_dir()]
+    return sorted(file for place in places for file in place.iterdir() if file.is_file())
 
 
 def files_in(folder: Path) -> list[Path]:
@@ -103,6 +112,9 @@ def _recognise(file: Path, quiet: bool) -> tuple[str, Any]:
     except InputError:
         if not quiet:
             raise
+    except OSError as error:
+        if not quiet:
+            raise unreadable(error) from None
     return "", None
 
 

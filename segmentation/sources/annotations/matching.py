@@ -22,15 +22,19 @@ def match(
     by_name: dict[str, list[Path]] = defaultdict(list)
     for file in files:
         by_name[_plain(file.name).casefold()].append(file)
+    places = {_plain(str(file)): file for file in files}
     matched: dict[Path, AnnotatedImage] = {}
     absent = []
     for image in named:
         parts = [part for part in PurePosixPath(_plain(image.name).replace("\\", "/")).parts if part != "."]
-        candidates = by_name.get(parts[-1].casefold(), []) if parts else []
+        folders = image.file.parent, path, path / "images"
+        there = [_plain(os.path.normpath(folder.joinpath(*parts))) for folder in folders]
+        exact = [places[place] for place in there if place in places]
+        candidates = exact[:1] or (by_name.get(parts[-1].casefold(), []) if parts else [])
         if not candidates:
             absent.append(image)
             continue
-        file = candidates[0] if len(candidates) == 1 else _choose(image, parts, candidates, path)
+        file = _choose(image, parts, candidates)
         if file in matched:
             first = matched[file]
             raise InputError(
@@ -41,14 +45,10 @@ def match(
     return matched, absent
 
 
-def _choose(image: AnnotatedImage, parts: list[str], candidates: Sequence[Path], path: Path) -> Path:
-    for place in (image.file.parent, path, path / "images"):
-        there = Path(os.path.normpath(place.joinpath(*parts)))
-        for file in candidates:
-            if _plain(str(file)) == _plain(str(there)):
-                return file
+def _choose(image: AnnotatedImage, parts: list[str], candidates: Sequence[Path]) -> Path:
     shared = {file: _shared(parts, file) for file in candidates}
-    best = [file for file in candidates if shared[file] == max(shared.values())]
+    most = max(shared.values())
+    best = [file for file in candidates if shared[file] == most]
     if len(best) > 1:
         raise InputError(
             f"{image.file}: {image.name!r} may be {best[0]} or {best[1]}; write its folder into the export,"

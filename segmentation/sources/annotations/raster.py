@@ -22,7 +22,8 @@ def rasterize(shapes: Iterable[Shape], size: tuple[int, int]) -> NDArray[np.bool
     for shape in shapes:
         for part in shape.parts:
             low, high = part.min(axis=0), part.max(axis=0)
-            if low[0] < -width or low[1] < -height or high[0] > 2 * width or high[1] > 2 * height:
+            inside = -width <= low[0] and -height <= low[1] and high[0] <= 2 * width and high[1] <= 2 * height
+            if not inside:  # or NaN
                 raise InputError(
                     f"{shape.where}: reaches from {low} to {high}, far outside of its image of"
                     f" {width}x{height} pixels; delete it, or draw it again"

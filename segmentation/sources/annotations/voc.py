@@ -15,12 +15,14 @@ CLASSES = (
 )
 BACKGROUND = "#000000"
 VOID = "#e0e0c0"  # the ring around each thing, and what VOC leaves undecided
+NO_CLASSES = {"background", "void", "ignore", "unlabeled"}
 
 
 def read_colors(masks: Path) -> dict[str, str]:
     """Return each class of a SegmentationClass/ folder with its colour, without background and void.
 
-    Raises `InputError` for a labelmap.txt with a line that is not `class:r,g,b:parts:actions`.
+    Raises `InputError` for a labelmap.txt with a line that is not `class:r,g,b:parts:actions`, or without
+    classes, or with two of one colour.
     """
     file = masks.parent / "labelmap.txt"
     if not file.is_file():
@@ -34,7 +36,10 @@ def read_colors(masks: Path) -> dict[str, str]:
             if max(values) > 255:
                 raise InputError(f"{file}: {line!r} is not `class:red,green,blue:parts:actions`")
             colors[name] = "#{:02x}{:02x}{:02x}".format(*values)
-    return {name: color for name, color in colors.items() if color not in (BACKGROUND, VOID)}
+    classes = {name: color for name, color in colors.items() if name.lower().strip("_") not in NO_CLASSES}
+    if len(set(classes.values())) < max(1, len(classes)):
+        raise InputError(f"{file}: names no class besides the background, or two of one colour")
+    return classes
 
 
 def _color(number: int) -> str:
