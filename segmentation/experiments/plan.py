@@ -87,12 +87,12 @@ def run_of(plan: Plan, arm: Mapping[str, Any], seed: int) -> Run:
 def targets_differ(plan: Plan, question: Question) -> bool:
     """Say whether arms differ in the true masks of their scores, which then cannot be compared.
 
-    That is, in what is foreground, or in how an image is resized; None: scores are at each image's own size.
+    That is, in what is foreground, or in the size of the masks; None: that of each image.
     """
     targets = set()
     for arm in question.arms.values():
         params = run_of(plan, arm, plan.seeds[0]).params
-        size = tuple(params[f"image.{key}"] for key in ("size", "fit", "scale", "resize"))
+        size = tuple(params[f"image.{key}"] for key in ("size", "fit", "scale"))
         size_of_scores = size if params["evaluate.resolution"] == "network" else None
         targets.add((frozenset(params["data.foreground"]), size_of_scores))
     return len(targets) > 1

@@ -92,6 +92,7 @@ def test_what_a_client_may_know(server: Server, finished: Path) -> None:
             "val_dice": trained["val_dice"],
             "threshold": trained["threshold"],
             "size": 32,
+            "fit": "stretch",
             "foreground": ["pet", "border"],
             "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
         }
