@@ -38,6 +38,11 @@ class Geometry(NamedTuple):
     scale: float = 1.0
     fill: tuple[int, int, int] = (0, 0, 0)  # red, green, blue
 
+    @property
+    def has_filling(self) -> bool:
+        """Whether an image may leave a part of its window, which is filled and must not count."""
+        return self.fit != "stretch"
+
     def network_shape(self, height: int, width: int) -> tuple[int, int]:
         """Return the height and width in pixels at which networks see an image, without the filling."""
         if self.fit == "stretch":

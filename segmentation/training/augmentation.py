@@ -30,7 +30,7 @@ class Augmentation:
 
     def __init__(self, settings: Augment, geometry: Geometry) -> None:
         size = geometry.size
-        takes_margin = geometry.fit != "stretch" and settings.affine > 0
+        takes_margin = geometry.has_filling and settings.affine > 0
         reach = REACH * (1 + tan(radians(settings.shear))) / min(1, settings.scale[0])
         self.margin = ceil(size * (reach - 0.5)) if takes_margin else 0
         # Every argument is spelled out, because the library's defaults change between releases.
@@ -52,7 +52,6 @@ class Augmentation:
 
 
 def _affine(settings: Augment, geometry: Geometry, shift: float) -> A.Affine:
-    stretched = geometry.fit == "stretch"
     scale, shear = tuple(settings.scale), (-settings.shear, settings.shear)
     return A.Affine(
         scale={"x": scale, "y": scale},
@@ -65,9 +64,9 @@ def _affine(settings: Augment, geometry: Geometry, shift: float) -> A.Affine:
         keep_ratio=False,  # x and y are scaled independently
         rotate_method="largest_box",
         balanced_scale=False,
-        border_mode=BORDERS[settings.border] if stretched else cv2.BORDER_CONSTANT,
+        border_mode=cv2.BORDER_CONSTANT if geometry.has_filling else BORDERS[settings.border],
         fill=geometry.fill,
-        fill_mask=0 if stretched else IGNORED,
+        fill_mask=IGNORED if geometry.has_filling else 0,
         p=settings.affine,
     )
 

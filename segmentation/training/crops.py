@@ -77,6 +77,7 @@ class TrainingCrops(Dataset[Item]):
     def _foreground(self, owner: int, mask: Mask) -> NDArray[np.int64]:
         """Return the places of pixels of foreground, evenly spaced, as indices of the flattened mask."""
         if owner not in self._places:
-            found = np.flatnonzero(mask)
-            self._places[owner] = found[:: -(-len(found) // KNOWN_PLACES) or 1].copy()  # not a view of all
+            foreground = np.flatnonzero(mask)
+            step = -(-len(foreground) // KNOWN_PLACES) or 1
+            self._places[owner] = foreground[::step].copy()  # not a view of all
         return self._places[owner]

@@ -77,7 +77,6 @@ class Training:
         geometry = train.dataset.geometry
         self.predictor = Predictor(model, runner, geometry, DEFAULT_THRESHOLD)
         self.scored_windows = sum(window_count(*shape, geometry.size) for shape in val.dataset.shapes)
-        self.fills_windows = geometry.fit == "stretch"  # images do, so that every pixel counts
         # Exact: 0.29 * 100 is less than 29 in floating point.
         self.small_epochs = int(Fraction(str(settings.small_first)) * self.epochs)
         self.history: list[EpochMetrics] = []
@@ -197,9 +196,10 @@ class Training:
             images, targets = halve(images.to(self.runner.device, non_blocking=True)), halve(masks)
             seen = halve(covered) == 1
         logits = self.runner.logits(self.model, images)
-        every_pixel = self.fills_windows or bool(seen.all())
-        pixels = (logits, targets) if every_pixel else (logits[seen], targets[seen])
-        loss = self.loss.value(all_reduce_sum(self.loss.sums(*pixels)))
+        counted = logits, targets
+        if self.predictor.geometry.has_filling and not seen.all():
+            counted = logits[seen], targets[seen]
+        loss = self.loss.value(all_reduce_sum(self.loss.sums(*counted)))
         loss.backward()
         average_gradients(self.model)
         self.optimization.step()

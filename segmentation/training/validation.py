@@ -66,7 +66,7 @@ def _covered(predictor: Predictor, *batch: Tensor) -> Iterator[Item]:
     """Yield logits, targets and indices of a batch; of each image alone where some may be filled."""
     images, masks, indices = batch
     logits, targets = predictor.logits(images), predictor.runner.targets(masks)
-    if predictor.geometry.fit == "stretch":
+    if not predictor.geometry.has_filling:
         yield logits, targets, indices
         return
     for image, kept in enumerate((masks != IGNORED).to(logits.device)):
