@@ -62,7 +62,10 @@ def write_folder(folder: Path, path: Path, rules: Rules) -> tuple[list[str], lis
                 return {image: write_annotated(image, label, to_image, to_trimap, rules)}, classes
             assert not isinstance(label, AnnotatedImage)  # which has an image
             if image:
-                remarks[image] = write_image(image, to_image, _size(label), rules)
+                size = None
+                with suppress(InputError):  # a mask that cannot be read is left to the split
+                    size = image_size(label) if label else None
+                remarks[image] = write_image(image, to_image, size, rules)
             if label and own.format == TRIMAPS:
                 shutil.copyfile(label, to_trimap)
             elif label:
@@ -87,12 +90,6 @@ def write_folder(folder: Path, path: Path, rules: Rules) -> tuple[list[str], lis
         (folder / name).write_text("".join(f"{image_id} 1 1 1\n" for image_id in members), encoding="utf-8")
     lines = [*own.said, *_classes(own, found, rules.classes), *_remarks(files, rules)]
     return [line for line in lines if line], groups
-
-
-def _size(mask: Path | None) -> tuple[int, int] | None:
-    with suppress(InputError):  # a mask that cannot be read is left to the split
-        return image_size(mask) if mask else None
-    return None
 
 
 def _classes(own: OwnLabels, found: Counter[str], classes: Sequence[str] | None) -> list[str]:
@@ -167,5 +164,4 @@ def _lists(path: Path, ids: list[str]) -> dict[Path, list[str]]:
         raise InputError(f"{path}: needs both trainval.txt and test.txt, or neither")
     if not any(given):
         return {layout.LIST: ids}
-    known = set(ids)
-    return {name: layout.read_list(file, known) for name, file in files.items()}
+    return {name: layout.read_list(file, set(ids)) for name, file in files.items()}

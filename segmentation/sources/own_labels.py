@@ -167,10 +167,7 @@ def _by_id(folder: Path, files: Collection[Path]) -> dict[str, Path]:
 
 
 def refuse_unknown(classes: Sequence[str], counts: Mapping[str, int], what: str) -> None:
-    """Raise `InputError` for one of the `classes` that is not among the `counts`, or labels nothing by them.
-
-    `what` is counted, such as masks.
-    """
+    """Raise `InputError` for one of the `classes` that none of `what`, such as masks, has by the `counts`."""
     there = f"{what} by class: {listed(counts)}"
     for name in classes:
         if name not in counts:
@@ -183,6 +180,6 @@ def refuse_unknown(classes: Sequence[str], counts: Mapping[str, int], what: str)
 
 def listed(counts: Mapping[str, int]) -> str:
     """Return the first of the classes with their counts."""
-    names = [f"{name} ({count})" for name, count in counts.items()]
+    names = [f"{name} ({number})" for name, number in counts.items()]
     more = f" and {len(names) - SHOWN} more" * (len(names) > SHOWN)
     return f"{', '.join(names[:SHOWN]) or 'none'}{more}"

@@ -34,7 +34,7 @@ def write_mask(
     if values.ndim == 3:  # red is the first byte of a colour's code, green the second
         codes = values.astype(np.int64) @ 256 ** np.arange(values.shape[-1])
         values = values.max(axis=-1)
-    present = np.unique(codes).tolist()
+    present = np.unique(codes)
     if not wanted:
         trimap = mask_to_trimap(values, threshold)
         faint = values.any() and not (trimap == layout.PET).any()
@@ -43,9 +43,9 @@ def write_mask(
         return {remark: True for remark, holds in applies.items() if holds}, set()
     if codes is values:
         colors, as_color = palette.tolist(), any(name.startswith("#") for name in wanted)
-        names = {code: _of_value(code, colors, as_color) for code in present}
+        names = {code: _of_value(code, colors, as_color) for code in present.tolist()}
     else:
-        names = {code: _of_color(*code.to_bytes(4, "little")[:3]) for code in present}
+        names = {code: _of_color(*code.to_bytes(4, "little")[:3]) for code in present.tolist()}
     chosen = [code for code, own in names.items() if not own.isdisjoint(wanted)]
     Image.fromarray(mask_to_trimap(np.isin(codes, chosen), None)).save(destination, "PNG")
     return {}, set().union(*names.values())

@@ -53,7 +53,7 @@ def find_labels(path: Path) -> Labels:
             if first != file.parent:
                 raise InputError(f"{path}: holds {first} and {file.parent}; put their files into one folder")
             continue
-        with suppress(InputError) if has_masks else nullcontext():  # a broken file may have another purpose
+        with suppress(InputError) if has_masks else nullcontext():  # beside masks, a broken file is not ours
             name, content = _recognise(file)
             if name:
                 labels_by_format.setdefault(name, Labels(name, path, {})).contents[file] = content
@@ -96,10 +96,7 @@ def locate(path: Path, name: str) -> Path:
 
 
 def _recognise(file: Path) -> tuple[str, Any]:
-    """Return the format of a file, empty if it is none of ours, with its content.
-
-    Raises `InputError` for a broken file.
-    """
+    """Return the format, empty if it is none of ours, and content of a file; `InputError` if it is broken."""
     try:
         if file.suffix.lower() == ".json":
             content = _read_json(file)
@@ -133,14 +130,14 @@ def _read_json(path: Path) -> Any:
         raise InputError(f"{path}: not usable as JSON ({error}); export it again") from None
 
 
-def _compact(found: dict[str, Any]) -> dict[str, Any]:
+def _compact(entry: dict[str, Any]) -> dict[str, Any]:
     for key in UNUSED:
-        found.pop(key, None)
-    if isinstance(found.get("segmentation"), list):
-        found["segmentation"] = [_array(part) for part in found["segmentation"]]
-    if isinstance(found.get("counts"), list):
-        found["counts"] = _array(found["counts"])
-    return found
+        entry.pop(key, None)
+    if isinstance(entry.get("segmentation"), list):
+        entry["segmentation"] = [_array(part) for part in entry["segmentation"]]
+    if isinstance(entry.get("counts"), list):
+        entry["counts"] = _array(entry["counts"])
+    return entry
 
 
 def _array(values: Any) -> Any:
@@ -156,10 +153,8 @@ def _read_xml(path: Path) -> Element:
         root: Element = defusedxml.ElementTree.parse(path).getroot()
     except ParseError as error:
         line, column = error.position
-        raise InputError(
-            f"{path}: broken XML at line {line}, column {column + 1} ({str(error).partition(':')[0]});"
-            " export it again"
-        ) from None
+        where, reason = f"line {line}, column {column + 1}", str(error).partition(":")[0]
+        raise InputError(f"{path}: broken XML at {where} ({reason}); export it again") from None
     except defusedxml.DefusedXmlException:
         raise InputError(
             f"{path}: defines XML entities, which can fill the memory; export it again"
