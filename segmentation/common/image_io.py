@@ -36,7 +36,8 @@ Source = str | Path | IO[bytes]  # where a file is, or its content, open for rea
 
 
 @contextmanager
-def _opened(source: Source, what: str) -> Iterator[Image.Image]:
+def opened(source: Source, what: str) -> Iterator[Image.Image]:
+    """Yield an image; any error, also in the block, becomes an `InputError`, or the machine's `Fault`."""
     name = _name(source)
     try:
         # As a file: given a name, Pillow maps an uncompressed TIFF, and scrambles one that is to be turned.
@@ -87,7 +88,7 @@ def image_size(source: Source) -> tuple[int, int]:
 
     Raises `InputError` if the file is missing or is not an image.
     """
-    with _opened(source, "an image") as image:
+    with opened(source, "an image") as image:
         return image.size
 
 
@@ -127,7 +128,7 @@ def open_image(source: Source, upright: bool = False, white: int | None = None) 
     image; `Fault` if memory or disk fail.
     """
     name = _name(source)
-    with _opened(source, "an image") as image:
+    with opened(source, "an image") as image:
         content = _content(image) if white is not None and is_deep_color(image) else None
         image.load()
         if image.mode in DEEP_GREY_MODES:  # converting these would clip almost all to white
@@ -199,7 +200,7 @@ def read_trimap(path: Path) -> NDArray[np.uint8]:
 
     Raises `InputError` if the file is missing, does not decode or contains anything else.
     """
-    with _opened(path, "a mask") as image:
+    with opened(path, "a mask") as image:
         labels = np.asarray(image)  # of a palette, the indices
     if labels.ndim != 2 or labels.dtype != np.uint8:
         raise InputError(f"{path}: a trimap has one 8-bit channel, not {labels.shape} {labels.dtype}")

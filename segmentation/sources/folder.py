@@ -27,14 +27,12 @@ from segmentation.common.cores import usable_cores
 from segmentation.common.errors import InputError
 from segmentation.common.image_io import image_size
 from segmentation.sources.annotations import voc
-from segmentation.sources.annotations.classes import listed, refuse_unknown
-from segmentation.sources.annotations.find import locate, unreadable
+from segmentation.sources.annotations.find import TRIMAPS, locate, unreadable
 from segmentation.sources.annotations.shapes import AnnotatedImage
 from segmentation.sources.groups import own_groups
 from segmentation.sources.own_files import Remark, Rules, write_image
-from segmentation.sources.own_labels import OwnLabels, count, read_labels
-from segmentation.sources.own_masks import write_classes, write_trimap
-from segmentation.sources.own_shapes import write_annotated
+from segmentation.sources.own_labels import OwnLabels, count, listed, read_labels, refuse_unknown
+from segmentation.sources.own_masks import write_annotated, write_mask
 
 Files = dict[Remark, dict[Path, int]]  # to which each remark applies, with its value
 
@@ -48,6 +46,7 @@ def write_folder(folder: Path, path: Path, rules: Rules) -> tuple[list[str], lis
     """
     own = read_labels(path, rules)
     images, labels = own.images, own.labels
+    wanted = [own.colors.get(name, name) for name in rules.classes or own.colors]
     ids = sorted(images.keys() | labels.keys())
     lists, groups = _lists(path, ids), own_groups(path, set(ids))
     (folder / layout.IMAGES).mkdir()
@@ -63,13 +62,14 @@ def write_folder(folder: Path, path: Path, rules: Rules) -> tuple[list[str], lis
                 return {image: write_annotated(image, label, to_image, to_trimap, rules)}, classes
             assert not isinstance(label, AnnotatedImage)  # which has an image
             if image:
-                remarks[image] = write_image(image, to_image, _size(label), rules)
-            if label and own.are_trimaps:
+                size = None
+                with suppress(InputError):  # a mask that cannot be read is left to the split
+                    size = image_size(label) if label else None
+                remarks[image] = write_image(image, to_image, size, rules)
+            if label and own.format == TRIMAPS:
                 shutil.copyfile(label, to_trimap)
-            elif label and own.rules.classes:
-                classes = write_classes(label, to_trimap, own.rules.classes)
             elif label:
-                remarks[label] = write_trimap(label, to_trimap, rules)
+                remarks[label], classes = write_mask(label, to_trimap, rules.mask_threshold, wanted)
         except OSError as error:
             if str(error.filename) in (str(image), str(label)):
                 raise unreadable(error) from None
@@ -84,18 +84,12 @@ def write_folder(folder: Path, path: Path, rules: Rules) -> tuple[list[str], lis
             for file, remarks in pair.items():
                 for remark, value in remarks.items():
                     files[remark][file] = value
-    listed = {images.get(image_id) for members in lists.values() for image_id in members}
-    _refuse_ambiguous(files, listed, rules)
+    in_lists = {images.get(image_id) for members in lists.values() for image_id in members}
+    _refuse_ambiguous(files, in_lists, rules)
     for name, members in ({layout.LIST: ids} | lists).items():
         (folder / name).write_text("".join(f"{image_id} 1 1 1\n" for image_id in members), encoding="utf-8")
     lines = [*own.said, *_classes(own, found, rules.classes), *_remarks(files, rules)]
     return [line for line in lines if line], groups
-
-
-def _size(mask: Path | None) -> tuple[int, int] | None:
-    with suppress(InputError):  # a mask that cannot be read is left to the split
-        return image_size(mask) if mask else None
-    return None
 
 
 def _classes(own: OwnLabels, found: Counter[str], classes: Sequence[str] | None) -> list[str]:
@@ -105,13 +99,13 @@ def _classes(own: OwnLabels, found: Counter[str], classes: Sequence[str] | None)
     """
     if not found:
         return []
-    counts = {name: found[color] for color, name in own.colors.items()} or dict(sorted(found.items()))
+    counts = {name: found[color] for name, color in own.colors.items()} or dict(sorted(found.items()))
     refuse_unknown(classes or [], counts, "masks")
     if own.colors and not any(counts.values()):
         raise InputError("no mask of SegmentationClass/ has a colour of its classes; is labelmap.txt theirs?")
     present = {name: number for name, number in counts.items() if number}
     lines = [f"masks by class: {listed(present)}; foreground: {', '.join(classes or ['all of them'])}"]
-    strange = {name for name in found if name[0] == "#"} - {*own.colors, voc.BACKGROUND, voc.VOID}
+    strange = {name for name in found if name[0] == "#"} - {*own.colors.values(), voc.BACKGROUND, voc.VOID}
     if own.colors and strange:
         lines.append(
             f"warning: colours of no class, taken for background: {len(strange)}, such as {min(strange)}"
@@ -119,10 +113,10 @@ def _classes(own: OwnLabels, found: Counter[str], classes: Sequence[str] | None)
     return lines
 
 
-def _refuse_ambiguous(files: Files, listed: set[Path | None], rules: Rules) -> None:
+def _refuse_ambiguous(files: Files, in_lists: set[Path | None], rules: Rules) -> None:
     """Raise `InputError` if `rules` must first say which way up, or how bright, a listed image is."""
     undecided, deep = (
-        {image: value for image, value in files[remark].items() if image in listed}
+        {image: value for image, value in files[remark].items() if image in in_lists}
         for remark in (Remark.UNDECIDED, Remark.DEEP_GREY)
     )
     if undecided:
@@ -170,5 +164,4 @@ def _lists(path: Path, ids: list[str]) -> dict[Path, list[str]]:
         raise InputError(f"{path}: needs both trainval.txt and test.txt, or neither")
     if not any(given):
         return {layout.LIST: ids}
-    known = set(ids)
-    return {name: layout.read_list(file, known) for name, file in files.items()}
+    return {name: layout.read_list(file, set(ids)) for name, file in files.items()}

@@ -57,13 +57,14 @@ def write_image(
     about it: `UNDECIDED` with its EXIF orientation, `DEEP_GREY` with its largest value, others with True.
     """
     try:
-        with image.open("rb") as file, Image.open(file, formats=image_io.FORMATS) as opened:
+        with image_io.opened(image, "an image") as opened:
             deep_color = image_io.is_deep_color(opened)  # first: asking for EXIF may load the image
-            tiff, (stored, upright, tag) = opened.format == "TIFF", _sizes(opened)
+            tiff, (stored, upright, tag) = opened.format == "TIFF", sizes(opened)
             largest = int(np.asarray(opened).max()) if opened.mode in image_io.DEEP_GREY_MODES else None
             transparent = image_io.is_transparent(opened)
-    except Exception as error:  # a broken file can fail in any of the formats' parsers
-        return copy_broken(image, destination, error)
+    except InputError:
+        shutil.copyfile(image, destination)
+        return {}
     if tag == AS_STORED:
         turn = False
     elif rules.orientation:
@@ -85,8 +86,9 @@ def write_image(
         return remarks
     try:
         pixels = image_io.open_rgb(image, upright=turn, white=rules.white)
-    except InputError as error:
-        return copy_broken(image, destination, error)
+    except InputError:
+        shutil.copyfile(image, destination)
+        return {}
     if tiff and tag != AS_STORED and not turn:
         pixels.getexif()[ExifTags.Base.Orientation] = INVERSE_ORIENTATION.get(tag, tag)
         ImageOps.exif_transpose(pixels, in_place=True)
@@ -94,36 +96,12 @@ def write_image(
     return remarks
 
 
-def copy_broken(file: Path, destination: Path, error: Exception) -> dict[Remark, int]:
-    """Copy what does not decode, for the split to name it; raise an error of the machine."""
-    image_io.refuse_machine_faults(error, file)
-    shutil.copyfile(file, destination)
-    return {}
-
-
-def sizes(image: Path) -> tuple[tuple[int, int], tuple[int, int], int] | None:
-    """Return width and height of an image as it is stored, and upright, and its EXIF orientation.
-
-    None if it does not decode.
-    """
-    try:
-        with image.open("rb") as file, Image.open(file, formats=image_io.FORMATS) as opened:
-            return _sizes(opened)
-    except Exception as error:
-        image_io.refuse_machine_faults(error, image)
-        return None
-
-
-def _sizes(image: Image.Image) -> tuple[tuple[int, int], tuple[int, int], int]:
-    size, tag = image.size, _orientation(image)
+def sizes(image: Image.Image) -> tuple[tuple[int, int], tuple[int, int], int]:
+    """Return width and height of an opened image as it is stored, and upright, and its EXIF orientation."""
+    size, tag = image.size, AS_STORED  # unless EXIF says another, and is not damaged
+    with suppress(Exception):
+        tag = int(image.getexif().get(ExifTags.Base.Orientation, AS_STORED))
+    tag = tag if 1 <= tag <= 8 else AS_STORED
     # Pillow gives the size and pixels of a TIFF upright, and of all else as they are stored.
     other_size = size[::-1] if tag >= 5 else size
     return (other_size, size, tag) if image.format == "TIFF" else (size, other_size, tag)
-
-
-def _orientation(image: Image.Image) -> int:
-    """Return EXIF's orientation, 1 to 8; 1, as stored, where it is missing or damaged."""
-    with suppress(Exception):
-        tag = int(image.getexif().get(ExifTags.Base.Orientation, AS_STORED))
-        return tag if 1 <= tag <= 8 else AS_STORED
-    return AS_STORED

@@ -1,8 +1,9 @@
 """The images of a person's folder, and what labels each: a mask, or shapes that an export holds."""
 
+import difflib
 import os
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,34 +11,34 @@ from segmentation.common import dataset_layout as layout
 from segmentation.common.errors import InputError
 from segmentation.common.image_io import is_image_file
 from segmentation.sources.annotations import find, voc
-from segmentation.sources.annotations.classes import KEY, refuse_unknown
 from segmentation.sources.annotations.find import Labels, files_in, find_labels
 from segmentation.sources.annotations.matching import match
 from segmentation.sources.annotations.shapes import AnnotatedImage
 from segmentation.sources.own_files import Rules
 
 MAX_BYTES = 250  # of an id, which becomes the name of a file with a suffix
+KEY = "data.folder.classes"  # which of them are foreground
+SHOWN = 20  # of these, in a line
 SUFFIXES = ("_mask", "_seg", "-mask", "_label", "_annotation")  # of masks, before that of the file
 
 
 class OwnLabels(NamedTuple):
-    """The images and labels of a folder, by id; what is foreground, and what was found, in lines."""
+    """The images and labels of a folder, by id; the labels' format, and what was found, in lines."""
 
+    format: str  # as `Labels` have it
     images: dict[str, Path]
-    labels: dict[str, Path | AnnotatedImage]
-    are_trimaps: bool
-    rules: Rules
-    colors: dict[str, str]  # of VOC's masks: to each the class
+    labels: Mapping[str, Path | AnnotatedImage]
+    colors: dict[str, str]  # of VOC's masks: that of each class
     said: list[str]
 
 
 def read_labels(path: Path, rules: Rules) -> OwnLabels:
-    """Find the images and labels of the folder `path`; `Rules.classes` of VOC become colours.
+    """Find the images and labels of the folder `path`.
 
     Raises `InputError` if a part is missing or ambiguous, and for classes that are not there.
     """
     labels = find_labels(path)
-    if rules.mask_threshold is not None and labels.format not in ("masks/", "trimaps/"):
+    if rules.mask_threshold is not None and labels.format not in (find.MASKS, find.TRIMAPS):
         raise InputError(
             f"data.folder.mask_threshold: is for masks/, not for {labels.format}; set it to null"
         )
@@ -45,15 +46,13 @@ def read_labels(path: Path, rules: Rules) -> OwnLabels:
         return _of_annotations(path, labels, rules)
     if labels.format == find.VOC:
         return _of_voc(path, labels, rules)
-    are_trimaps = labels.format == find.FOLDERS["trimaps"]
-    if are_trimaps and rules.classes:
+    if labels.format == find.TRIMAPS and rules.classes:
         raise InputError(f"{KEY}: {labels.folder} has parts (data.foreground), no classes; set it to null")
     images, others = _images_by_id(path / "images")
     masks, other_masks = _images_by_id(labels.folder)
-    said = []
+    renamed = ""
     if not images.keys() & masks.keys():
-        masks, line = _renamed(masks, images, path / "images")
-        said.append(line)
+        masks, renamed = _renamed(masks, images, path / "images")
     if not images.keys() & masks.keys():
         raise InputError(
             f"{next(iter(images.values()))}: no image has a mask of the same name; the first mask is"
@@ -64,9 +63,9 @@ def read_labels(path: Path, rules: Rules) -> OwnLabels:
         count("warning: images without a mask", [images[name] for name in images.keys() - masks.keys()]),
         count("warning: masks without an image", [masks[name] for name in masks.keys() - images.keys()]),
         count("files that are no images, passed over", others + other_masks),
-        *said,
+        renamed,
     ]
-    return OwnLabels(images, dict(masks), are_trimaps, rules, {}, said)
+    return OwnLabels(labels.format, images, masks, {}, said)
 
 
 def count(what: str, files: Collection[Path], note: str = "") -> str:
@@ -116,13 +115,12 @@ def _of_annotations(path: Path, labels: Labels, rules: Rules) -> OwnLabels:
     inside = all((path / "images") in file.parents for file in matched)
     images = _by_id(path / "images" if inside else path, matched)
     annotated = {image_id: matched[file] for image_id, file in images.items()}
-    return OwnLabels(images, dict(annotated), False, rules, {}, [said])
+    return OwnLabels(labels.format, images, annotated, {}, [said])
 
 
 def _of_voc(path: Path, labels: Labels, rules: Rules) -> OwnLabels:
     colors = voc.read_colors(labels.folder)
-    if rules.classes:
-        refuse_unknown(rules.classes, dict.fromkeys(colors, 1), "lines of its colours")
+    refuse_unknown(rules.classes or [], dict.fromkeys(colors, 1), "lines of its colours")
     places = [labels.folder.parent / "JPEGImages", path / "images", path]
     images, _ = _images_by_id(next(place for place in places if place.is_dir()), without=labels.folder)
     masks, _ = _images_by_id(labels.folder)
@@ -131,19 +129,12 @@ def _of_voc(path: Path, labels: Labels, rules: Rules) -> OwnLabels:
         raise InputError(
             f"{min(masks.values())}: no mask has an image of the same name beside it, or in JPEGImages/"
         )
-    chosen = [colors[name] for name in rules.classes or colors]
     said = (
         f"{labels.format}: {len(both)} images with masks; skipped: {len(images) - len(both)} images without a"
         f" mask, {len(masks) - len(both)} masks without an image"
     )
-    return OwnLabels(
-        {image_id: images[image_id] for image_id in both},
-        {image_id: masks[image_id] for image_id in both},
-        False,
-        rules._replace(classes=chosen),
-        {color: name for name, color in colors.items()},
-        [said],
-    )
+    images, masks = ({image_id: files[image_id] for image_id in both} for files in (images, masks))
+    return OwnLabels(labels.format, images, masks, colors, [said])
 
 
 def _images_by_id(folder: Path, without: Path | None = None) -> tuple[dict[str, Path], list[Path]]:
@@ -173,3 +164,22 @@ def _by_id(folder: Path, files: Collection[Path]) -> dict[str, Path]:
             raise InputError(f"{folder}: {first!a} and {str(path)!a} would have one name; rename one")
         images[image_id] = file
     return images
+
+
+def refuse_unknown(classes: Sequence[str], counts: Mapping[str, int], what: str) -> None:
+    """Raise `InputError` for one of the `classes` that none of `what`, such as masks, has by the `counts`."""
+    there = f"{what} by class: {listed(counts)}"
+    for name in classes:
+        if name not in counts:
+            close = difflib.get_close_matches(name, counts, 1)
+            hint = f", did you mean {close[0]!r}?" if close else ""
+            raise InputError(f"{KEY}: no class {name!r}{hint}; {there}")
+        if counts[name] == 0:
+            raise InputError(f"{KEY}: the class {name!r} labels nothing; {there}")
+
+
+def listed(counts: Mapping[str, int]) -> str:
+    """Return the first of the classes with their counts."""
+    names = [f"{name} ({number})" for name, number in counts.items()]
+    more = f" and {len(names) - SHOWN} more" * (len(names) > SHOWN)
+    return f"{', '.join(names[:SHOWN]) or 'none'}{more}"

@@ -1,5 +1,6 @@
-"""One mask of a person's folder, brought into `data/raw/` as a trimap."""
+"""The label of one image of a person's folder, a mask or shapes, brought into `data/raw/` as a trimap."""
 
+import shutil
 from collections.abc import Collection
 from pathlib import Path
 
@@ -10,52 +11,44 @@ from PIL import Image
 from segmentation.common import dataset_layout as layout
 from segmentation.common import image_io
 from segmentation.common.errors import InputError
-from segmentation.sources.own_files import Remark, Rules, copy_broken
+from segmentation.sources.annotations.shapes import AnnotatedImage, rasterize
+from segmentation.sources.own_files import Remark, Rules, sizes, write_image
 
 LOSSLESS = {"PNG", "TIFF", "BMP", "GIF", "PPM", "TGA"}  # formats, by content: noise would be foreground
 
 
-def write_trimap(mask: Path, destination: Path, rules: Rules) -> dict[Remark, int]:
-    """Write a mask as a trimap; what does not decode is copied. Raises `InputError` for a lossy mask."""
-    try:
-        values, palette = _read(mask)
-    except InputError:
-        raise
-    except Exception as error:  # a broken file can fail in any of the formats' parsers
-        return copy_broken(mask, destination, error)
-    colors = values
-    if values.ndim == 3:  # one number for each colour
-        colors = values.astype(np.int64) @ (1 << 16 * np.arange(values.shape[-1]))
-        values = values.max(axis=-1)
-    trimap = mask_to_trimap(values, rules.mask_threshold)
-    Image.fromarray(trimap).save(destination, "PNG")
-    shaded, faint = len(np.unique(colors)) > 2, values.any() and not (trimap == layout.PET).any()
-    applies = {Remark.SHADED: shaded, Remark.INDEXED: len(palette) > 0, Remark.FAINT: faint}
-    return {remark: True for remark, holds in applies.items() if holds}
+def write_mask(
+    mask: Path, destination: Path, threshold: float | None, wanted: Collection[str]
+) -> tuple[dict[Remark, int], set[str]]:
+    """Write a mask as a trimap; what does not decode is copied. Raises `InputError` for a lossy mask.
 
-
-def write_classes(mask: Path, destination: Path, wanted: Collection[str]) -> set[str]:
-    """Write a mask as a trimap: foreground is what has one of the `wanted` values or colours (`#rrggbb`).
-
-    Returns the values and colours that the mask holds. What does not decode is copied. Raises `InputError`
-    for a lossy mask.
+    Foreground is what has one of the `wanted` values or colours (`#rrggbb`), if there are any: the mask's are
+    returned. Otherwise it is what reaches the `threshold`, with None anything but 0.
     """
-    try:
-        values, palette = _read(mask)
-    except InputError:
-        raise
-    except Exception as error:
-        copy_broken(mask, destination, error)
-        return set()
-    if values.ndim == 3:
-        values = values[..., :3].astype(np.int64) @ [65536, 256, 1]
-        names = {code: _of_color(*code.to_bytes(3)) for code in np.unique(values).tolist()}
-    else:
+    content = _read(mask)
+    if content is None:
+        shutil.copyfile(mask, destination)
+        return {}, set()
+    values, palette = content
+    codes = values
+    if values.ndim == 3:  # red is the first byte of a colour's code, green the second
+        codes = values.astype(np.int64) @ 256 ** np.arange(values.shape[-1])
+        values = values.max(axis=-1)
+    present = np.unique(codes)
+    if not wanted:
+        trimap = mask_to_trimap(values, threshold)
+        faint = values.any() and not (trimap == layout.PET).any()
+        applies = {Remark.SHADED: len(present) > 2, Remark.INDEXED: len(palette) > 0, Remark.FAINT: faint}
+        Image.fromarray(trimap).save(destination, "PNG")
+        return {remark: True for remark, holds in applies.items() if holds}, set()
+    if codes is values:
         colors, as_color = palette.tolist(), any(name.startswith("#") for name in wanted)
-        names = {code: _of_value(code, colors, as_color) for code in np.unique(values).tolist()}
+        names = {code: _of_value(code, colors, as_color) for code in present.tolist()}
+    else:
+        names = {code: _of_color(*code.to_bytes(4, "little")[:3]) for code in present.tolist()}
     chosen = [code for code, own in names.items() if not own.isdisjoint(wanted)]
-    Image.fromarray(mask_to_trimap(np.isin(values, chosen), None)).save(destination, "PNG")
-    return set().union(*names.values())
+    Image.fromarray(mask_to_trimap(np.isin(codes, chosen), None)).save(destination, "PNG")
+    return {}, set().union(*names.values())
 
 
 def _of_color(red: int, green: int, blue: int) -> set[str]:
@@ -73,13 +66,19 @@ def _of_value(value: float, colors: list[list[int]], as_color: bool) -> set[str]
     return {f"{value:.10g}"}
 
 
-def _read(mask: Path) -> tuple[NDArray[np.generic], NDArray[np.uint8]]:
-    """Return the values `(H, W)` or `(H, W, C)` of a mask, and its palette `(N, 3)` if that is coloured."""
-    with mask.open("rb") as file, Image.open(file, formats=image_io.FORMATS) as opened:
-        channels = opened.getbands()
-        lossless = opened.format in LOSSLESS and opened.info.get("compression") != "jpeg"
-        palette = np.array(opened.getpalette() or [], np.uint8).reshape(-1, 3)
-        values = np.asarray(opened.convert("L") if opened.mode == "1" else opened)
+def _read(mask: Path) -> tuple[NDArray[np.generic], NDArray[np.uint8]] | None:
+    """Return the values `(H, W)` or `(H, W, C)` of a mask, and its palette `(N, 3)` if that is coloured.
+
+    None if it does not decode.
+    """
+    try:
+        with image_io.opened(mask, "a mask") as opened:
+            channels = opened.getbands()
+            lossless = opened.format in LOSSLESS and opened.info.get("compression") != "jpeg"
+            palette = np.array(opened.getpalette() or [], np.uint8).reshape(-1, 3)
+            values = np.asarray(opened.convert("L") if opened.mode == "1" else opened)
+    except InputError:
+        return None
     if not lossless:
         raise InputError(
             f"{mask}: masks must be lossless, or compression noise counts as foreground; save them as PNG"
@@ -99,3 +98,30 @@ def mask_to_trimap(values: NDArray[np.generic], threshold: float | None) -> NDAr
     """Turn the values `(H, W)` of a mask into a trimap `(H, W)`: 1 foreground, 2 background."""
     foreground = values != 0 if threshold is None else values >= threshold  # type: ignore[operator]
     return np.where(foreground, layout.PET, layout.BACKGROUND).astype(np.uint8)
+
+
+def write_annotated(
+    image: Path, annotated: AnnotatedImage, destination: Path, trimap: Path, rules: Rules
+) -> dict[Remark, int]:
+    """Write an image as `write_image` does, and its shapes as a trimap of the size in the annotations.
+
+    Without such a size, an image that EXIF turns is `UNDECIDED`. Raises `InputError` where the image has the
+    size neither as it is stored nor upright, and for shapes that cannot be used.
+    """
+    try:
+        with image_io.opened(image, "an image") as opened:
+            stored, upright, tag = sizes(opened)
+    except InputError:  # of what cannot be read, the annotations may say any size
+        return write_image(image, destination, annotated.size, rules)
+    if annotated.size is None and stored != upright and rules.orientation is None:
+        return {Remark.UNDECIDED: tag}
+    size = annotated.size or (upright if rules.orientation == "upright" else stored)
+    if size not in (stored, upright):
+        raise InputError(
+            f"{image}: has {stored[0]}x{stored[1]} pixels, but {annotated.file} says {size[0]}x{size[1]};"
+            " export again, with the images that were annotated"
+        )
+    remarks = write_image(image, destination, size, rules)
+    chosen = [shape for shape in annotated.shapes if not rules.classes or shape.label in rules.classes]
+    Image.fromarray(mask_to_trimap(rasterize(chosen, size), None)).save(trimap, "PNG")
+    return remarks

@@ -54,14 +54,7 @@ def read(file: Path, content: Any) -> shapes.Reading:
             where = f"{file}: annotation {entry.get('id', place)} of {image.name}"
             category = str(entry.get("category_id"))
             label = names.get(category, category)
-            if isinstance(area, dict):
-                image.shapes.append(shapes.Shape(label, where, [], _runs(area, where)))
-            elif isinstance(area, list):
-                image.shapes.append(
-                    shapes.Shape(label, where, [shapes.polygon(part, where) for part in area])
-                )
-            else:
-                raise InputError(f"{where}: its segmentation is neither a list of polygons nor an RLE")
+            image.shapes.append(shapes.Shape(label, where, _area(area, where)))
     return shapes.Reading(list(images.values()), list(names.values()), skipped)
 
 
@@ -73,7 +66,11 @@ def _get(entry: Any, key: str, where: str) -> Any:
     return value
 
 
-def _runs(area: dict[str, Any], where: str) -> shapes.Runs:
+def _area(area: Any, where: str) -> list[shapes.Points] | shapes.Runs:
+    if isinstance(area, list):
+        return [shapes.polygon(part, where) for part in area]
+    if not isinstance(area, dict):
+        raise InputError(f"{where}: its segmentation is neither a list of polygons nor an RLE")
     size, counts = area.get("size"), area.get("counts")
     if not isinstance(size, list) or len(size) != 2:
         raise InputError(f"{where}: its RLE has no size; export it again")

@@ -24,14 +24,9 @@ def read(file: Path, root: Element) -> shapes.Reading:
         image = shapes.AnnotatedImage(name, size, [], file)
         for place, drawn in enumerate(entry):
             where = f"{file}: {drawn.tag} {place + 1} of {name}"
-            if drawn.tag == "mask":
-                image.shapes.append(
-                    shapes.Shape(_attribute(drawn, "label", where), where, [], _runs(drawn, where))
-                )
-            elif drawn.tag in ("polygon", "box", "ellipse"):
-                image.shapes.append(
-                    shapes.Shape(_attribute(drawn, "label", where), where, [_outline(drawn, where)])
-                )
+            if drawn.tag in ("polygon", "box", "ellipse", "mask"):
+                label = _attribute(drawn, "label", where)
+                image.shapes.append(shapes.Shape(label, where, _area(drawn, where)))
             else:
                 skipped[f"{drawn.tag} shapes"] += 1
         images.append(image)
@@ -50,20 +45,17 @@ def _numbers(element: Element, names: str, where: str) -> shapes.Points:
     return shapes.numbers([_attribute(element, name, where) for name in names.split()], where)
 
 
-def _outline(element: Element, where: str) -> shapes.Points:
+def _area(element: Element, where: str) -> list[shapes.Points] | shapes.Runs:
     if element.tag == "polygon":
         points = _attribute(element, "points", where)
-        return shapes.polygon([pair.split(",") for pair in points.strip().split(";")], where)
+        return [shapes.polygon([pair.split(",") for pair in points.strip().split(";")], where)]
+    if element.tag == "mask":
+        counts = shapes.numbers(_attribute(element, "rle", where).split(","), where).astype(np.int64)
+        left, top, width, height = _numbers(element, "left top width height", where).astype(int).tolist()
+        return shapes.Runs(counts, left, top, width, height, by_column=False)
     degrees = float(shapes.numbers(element.get("rotation", "0"), where))
     if element.tag == "box":
-        left, top, right, bottom = _numbers(element, "xtl ytl xbr ybr", where)
-        center, size = np.array([left + right, top + bottom]) / 2, np.array([right - left, bottom - top])
-        return shapes.rectangle(center, size, degrees)
-    x, y, radius_x, radius_y = _numbers(element, "cx cy rx ry", where)
-    return shapes.ellipse(np.array([x, y]), 2 * np.array([radius_x, radius_y]), degrees)
-
-
-def _runs(element: Element, where: str) -> shapes.Runs:
-    counts = shapes.numbers(_attribute(element, "rle", where).split(","), where).astype(np.int64)
-    left, top, width, height = _numbers(element, "left top width height", where).astype(int).tolist()
-    return shapes.Runs(counts, left, top, width, height, by_column=False)
+        first, last = _numbers(element, "xtl ytl xbr ybr", where).reshape(2, 2)
+        return [shapes.placed(shapes.SQUARE, (first + last) / 2, last - first, degrees)]
+    center, radii = _numbers(element, "cx cy rx ry", where).reshape(2, 2)
+    return [shapes.placed(shapes.CIRCLE, center, 2 * radii, degrees)]

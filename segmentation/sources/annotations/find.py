@@ -1,13 +1,19 @@
-"""Which one of the formats of labels a person's folder holds."""
+"""Which one of the formats of labels a person's folder holds, and the content of its JSON and XML files."""
 
+import json
 from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
+from xml.etree.ElementTree import Element, ParseError
+
+import defusedxml
+import defusedxml.ElementTree
+import numpy as np
 
 from segmentation.common.errors import InputError
 from segmentation.common.files import visible_files
 from segmentation.sources.annotations import coco, cvat, labelme
-from segmentation.sources.annotations.documents import read_json, read_xml
 from segmentation.sources.annotations.shapes import Reading
 
 READERS: dict[str, Callable[[Path, Any], Reading]] = {
@@ -15,20 +21,16 @@ READERS: dict[str, Callable[[Path, Any], Reading]] = {
     "LabelMe JSON": labelme.read,
     "CVAT XML": cvat.read,
 }
-VOC = "VOC"
-FOLDERS = {
-    "masks": "masks/",
-    "trimaps": "trimaps/",
-    "SegmentationClass": VOC,
-}  # folders of masks: their format
+MASKS, TRIMAPS, VOC = "masks/", "trimaps/", "VOC"
 WINDOWS_FILES = {"Thumbs.db", "desktop.ini"}  # of its file manager: not worth a line
 LOOKED_FOR = "a COCO JSON, LabelMe JSON files, a CVAT XML, or VOC's folder SegmentationClass/"
+UNUSED = ("imageData", "bbox", "area", "keypoints", "attributes", "mask")  # of images and annotations; large
 
 
 class Labels(NamedTuple):
     """The labels of a person's folder: their format, and the folder or the files that hold them."""
 
-    format: str  # a key of READERS, or a value of FOLDERS
+    format: str  # a key of READERS, MASKS, TRIMAPS or VOC
     folder: Path
     contents: dict[Path, Any]  # of the files
 
@@ -42,31 +44,34 @@ def find_labels(path: Path) -> Labels:
         raise InputError(
             f"{path}: is a file; set data.folder.path to the folder of it and its images, unpacked"
         )
-    found = {FOLDERS[folder.name]: Labels(FOLDERS[folder.name], folder, {}) for folder in _own_folders(path)}
-    own = bool(found)
-    for file in _candidates(path, quiet=own):
+    places = {MASKS: path / "masks", TRIMAPS: locate(path, "trimaps")}
+    labels_by_format = {name: Labels(name, place, {}) for name, place in places.items() if place.is_dir()}
+    has_masks = bool(labels_by_format)
+    for file in _candidates(path, has_masks):
         if file.parent.name == "SegmentationClass":
-            first = found.setdefault(VOC, Labels(VOC, file.parent, {})).folder
+            first = labels_by_format.setdefault(VOC, Labels(VOC, file.parent, {})).folder
             if first != file.parent:
                 raise InputError(f"{path}: holds {first} and {file.parent}; put their files into one folder")
-        elif (recognised := _recognise(file, quiet=own))[0]:
-            name, content = recognised
-            found.setdefault(name, Labels(name, path, {})).contents[file] = content
-    if not found and not (path / "images").is_dir():
+            continue
+        with suppress(InputError) if has_masks else nullcontext():  # beside masks, a broken file is not ours
+            name, content = _recognise(file)
+            if name:
+                labels_by_format.setdefault(name, Labels(name, path, {})).contents[file] = content
+    if not labels_by_format and not (path / "images").is_dir():
         raise InputError(f"{path / 'images'}: no such folder; put your files there, or set data.folder.path")
-    if len(found) != 1:
-        there = [f"{name} ({next(iter(labels.contents), labels.folder)})" for name, labels in found.items()]
+    if len(labels_by_format) != 1:
+        there = [f"{name} ({next(iter(own.contents), own.folder)})" for name, own in labels_by_format.items()]
         raise InputError(
             f"{path}: needs exactly one of the folders masks/ and trimaps/ besides images/, or else"
             f" {LOOKED_FOR}; there is {' and '.join(there) or 'none'}"
             + ("; move one of them out of the folder" if there else "")
         )
-    return next(iter(found.values()))
+    return next(iter(labels_by_format.values()))
 
 
-def _candidates(path: Path, quiet: bool) -> list[Path]:
-    """Return the files that may be an export's; if `quiet`, beside own masks, those in its usual places."""
-    if not quiet:
+def _candidates(path: Path, has_masks: bool) -> list[Path]:
+    """Return the files that may be an export's: beside own masks, those in its usual places."""
+    if not has_masks:
         return files_in(path) if path.is_dir() else []
     places = [place for place in (path, path / "annotations", path / "SegmentationClass") if place.is_dir()]
     return sorted(file for place in places for file in place.iterdir() if file.is_file())
@@ -85,40 +90,75 @@ def unreadable(error: OSError) -> InputError:
     return InputError(f"{error.filename}: cannot be read ({error.strerror}); check data.folder.path")
 
 
-def _own_folders(path: Path) -> list[Path]:
-    places = [path / "masks", locate(path, "trimaps")]
-    return [place for place in places if place.is_dir()]
-
-
 def locate(path: Path, name: str) -> Path:
     """Return where `name` of an own folder is: in the folder itself, or in its annotations/."""
     return path / name if (path / name).exists() else path / "annotations" / name
 
 
-def _recognise(file: Path, quiet: bool) -> tuple[str, Any]:
-    """Return the format of a file, empty if it is none of ours, with its content.
-
-    A broken file is none of ours if `quiet`, and raises `InputError` otherwise.
-    """
+def _recognise(file: Path) -> tuple[str, Any]:
+    """Return the format, empty if it is none of ours, and content of a file; `InputError` if it is broken."""
     try:
         if file.suffix.lower() == ".json":
-            content = read_json(file)
+            content = _read_json(file)
             if coco.is_format(content):
                 return "COCO JSON", content
             if labelme.is_format(content):
                 return "LabelMe JSON", content
-        elif file.suffix.lower() == ".xml" and _starts_as_cvat(file):
-            return "CVAT XML", read_xml(file)
-    except InputError:
-        if not quiet:
-            raise
+        elif file.suffix.lower() == ".xml":
+            with file.open("rb") as opened:
+                start = opened.read(65_536)
+            if b"<annotations" in start:  # VOC's, as Oxford-IIIT Pet has them, have `<annotation>`
+                return "CVAT XML", _read_xml(file)
     except OSError as error:
-        if not quiet:
-            raise unreadable(error) from None
+        raise unreadable(error) from None
     return "", None
 
 
-def _starts_as_cvat(file: Path) -> bool:
-    """Whether the root is `annotations`; files of VOC, as Oxford-IIIT Pet has them, have `annotation`."""
-    with file.open("rb") as opened:
-        return b"<annotations" in opened.read(65_536)
+def _read_json(path: Path) -> Any:
+    """Return what a JSON file holds, without `UNUSED`; lists of coordinates and of counts are arrays.
+
+    Only so do 200 MB of them fit into 2 GiB. Raises `InputError` for broken JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"), object_hook=_compact)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise InputError(f"{path}: broken JSON at {where} ({error.msg}); export it again") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not a text file in UTF-8") from None
+    except (RecursionError, ValueError) as error:  # thousands of brackets; a number of thousands of digits
+        raise InputError(f"{path}: not usable as JSON ({error}); export it again") from None
+
+
+def _compact(entry: dict[str, Any]) -> dict[str, Any]:
+    for key in UNUSED:
+        entry.pop(key, None)
+    if isinstance(entry.get("segmentation"), list):
+        entry["segmentation"] = [_array(part) for part in entry["segmentation"]]
+    if isinstance(entry.get("counts"), list):
+        entry["counts"] = _array(entry["counts"])
+    return entry
+
+
+def _array(values: Any) -> Any:
+    try:
+        return np.array(values, np.float64)
+    except (TypeError, ValueError, OverflowError):  # named by who knows where it stands
+        return values
+
+
+def _read_xml(path: Path) -> Element:
+    """Return the root of an XML file; raises `InputError` for broken XML, and for entities that grow."""
+    try:
+        root: Element = defusedxml.ElementTree.parse(path).getroot()
+    except ParseError as error:
+        line, column = error.position
+        where, reason = f"line {line}, column {column + 1}", str(error).partition(":")[0]
+        raise InputError(f"{path}: broken XML at {where} ({reason}); export it again") from None
+    except defusedxml.DefusedXmlException:
+        raise InputError(
+            f"{path}: defines XML entities, which can fill the memory; export it again"
+        ) from None
+    except (LookupError, ValueError) as error:  # of encodings that Python's parser does not know
+        raise InputError(f"{path}: not usable as XML ({error}); save it as UTF-8") from None
+    return root

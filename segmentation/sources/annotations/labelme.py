@@ -47,6 +47,6 @@ def _outline(kind: str, values: Any, where: str) -> shapes.Points:
     if points.shape != (2, 2):
         raise InputError(f"{where}: a {kind} has two points; delete it, or draw it again")
     if kind == "rectangle":  # two corners
-        return shapes.rectangle(points.mean(axis=0), np.ptp(points, axis=0))
+        return shapes.placed(shapes.SQUARE, points.mean(axis=0), np.ptp(points, axis=0))
     diameter = 2 * np.linalg.norm(points[1] - points[0])  # a circle's centre, and a point on it
-    return shapes.ellipse(points[0], np.array([diameter, diameter]))
+    return shapes.placed(shapes.CIRCLE, points[0], float(diameter))

@@ -4,6 +4,7 @@ import os
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
 from segmentation.common.errors import InputError
@@ -46,7 +47,12 @@ def match(
 
 
 def _choose(image: AnnotatedImage, parts: list[str], candidates: Sequence[Path]) -> Path:
-    shared = {file: _shared(parts, file) for file in candidates}
+    """Return the file that shares most names with `parts`, from the last on, in any case; then, exactly."""
+    shared = {}
+    for file in candidates:
+        pairs = zip(reversed(parts), map(_plain, reversed(file.parts)), strict=False)
+        same = takewhile(lambda pair: pair[0].casefold() == pair[1].casefold(), pairs)
+        shared[file] = len(list(same)), parts[-1] == _plain(file.name)
     most = max(shared.values())
     best = [file for file in candidates if shared[file] == most]
     if len(best) > 1:
@@ -55,16 +61,6 @@ def _choose(image: AnnotatedImage, parts: list[str], candidates: Sequence[Path])
             " or delete one"
         )
     return best[0]
-
-
-def _shared(parts: Sequence[str], file: Path) -> tuple[int, bool]:
-    """Return how many names, from the last on, are the same in any case; and if the last one is exact."""
-    count = 0
-    for one, other in zip(reversed(parts), reversed(file.parts), strict=False):
-        if _plain(one).casefold() != _plain(other).casefold():
-            break
-        count += 1
-    return count, parts[-1] == _plain(file.name)
 
 
 def _plain(name: str) -> str:

@@ -1,17 +1,19 @@
-"""What the readers of annotations return: the shapes of each image, in pixels of that image."""
+"""What the readers of annotations return, the shapes of each image in its pixels; and filling these."""
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pycocotools.mask as coco_mask
 from numpy.typing import NDArray
 
 from segmentation.common.errors import InputError
 
 Points = NDArray[np.float64]  # (N, 2): x and y, from the upper left corner of the image
 
-CORNERS = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) / 2
+SQUARE = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) / 2
 ANGLES = np.linspace(0, 2 * np.pi, 128, endpoint=False)  # such a polygon lacks 0.04 % of a circle
 CIRCLE = np.stack([np.cos(ANGLES), np.sin(ANGLES)], axis=1) / 2
 
@@ -28,12 +30,11 @@ class Runs(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """A labelled area: all parts together, or runs."""
+    """A labelled area: polygons, all together, or runs."""
 
     label: str
     where: str  # it stands, for errors
-    parts: list[Points]
-    runs: Runs | None = None
+    area: list[Points] | Runs
 
 
 class AnnotatedImage(NamedTuple):
@@ -68,19 +69,10 @@ def polygon(values: object, where: str) -> Points:
     return points
 
 
-def rectangle(center: Points, size: Points, degrees: float = 0) -> Points:
-    """Return the corners of a rectangle of `size` (width, height), turned clockwise around its centre."""
-    return _turned(CORNERS * size, degrees) + center
-
-
-def ellipse(center: Points, size: Points, degrees: float = 0) -> Points:
-    """Return a polygon around an ellipse of `size` (width, height), turned clockwise."""
-    return _turned(CIRCLE * size, degrees) + center
-
-
-def _turned(points: Points, degrees: float) -> Points:
+def placed(outline: Points, center: Points, size: Points | float, degrees: float = 0) -> Points:
+    """Return `SQUARE` or `CIRCLE` of `size` (width, height) around `center`, turned clockwise."""
     cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    return points @ np.array([[cos, sin], [-sin, cos]])
+    return outline * size @ np.array([[cos, sin], [-sin, cos]]) + center
 
 
 def numbers(values: object, where: str) -> Points:
@@ -104,3 +96,49 @@ def image_size(width: object, height: object, where: str) -> tuple[int, int]:
             raise InputError(f"{where}: width {width!r} and height {height!r} are no size in pixels")
         size.append(number)
     return size[0], size[1]
+
+
+def rasterize(shapes: Iterable[Shape], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return where in an image of `size` (width, height) at least one shape is, `(H, W)`, as COCO's tools do.
+
+    Within a part, what is surrounded twice is a hole. Raises `InputError` for points that are further outside
+    than the image is wide or high, and for runs that do not fit the image.
+    """
+    width, height = size
+    mask = np.zeros((height, width), bool, order="F")
+    parts = []
+    for shape in shapes:
+        if isinstance(shape.area, Runs):
+            _paint(mask, shape.area, shape.where)
+            continue
+        for part in shape.area:
+            low, high = part.min(axis=0), part.max(axis=0)
+            inside = -width <= low[0] and -height <= low[1] and high[0] <= 2 * width and high[1] <= 2 * height
+            if not inside:  # or NaN
+                raise InputError(
+                    f"{shape.where}: reaches from {low} to {high}, far outside of its image of"
+                    f" {width}x{height} pixels; delete it, or draw it again"
+                )
+            parts.append(part.ravel().tolist())
+    if parts:
+        filled = coco_mask.merge(coco_mask.frPyObjects(parts, height, width))
+        mask |= coco_mask.decode(filled).view(bool)
+    return mask
+
+
+def _paint(mask: NDArray[np.bool_], runs: Runs, where: str) -> None:
+    counts, left, top, width, height, by_column = runs
+    rows, columns = mask.shape
+    whole_image = not by_column or (width, height) == (columns, rows)
+    if min(left, top, width, height) < 0 or left + width > columns or top + height > rows or not whole_image:
+        raise InputError(
+            f"{where}: its RLE is of {width}x{height} pixels, its image of {columns}x{rows}; export it again"
+        )
+    area = width * height
+    if counts.min(initial=0) < 0 or counts.max(initial=0) > area or counts.sum() != area:
+        raise InputError(
+            f"{where}: the counts of its RLE do not add up to {width}x{height} pixels; export it again"
+        )
+    values = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
+    window = values.reshape((height, width), order="F" if by_column else "C")
+    mask[top : top + height, left : left + width] |= window

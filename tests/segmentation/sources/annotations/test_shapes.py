@@ -13,7 +13,7 @@ from tool_exports import cvat_xml
 
 from segmentation.common.errors import InputError
 from segmentation.sources.annotations import coco, cvat, labelme
-from segmentation.sources.annotations.raster import rasterize
+from segmentation.sources.annotations.shapes import rasterize
 
 WIDTH, HEIGHT = 120, 90
 FILE = Path("labels")
