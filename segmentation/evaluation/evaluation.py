@@ -5,15 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from segmentation.common.artifacts import (
-    CHECKPOINTS,
-    GALLERY,
-    OVERLAYS,
-    RELIABILITY,
-    THRESHOLD_CURVES,
-    Split,
-    checkpoint_path,
-)
+from segmentation.common import artifacts
 from segmentation.common.errors import InputError
 from segmentation.common.geometry import Geometry
 from segmentation.evaluation.breakdown import break_down
@@ -51,18 +43,18 @@ def load_checkpoints() -> dict[str, Checkpoint]:
 
     Raises `InputError` if one is missing, or if they were trained for different geometries or foregrounds.
     """
-    checkpoints = {name: load_checkpoint(checkpoint_path(name)) for name in network_names()}
+    checkpoints = {name: load_checkpoint(artifacts.checkpoint_path(name)) for name in network_names()}
     first, *others = [checkpoint.meta for checkpoint in checkpoints.values()]
     if any((meta.geometry, meta.foreground) != (first.geometry, first.foreground) for meta in others):
         raise InputError(
-            f"{CHECKPOINTS}: trained for different image settings or foregrounds; run `dvc repro`"
+            f"{artifacts.CHECKPOINTS}: trained for different image settings or foregrounds; run `dvc repro`"
         )
     return checkpoints
 
 
 def evaluate(
     raw: Path,
-    split: Split,
+    split: artifacts.Split,
     groups: Sequence[Mapping[str, str]],
     checkpoints: Mapping[str, Checkpoint],
     settings: Evaluate,
@@ -104,7 +96,10 @@ def evaluate(
     }
     folders = _example_images(raw, ids, meta.foreground, predictors, dice) | {
         path: {f"{name}.csv": table(columns(network)) for name, network in networks.items()}
-        for path, columns in ((THRESHOLD_CURVES, threshold_curves), (RELIABILITY, reliability))
+        for path, columns in (
+            (artifacts.THRESHOLD_CURVES, threshold_curves),
+            (artifacts.RELIABILITY, reliability),
+        )
     }
     return Evaluation(
         test, details, image_rows(ids, networks, facts, labels, twin, wrong, resolution), folders
@@ -138,4 +133,4 @@ def _example_images(
     }
     shown = sorted(index for chosen in ranked(dice, IN_THE_GALLERY).values() for index in chosen)
     gallery = {f"{ids[index]}.jpg": encoded(panels(example(index)), "JPEG", quality=80) for index in shown}
-    return {OVERLAYS: sheets, GALLERY: gallery}
+    return {artifacts.OVERLAYS: sheets, artifacts.GALLERY: gallery}

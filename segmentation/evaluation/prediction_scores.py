@@ -187,13 +187,13 @@ def _score_image(
     for name, prediction in predictions.items():
         scores, predicted = scored.networks[name], _masks(prediction, geometry, target.shape)
         for size, mask in predicted.items():
-            scores.counts[size][index] = _count(mask, targets[size])
-            scores.no_border[size][index] = _count(mask, targets[size], inside[size])
+            scores.counts[size][index] = count_pixels(mask, targets[size])
+            scores.no_border[size][index] = count_pixels(mask, targets[size], inside[size])
         masks.append(predicted["original"].view(np.uint8))
         _score_probabilities(scores, index, prediction.probabilities, image["network"].target)
     for name, prediction in baselines.items():
         for size, mask in _masks(prediction, geometry, target.shape).items():
-            scored.baselines[name][size][index] = _count(mask, targets[size])
+            scored.baselines[name][size][index] = count_pixels(mask, targets[size])
     contours = boundary_iou(masks, target), surface_dice(masks, target), false_pixels(masks, target)
     for scores, *values in zip(scored.networks.values(), *contours, strict=True):
         scores.boundary_iou[index], scores.surface_dice[index], scores.false_pixels[index] = values
@@ -222,7 +222,7 @@ def _masks(prediction: Prediction, geometry: Geometry, shape: tuple[int, int]) -
     }
 
 
-def _count(predicted: BooleanMask, target: BooleanMask, inside: BooleanMask | None = None) -> Counts:
+def count_pixels(predicted: BooleanMask, target: BooleanMask, inside: BooleanMask | None = None) -> Counts:
     """Count the pixels of two masks, or those `inside` of a third one: TP, FP, FN, TN."""
     pixels = target.size
     if inside is not None:
@@ -239,7 +239,7 @@ def _facts(image: LabelledImage, masks: Sequence[Mask]) -> tuple[float, ...]:
     # Two empty or full masks agree about nothing: they are what networks answer that have learned nothing.
     says_something = all(mask.any() and not mask.all() for mask in masks)
     pairs = combinations([mask.view(np.bool_) for mask in masks], 2)
-    agreement = min((float(dice(_count(*pair))) for pair in pairs), default=0.0) * says_something
+    agreement = min((float(dice(count_pixels(*pair))) for pair in pairs), default=0.0) * says_something
     share = np.count_nonzero(image.target) / image.target.size
     return height, width, share, brightness, contrast, agreement
 

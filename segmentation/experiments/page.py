@@ -6,7 +6,7 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined
 
 from segmentation.experiments.analysis import NARROW
-from segmentation.experiments.comparisons import ArmComparison, incomplete, uncompared
+from segmentation.experiments.comparisons import ArmComparison, pairs, uncompared
 from segmentation.experiments.plan import Plan, code_hash, runs
 from segmentation.experiments.results import KeptResults
 from segmentation.models.build import network_title
@@ -35,5 +35,9 @@ def markdown(path: Path, plan: Plan, results: KeptResults, comparisons: Sequence
         uncompared=uncompared(plan, results),
         network_title=network_title,
         narrow=NARROW,
-        incomplete=[f"{pair.question.question} ({pair.label})" for pair in incomplete(plan, results)],
+        incomplete=[
+            f"{pair.question.question} ({pair.label})"
+            for pair in pairs(plan, results)
+            if len(pair.arm.seeds) < 2
+        ],
     )
