@@ -1,10 +1,10 @@
 """What networks and trivial baselines predict for the test images, scored image by image."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -29,8 +29,6 @@ from segmentation.scoring.threshold import (
     is_foreground,
     to_bins,
 )
-
-T = TypeVar("T")
 
 BATCH_SIZE = 8
 RESOLUTIONS = ("network", "original")  # the size that a network sees, and each image's own size
@@ -131,8 +129,11 @@ def score_predictions(
         _score_image(scored, index, geometry, image, predictions, baselines)
 
     with ThreadPoolExecutor(usable_cores()) as pool:
-        starts = tqdm(range(0, len(ids), BATCH_SIZE), "test images", disable=None)
-        for start, batch in zip(starts, _read_ahead(pool, read, ids), strict=True):
+        ahead = pool.map(read, ids[:BATCH_SIZE])
+        for start in tqdm(range(0, len(ids), BATCH_SIZE), "test images", disable=None):
+            following = start + BATCH_SIZE  # whose batch is read while this one is predicted
+            current, ahead = ahead, pool.map(read, ids[following : following + BATCH_SIZE])
+            batch = list(current)
             images = [image["network"].image for image in batch]
             predictions: list[dict[str, Prediction]] = [{} for _ in batch]
             for name, predictor in predictors.items():
@@ -242,15 +243,6 @@ def _facts(image: LabelledImage, masks: Sequence[Mask]) -> tuple[float, ...]:
     agreement = min((float(dice(count_pixels(*pair))) for pair in pairs), default=0.0) * says_something
     share = np.count_nonzero(image.target) / image.target.size
     return height, width, share, brightness, contrast, agreement
-
-
-def _read_ahead(pool: ThreadPoolExecutor, read: Callable[[str], T], ids: Sequence[str]) -> Iterator[list[T]]:
-    """Yield what `read` returns in batches, the next of which is read meanwhile."""
-    batches = [ids[start : start + BATCH_SIZE] for start in range(0, len(ids), BATCH_SIZE)]
-    reading = [pool.submit(read, image_id) for image_id in batches[0]]
-    for following in [*batches[1:], []]:
-        current, reading = reading, [pool.submit(read, image_id) for image_id in following]
-        yield [job.result() for job in current]
 
 
 def _zero_counts(count: int) -> CountsBySize:

@@ -19,6 +19,7 @@ def markdown(path: Path, plan: Plan, results: KeptResults, comparisons: Sequence
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     latest = results.latest
     code = latest[-1]["code"]
+    incomplete = [pair for pair in pairs(plan, results) if len(pair.arm.seeds) < 2]
     wanted = {run.key for run in runs(plan)}
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         path=path,
@@ -35,9 +36,5 @@ def markdown(path: Path, plan: Plan, results: KeptResults, comparisons: Sequence
         uncompared=uncompared(plan, results),
         network_title=network_title,
         narrow=NARROW,
-        incomplete=[
-            f"{pair.question.question} ({pair.label})"
-            for pair in pairs(plan, results)
-            if len(pair.arm.seeds) < 2
-        ],
+        incomplete=[f"{pair.question.question} ({pair.label})" for pair in incomplete],
     )
