@@ -20,9 +20,8 @@ def main() -> None:
     try:
         html = page(outputs, PARAMS.read_text(encoding="utf-8"))
     except (LookupError, TypeError, ValueError, AttributeError, UndefinedError):
-        raise InputError(
-            "data/ or metrics/: damaged, or of different runs or versions; run `dvc repro` or `dvc checkout`"
-        ) from None
+        problem = "damaged, or of different runs or versions; run `dvc repro` or `dvc checkout`"
+        raise InputError(f"data/ or metrics/: {problem}") from None
     write_bytes(PAGE, html.encode())
     print(f"report: {PAGE}")
 

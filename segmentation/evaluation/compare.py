@@ -104,13 +104,14 @@ def _columns(views: Mapping[str, Mapping[str, Counts]]) -> Columns:
 
 def _block(columns: Columns, drawn: Mapping[Key, Values], view: str, name: str) -> dict[str, float]:
     """Return all scores in a view with their intervals: means, and those of `POOLED` from pooled counts."""
-    found: dict[str, tuple[float, Values]] = {}  # each score, and what it is in each draw
-    for key, values in columns.items():
-        if key[:2] == (view, name) and key[2] != "counts":
-            found[key[2]] = float(values.mean()), drawn[key]
-        elif key[:2] == (view, name):
-            pooled = values.sum(axis=0)
-            found |= {name: (float(score(pooled)), score(drawn[key])) for name, score in POOLED.items()}
+    keys = {key[2]: key for key in columns if key[:2] == (view, name)}
+    counts = keys.pop("counts", None)
+    found = {score_name: (float(columns[key].mean()), drawn[key]) for score_name, key in keys.items()}
+    if counts:
+        pooled = columns[counts].sum(axis=0)
+        found |= {
+            score_name: (float(score(pooled)), score(drawn[counts])) for score_name, score in POOLED.items()
+        }
     block: dict[str, float] = {}
     for score_name, (value, values) in found.items():
         low, high = interval(values)

@@ -46,9 +46,8 @@ def load_checkpoints() -> dict[str, Checkpoint]:
     checkpoints = {name: load_checkpoint(artifacts.checkpoint_path(name)) for name in network_names()}
     first, *others = [checkpoint.meta for checkpoint in checkpoints.values()]
     if any((meta.geometry, meta.foreground) != (first.geometry, first.foreground) for meta in others):
-        raise InputError(
-            f"{artifacts.CHECKPOINTS}: trained for different image settings or foregrounds; run `dvc repro`"
-        )
+        problem = "trained for different image settings or foregrounds"
+        raise InputError(f"{artifacts.CHECKPOINTS}: {problem}; run `dvc repro`")
     return checkpoints
 
 

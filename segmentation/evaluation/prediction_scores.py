@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
@@ -125,9 +126,7 @@ def score_predictions(
         masks = (geometry.mask_to_network(mask) for mask in (image.target, image.border))
         return {"network": LabelledImage(geometry.to_network(image.image), *masks), "original": image}
 
-    def score(index: int, image: dict[str, LabelledImage], predictions: dict[str, Prediction]) -> None:
-        _score_image(scored, index, geometry, image, predictions, baselines)
-
+    score = partial(_score_image, scored, geometry, baselines)
     with ThreadPoolExecutor(usable_cores()) as pool:
         ahead = pool.map(read, ids[:BATCH_SIZE])
         for start in tqdm(range(0, len(ids), BATCH_SIZE), "test images", disable=None):
@@ -174,11 +173,11 @@ def read_test_image(raw: Path, image_id: str, foreground: Sequence[str]) -> Labe
 
 def _score_image(
     scored: Scored,
-    index: int,
     geometry: Geometry,
+    baselines: Mapping[str, Prediction],
+    index: int,
     image: Mapping[str, LabelledImage],
     predictions: Mapping[str, Prediction],
-    baselines: Mapping[str, Prediction],
 ) -> None:
     """Fill in the scores and facts of one image, given at each of `RESOLUTIONS`."""
     target = image["original"].target

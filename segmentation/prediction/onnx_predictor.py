@@ -94,10 +94,9 @@ class OnnxPredictor:
         except Exception as error:  # onnxruntime's errors have no common class
             problem = f"{type(error).__name__}: {' '.join(str(error).split())[:100]}"
             raise InputError(f"{name}: not a file that `python -m tools.export` wrote ({problem})") from None
-        if windows:
-            runner = GraphRunner(torch.device("cpu"), "float32", NONE, session)
-            return cls(session, threshold, windows=Predictor(nn.Identity(), runner, windows, threshold))
-        return cls(session, threshold)
+        runner = GraphRunner(torch.device("cpu"), "float32", NONE, session)
+        predictor = Predictor(nn.Identity(), runner, windows, threshold) if windows else None
+        return cls(session, threshold, windows=predictor)
 
     def probabilities(self, images: Sequence[Image], *, batch_size: int = 8) -> list[Probabilities]:
         """Return the probability of foreground `(H, W)` of each of the images `(H, W, 3)`, uint8, RGB.
