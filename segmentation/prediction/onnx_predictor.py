@@ -35,8 +35,8 @@ def read_windows(metadata: Mapping[str, str]) -> Geometry | None:
     if metadata.get("fit") != "tiles":
         return None
     red, green, blue = bytes(int(value) for value in metadata["fill"].split(","))
-    settings = {name: metadata[name] for name in ("size", "fit", "scale", "resize")}
-    image = ImageSettings.model_validate(settings | {"normalize": "none"})
+    settings = {name: metadata[name] for name in ("fit", "scale", "resize")}
+    image = ImageSettings.model_validate(settings | {"size": int(metadata["size"]), "normalize": "none"})
     return Geometry(image.size, image.resize, image.fit, image.scale, (red, green, blue))
 
 
