@@ -20,6 +20,7 @@ from segmentation.common.cores import usable_cores
 from segmentation.common.errors import InputError
 from segmentation.common.geometry import Geometry, Mask
 from segmentation.common.image_io import foreground_mask, image_size, read_trimap
+from segmentation.scoring.scores import Values
 from segmentation.splitting.checks import Checked, describe
 from segmentation.training.crops import crops_per_epoch
 
@@ -28,8 +29,6 @@ SHARES = 50, 10  # percentiles of width: the median object, the smallest tenth
 SEEN = 16, 4  # network pixels of width that these need in a whole image
 SHARP = 8  # network pixels of width that the smallest tenth needs in tiles
 SPECKS = 0.01  # of an image's foreground: its smallest objects that make no more than this together
-
-Values = NDArray[np.float64]
 
 
 class Facts(NamedTuple):
@@ -71,16 +70,16 @@ def measure(raw: Path, foreground: Sequence[str]) -> tuple[Facts, list[str]]:
     if none shows any foreground.
     """
 
-    def measured(image_id: str) -> tuple[Checked, tuple[Values, Values]]:
+    def measured(image_id: str) -> tuple[Checked, tuple[Values, ...]]:
         try:
-            width, height = image_size(layout.image_path(raw, image_id))
+            size = image_size(layout.image_path(raw, image_id))
             trimap = read_trimap(layout.trimap_path(raw, image_id))
-            if trimap.shape != (height, width):
+            if trimap.shape != size[::-1]:
                 raise InputError(f"image {image_id} and its mask differ in size")
         except InputError as error:
-            return Checked(str(error).replace(f"{raw}/", "")), (np.empty(0), np.empty(0))
-        checked = Checked(None, "", (width, height), float((trimap != layout.BACKGROUND).mean()))
-        return checked, measure_objects(foreground_mask(trimap, foreground))
+            return Checked(str(error).replace(f"{raw}/", "")), ()
+        share = float((trimap != layout.BACKGROUND).mean())
+        return Checked(None, "", size, share), measure_objects(foreground_mask(trimap, foreground))
 
     ids = layout.read_list(raw / (layout.TRAINVAL if layout.has_lists(raw) else layout.LIST))
     with ThreadPoolExecutor(usable_cores()) as pool:
@@ -88,7 +87,7 @@ def measure(raw: Path, foreground: Sequence[str]) -> tuple[Facts, list[str]]:
     checked = {image_id: image for image_id, (image, _) in zip(ids, results, strict=True)}
     reasons = [image.reason for image, _ in results if image.reason]
     shapes = [image.size[::-1] for image, _ in results if not image.reason]
-    objects = [found for image, found in results if not image.reason]
+    objects = [found for _, found in results if found]
     if not objects:
         raise InputError(f"none of {len(ids)} images is usable; the first: {''.join(reasons[:1])}")
     owners = np.repeat(np.arange(len(objects)), [len(areas) for areas, _ in objects])
@@ -117,8 +116,8 @@ def choose_geometry(facts: Facts) -> Geometry:
         if (np.percentile(widths, SHARES) >= np.minimum(own, SEEN)).all():
             return whole
     median, tenth = own
-    scales = (each for each in SCALES if tenth * each >= SHARP and shorter.min() * each >= 1)
-    scale = next(scales, 1.0)
+    sharp = (scale for scale in SCALES if tenth * scale >= SHARP and shorter.min() * scale >= 1)
+    scale = next(sharp, 1.0)
     return Geometry(SIZES[0] if 4 * median * scale <= SIZES[0] else SIZES[1], fit="tiles", scale=scale)
 
 

@@ -19,14 +19,13 @@ def main(path: Path | None) -> None:
     """Print what the data is, and the proposal as a line to paste."""
     params = load_params()
     foreground = params.data.foreground
-    folder = path and path.resolve()
-    if folder and folder != RAW.resolve():
+    folder = path.resolve() if path and path.resolve() != RAW.resolve() else None
+    if folder:
         with TemporaryDirectory() as raw:
             print(*write_folder(Path(raw), folder, Rules.of(params.data.folder))[0], sep="\n")
             facts, lines = measure(Path(raw), foreground)
     else:
         facts, lines = measure(RAW, foreground)
-        folder = None
     print(*lines, *table(facts, choose_geometry(facts)), sep="\n")
     print(command(settings(facts, params.train.batch_size), folder))
 

@@ -112,13 +112,11 @@ if __name__ == "__main__":
     network = parser.add_mutually_exclusive_group()
     network.add_argument("--model", metavar="NAME", help="such as unet; default: the better on validation")
     network.add_argument("--checkpoint", type=path_argument, metavar="FILE", help="a .pt or .onnx file")
-    parser.add_argument(
-        "--out", type=path_argument, default=Path("predictions"), metavar="DIR", help="default: %(default)s"
-    )
+    out = Path("predictions")
+    parser.add_argument("--out", type=path_argument, default=out, metavar="DIR", help="default: %(default)s")
     parser.add_argument("--threshold", type=share_of_one, metavar="T", help="default: the checkpoint's own")
-    parser.add_argument(
-        "--tta", choices=["none", "flip"], default="none", help="flip: mean with the mirror image"
-    )
+    flip = "flip: mean with the mirror image"
+    parser.add_argument("--tta", choices=["none", "flip"], default="none", help=flip)
     parser.add_argument("--batch", type=positive, default=8, metavar="N", help="photos at a time; default: 8")
     parser.add_argument("--white", type=positive, metavar="N", help="value of 16-bit photos that becomes 255")
     parser.add_argument("--shard", metavar="I/N", help="every N-th photo from number I, 0 to N-1")

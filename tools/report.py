@@ -6,7 +6,7 @@ from jinja2 import UndefinedError
 
 from segmentation.common.command_line import make_parser, run
 from segmentation.common.errors import InputError
-from segmentation.common.files import fault, write_bytes
+from segmentation.common.files import write_bytes
 from segmentation.params import PARAMS
 from segmentation.report.outputs import read_outputs
 from segmentation.report.page import page
@@ -20,12 +20,9 @@ def main() -> None:
     try:
         html = page(outputs, PARAMS.read_text(encoding="utf-8"))
     except (LookupError, TypeError, ValueError, AttributeError, UndefinedError):
-        raise InputError(
-            "data/ or metrics/: damaged, or of different runs or versions; run `dvc repro` or `dvc checkout`"
-        ) from None
-    with fault(PAGE):
-        PAGE.parent.mkdir(exist_ok=True)
-        write_bytes(PAGE, html.encode())
+        problem = "damaged, or of different runs or versions; run `dvc repro` or `dvc checkout`"
+        raise InputError(f"data/ or metrics/: {problem}") from None
+    write_bytes(PAGE, html.encode())
     print(f"report: {PAGE}")
 
 

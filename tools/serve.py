@@ -40,18 +40,12 @@ def port_number(text: str) -> int:
 
 if __name__ == "__main__":
     parser = make_parser(__doc__)
-    parser.add_argument(
-        "--host", default="127.0.0.1", metavar="ADDRESS", help="default: %(default)s, this machine"
-    )
+    help_text = "default: %(default)s, this machine"
+    parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help=help_text)
     parser.add_argument("--port", type=port_number, default=8000, metavar="N", help="default: %(default)s")
     parser.add_argument(
         "--checkpoint", nargs="+", action="extend", type=path_argument, default=[], metavar="FILE"
     )
-    parser.add_argument(
-        "--root-path",
-        type=prefix,
-        default="",
-        metavar="PREFIX",
-        help="under which a proxy shows this server, as /masks",
-    )
+    help_text = "under which a proxy shows this server, as /masks"
+    parser.add_argument("--root-path", type=prefix, default="", metavar="PREFIX", help=help_text)
     run(main, parser)

@@ -15,10 +15,8 @@ def main() -> None:
         print(results_table(metrics, details))
         print("\n".join(notes(details)))
     except (KeyError, IndexError, TypeError, AttributeError, ValueError):
-        problem = "damaged, or of another version of this program"
-        raise InputError(
-            f"{TEST_METRICS}, {DETAILS}: {problem}; run `python -m stages.evaluate` again"
-        ) from None
+        problem = "damaged, or of another version of this program; run `python -m stages.evaluate` again"
+        raise InputError(f"{TEST_METRICS}, {DETAILS}: {problem}") from None
     for name in network_names():
         path = training_summary_path(name)
         if path.exists() and (started_from := read_json(path, f"train_{name}", dict).get("started_from")):

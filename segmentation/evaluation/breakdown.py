@@ -14,10 +14,7 @@ THIRDS = {"foreground_share": "foreground", "brightness": "brightness", "contras
 
 
 def break_down(
-    dice: Mapping[str, Values],
-    facts: ImageFacts,
-    labels: Mapping[str, Sequence[str]],
-    resamples: int,
+    dice: Mapping[str, Values], facts: ImageFacts, labels: Mapping[str, Sequence[str]], resamples: int
 ) -> dict[str, list[dict[str, Any]]]:
     """Return tables of the mean Dice of each network, with its interval, worst first (by the first network).
 

@@ -64,20 +64,18 @@ def compare(
     }
     test["difference"] = {name: difference((resolution, name), (resolution, first)) for name in others}
     best = max(blocks["baselines"], key=lambda name: blocks["baselines"][name]["dice"])
-    dice = {name: columns[resolution, name, "dice"] for name in networks}
+    first_dice = columns[resolution, first, "dice"]
+    gaps = {name: columns[resolution, name, "dice"] - first_dice for name in others}
     details = blocks | {
         "gain": {
             name: {"baseline": best} | difference((resolution, name), ("baselines", best))
             for name in networks
         },
         "wins": {
-            name: {
-                "better": float((dice[name] > dice[first]).mean()),
-                "worse": float((dice[name] < dice[first]).mean()),
-            }
-            for name in others
+            name: {"better": float((gap > 0).mean()), "worse": float((gap < 0).mean())}
+            for name, gap in gaps.items()
         },
-        "contour": {name: _means(columns, drawn, "contour", name) for name in networks},
+        "contour": {name: _block(columns, drawn, "contour", name) for name in networks},
     }
     if not twin.all():
         kept = _columns({"no_twins": {name: counts[~twin] for name, counts in views[resolution].items()}})
@@ -104,20 +102,18 @@ def _columns(views: Mapping[str, Mapping[str, Counts]]) -> Columns:
     }
 
 
-def _means(columns: Columns, drawn: Mapping[Key, Values], view: str, name: str) -> dict[str, float]:
-    """Return the means over the images of all scores in a view, with their intervals."""
-    block: dict[str, float] = {}
-    for key, values in columns.items():
-        if key[:2] == (view, name) and key[2] != "counts":
-            low, high = interval(drawn[key])
-            block |= {key[2]: float(values.mean()), f"{key[2]}_low": low, f"{key[2]}_high": high}
-    return block
-
-
 def _block(columns: Columns, drawn: Mapping[Key, Values], view: str, name: str) -> dict[str, float]:
     """Return all scores in a view with their intervals: means, and those of `POOLED` from pooled counts."""
-    block, pooled = _means(columns, drawn, view, name), columns[view, name, "counts"].sum(axis=0)
-    for score_name, score in POOLED.items():
-        low, high = interval(score(drawn[view, name, "counts"]))
-        block |= {score_name: float(score(pooled)), f"{score_name}_low": low, f"{score_name}_high": high}
+    keys = {key[2]: key for key in columns if key[:2] == (view, name)}
+    counts = keys.pop("counts", None)
+    found = {score_name: (float(columns[key].mean()), drawn[key]) for score_name, key in keys.items()}
+    if counts:
+        pooled = columns[counts].sum(axis=0)
+        found |= {
+            score_name: (float(score(pooled)), score(drawn[counts])) for score_name, score in POOLED.items()
+        }
+    block: dict[str, float] = {}
+    for score_name, (value, values) in found.items():
+        low, high = interval(values)
+        block |= {score_name: value, f"{score_name}_low": low, f"{score_name}_high": high}
     return block

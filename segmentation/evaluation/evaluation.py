@@ -5,24 +5,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from segmentation.common.artifacts import (
-    CHECKPOINTS,
-    GALLERY,
-    OVERLAYS,
-    RELIABILITY,
-    THRESHOLD_CURVES,
-    Split,
-    checkpoint_path,
-)
+import numpy as np
+from numpy.typing import NDArray
+
+from segmentation.common import artifacts
 from segmentation.common.errors import InputError
 from segmentation.common.geometry import Geometry
 from segmentation.evaluation.breakdown import break_down
 from segmentation.evaluation.calibration import calibration_error, reliability, table, threshold_curves
-from segmentation.evaluation.compare import compare
-from segmentation.evaluation.failures import failure_table, mask_looks_wrong
+from segmentation.evaluation.compare import compare, contour_scores
+from segmentation.evaluation.failures import failure, failure_table, mask_looks_wrong
 from segmentation.evaluation.overlays import Example, encoded, panels, ranked, sheet
-from segmentation.evaluation.per_image import has_twin, image_rows
-from segmentation.evaluation.prediction_scores import baselines, read_test_image, score_predictions
+from segmentation.evaluation.prediction_scores import Scored, baselines, read_test_image, score_predictions
 from segmentation.inference.predictor import Predictor
 from segmentation.loading.dataset import SegmentationDataset
 from segmentation.models.build import network_names, network_title
@@ -34,8 +28,6 @@ from segmentation.scoring.scores import Values
 ON_A_SHEET = 4  # images of each sheet
 IN_THE_GALLERY = {"worst": 15, "median": 10, "best": 5}  # images for each network
 
-Files = dict[str, bytes]  # by name
-
 
 class Evaluation(NamedTuple):
     """The outputs of the evaluation: contents of JSON files, rows of the table of images, and files."""
@@ -43,7 +35,7 @@ class Evaluation(NamedTuple):
     test: dict[str, Any]
     details: dict[str, Any]
     per_image: list[dict[str, Any]]
-    folders: dict[Path, Files]
+    folders: dict[Path, dict[str, bytes]]  # the files of each, by name
 
 
 def load_checkpoints() -> dict[str, Checkpoint]:
@@ -51,18 +43,17 @@ def load_checkpoints() -> dict[str, Checkpoint]:
 
     Raises `InputError` if one is missing, or if they were trained for different geometries or foregrounds.
     """
-    checkpoints = {name: load_checkpoint(checkpoint_path(name)) for name in network_names()}
+    checkpoints = {name: load_checkpoint(artifacts.checkpoint_path(name)) for name in network_names()}
     first, *others = [checkpoint.meta for checkpoint in checkpoints.values()]
     if any((meta.geometry, meta.foreground) != (first.geometry, first.foreground) for meta in others):
-        raise InputError(
-            f"{CHECKPOINTS}: trained for different image settings or foregrounds; run `dvc repro`"
-        )
+        problem = "trained for different image settings or foregrounds"
+        raise InputError(f"{artifacts.CHECKPOINTS}: {problem}; run `dvc repro`")
     return checkpoints
 
 
 def evaluate(
     raw: Path,
-    split: Split,
+    split: artifacts.Split,
     groups: Sequence[Mapping[str, str]],
     checkpoints: Mapping[str, Checkpoint],
     settings: Evaluate,
@@ -102,13 +93,49 @@ def evaluate(
         },
         "groups": break_down(dice, facts, by_label, settings.bootstrap),
     }
+    curves = {artifacts.THRESHOLD_CURVES: threshold_curves, artifacts.RELIABILITY: reliability}
     folders = _example_images(raw, ids, meta.foreground, predictors, dice) | {
         path: {f"{name}.csv": table(columns(network)) for name, network in networks.items()}
-        for path, columns in ((THRESHOLD_CURVES, threshold_curves), (RELIABILITY, reliability))
+        for path, columns in curves.items()
     }
-    return Evaluation(
-        test, details, image_rows(ids, networks, facts, labels, twin, wrong, resolution), folders
-    )
+    rows = _image_rows(ids, scored, labels, twin, wrong, resolution)
+    return Evaluation(test, details, rows, folders)
+
+
+def has_twin(split: artifacts.Split) -> NDArray[np.bool_]:
+    """Say of each test image whether a near-duplicate of it trained or validated."""
+    seen = {*split["train"], *split["val"]}
+    twins = {image_id for group in split["twins"] if seen & set(group) for image_id in group}
+    return np.array([image_id in twins for image_id in split["test"]])
+
+
+def _image_rows(
+    ids: Sequence[str],
+    scored: Scored,
+    labels: Sequence[tuple[str, str]],
+    twin: NDArray[np.bool_],
+    wrong: NDArray[np.bool_],
+    resolution: str,
+) -> list[dict[str, Any]]:
+    """Return the rows of metrics/per_image.csv; `labels` are the group and species of each image.
+
+    The counts are those at `resolution`.
+    """
+    rows, facts = list[dict[str, Any]](), scored.facts
+    for i, (image_id, (group, species)) in enumerate(zip(ids, labels, strict=True)):
+        for name, network in scored.networks.items():
+            counts = network.counts[resolution][i]
+            tp, fp, fn, tn = counts.tolist()
+            rows.append(
+                {"id": image_id, "model": name, "group": group, "species": species}
+                | {"dice": float(scores.dice(counts)), "iou": float(scores.iou(counts))}
+                | {"tp": tp, "fp": fp, "fn": fn, "tn": tn}
+                | {key: float(values[i]) for key, values in contour_scores(network).items()}
+                | {"height": int(facts.height[i]), "width": int(facts.width[i])}
+                | {"foreground_share": float(facts.foreground_share[i]), "twin": int(twin[i])}
+                | {"failure": failure(network.false_pixels[i], bool(wrong[i]))}
+            )
+    return rows
 
 
 def _example_images(
@@ -117,7 +144,7 @@ def _example_images(
     foreground: Sequence[str],
     predictors: Mapping[str, Predictor],
     dice: Mapping[str, Values],
-) -> dict[Path, Files]:
+) -> dict[Path, dict[str, bytes]]:
     """Draw sheets of the worst, median and best images, and each image of the gallery."""
 
     def example(index: int) -> Example:
@@ -138,4 +165,4 @@ def _example_images(
     }
     shown = sorted(index for chosen in ranked(dice, IN_THE_GALLERY).values() for index in chosen)
     gallery = {f"{ids[index]}.jpg": encoded(panels(example(index)), "JPEG", quality=80) for index in shown}
-    return {OVERLAYS: sheets, GALLERY: gallery}
+    return {artifacts.OVERLAYS: sheets, artifacts.GALLERY: gallery}

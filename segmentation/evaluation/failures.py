@@ -34,7 +34,9 @@ def false_pixels(predictions: Sequence[Mask], target: Mask) -> NDArray[np.int64]
     for prediction in predictions:
         missed, extra, both = target > prediction, prediction > target, (target & prediction) == 1
         part_missed = missed & _touching(objects, both)
-        outside = _outside(prediction)
+        background = cv2.copyMakeBorder(1 - prediction, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
+        _, labels = cv2.connectedComponents(background, connectivity=4)
+        outside = (labels == labels[0, 0])[1:-1, 1:-1]  # the background that reaches the image's edge
         hole = np.count_nonzero(part_missed & ~outside)
         missed_near = np.count_nonzero(part_missed & outside & band)
         extra_near = np.count_nonzero(extra & _touching(_regions(prediction), both) & band)
@@ -72,13 +74,6 @@ def _touching(regions: tuple[int, NDArray[np.int32]], inside: NDArray[np.bool_])
     return touched.take(labels)
 
 
-def _outside(mask: Mask) -> NDArray[np.bool_]:
-    """The background of `mask` from which a path (4-connected) leads to the edge of the image."""
-    background = cv2.copyMakeBorder(1 - mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
-    _, labels = cv2.connectedComponents(background, connectivity=4)
-    return (labels == labels[0, 0])[1:-1, 1:-1]
-
-
 def failure_table(
     pixels: NDArray[np.int64], dice: NDArray[np.float64], wrong: NDArray[np.bool_], ids: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
@@ -88,7 +83,6 @@ def failure_table(
     wrong: their lost Dice, 1 - Dice, is of that kind. That of the others is shared out by false pixels.
     `images` counts those of which the kind is the main one; `examples` are those that lost most by it.
     """
-    kinds = [*KINDS, WRONG_MASK]
     shares = pixels / np.maximum(1, pixels.sum(axis=1, keepdims=True))
     shares = np.concatenate([np.where(wrong[:, None], 0, shares), wrong[:, None]], axis=1)
     lost = (1 - dice)[:, None] * shares
@@ -99,5 +93,5 @@ def failure_table(
             "lost_dice": float(lost[:, k].sum() / max(lost.sum(), 1e-12)),
             "examples": [ids[i] for i in np.argsort(-lost[:, k], kind="stable")[:EXAMPLES] if lost[i, k] > 0],
         }
-        for k, kind in enumerate(kinds)
+        for k, kind in enumerate((*KINDS, WRONG_MASK))
     }

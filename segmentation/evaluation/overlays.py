@@ -8,17 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from segmentation.common.geometry import Mask
+from segmentation.common.geometry import Geometry, Mask
 from segmentation.evaluation.prediction_scores import LabelledImage
 from segmentation.scoring.scores import Values
 
 PANEL, GAP, LINE = 256, 8, 22  # pixels
 # Okabe and Ito 2008, "Color Universal Design": told apart by colour-blind people too.
-LEGEND = {
-    "true positive": (86, 180, 233),
-    "false positive": (213, 94, 0),
-    "false negative": (240, 228, 66),
-}
+LEGEND = {"true positive": (86, 180, 233), "false positive": (213, 94, 0), "false negative": (240, 228, 66)}
 OPACITY = 0.55
 
 
@@ -66,8 +62,7 @@ def panels(example: Example) -> Image.Image:
     """Draw an image and the overlay of each network side by side, each 256 pixels at its longer side."""
     image, target, _ = example.image
     parts = [Image.fromarray(image), *(overlay(image, target, mask) for mask in example.masks.values())]
-    scale = PANEL / max(image.shape[:2])
-    width, height = (max(1, round(side * scale)) for side in (image.shape[1], image.shape[0]))
+    height, width = Geometry(PANEL, fit="pad").network_shape(*image.shape[:2])
     canvas = Image.new("RGB", (len(parts) * (width + GAP) - GAP, height), "white")
     for index, part in enumerate(parts):
         canvas.paste(part.resize((width, height), Image.Resampling.BICUBIC), (index * (width + GAP), 0))

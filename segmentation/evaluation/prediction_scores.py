@@ -1,10 +1,11 @@
 """What networks and trivial baselines predict for the test images, scored image by image."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import combinations
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -29,8 +30,6 @@ from segmentation.scoring.threshold import (
     is_foreground,
     to_bins,
 )
-
-T = TypeVar("T")
 
 BATCH_SIZE = 8
 RESOLUTIONS = ("network", "original")  # the size that a network sees, and each image's own size
@@ -127,12 +126,13 @@ def score_predictions(
         masks = (geometry.mask_to_network(mask) for mask in (image.target, image.border))
         return {"network": LabelledImage(geometry.to_network(image.image), *masks), "original": image}
 
-    def score(index: int, image: dict[str, LabelledImage], predictions: dict[str, Prediction]) -> None:
-        _score_image(scored, index, geometry, image, predictions, baselines)
-
+    score = partial(_score_image, scored, geometry, baselines)
     with ThreadPoolExecutor(usable_cores()) as pool:
-        starts = tqdm(range(0, len(ids), BATCH_SIZE), "test images", disable=None)
-        for start, batch in zip(starts, _read_ahead(pool, read, ids), strict=True):
+        ahead = pool.map(read, ids[:BATCH_SIZE])
+        for start in tqdm(range(0, len(ids), BATCH_SIZE), "test images", disable=None):
+            following = start + BATCH_SIZE  # whose batch is read while this one is predicted
+            current, ahead = ahead, pool.map(read, ids[following : following + BATCH_SIZE])
+            batch = list(current)
             images = [image["network"].image for image in batch]
             predictions: list[dict[str, Prediction]] = [{} for _ in batch]
             for name, predictor in predictors.items():
@@ -173,11 +173,11 @@ def read_test_image(raw: Path, image_id: str, foreground: Sequence[str]) -> Labe
 
 def _score_image(
     scored: Scored,
-    index: int,
     geometry: Geometry,
+    baselines: Mapping[str, Prediction],
+    index: int,
     image: Mapping[str, LabelledImage],
     predictions: Mapping[str, Prediction],
-    baselines: Mapping[str, Prediction],
 ) -> None:
     """Fill in the scores and facts of one image, given at each of `RESOLUTIONS`."""
     target = image["original"].target
@@ -187,13 +187,13 @@ def _score_image(
     for name, prediction in predictions.items():
         scores, predicted = scored.networks[name], _masks(prediction, geometry, target.shape)
         for size, mask in predicted.items():
-            scores.counts[size][index] = _count(mask, targets[size])
-            scores.no_border[size][index] = _count(mask, targets[size], inside[size])
+            scores.counts[size][index] = count_pixels(mask, targets[size])
+            scores.no_border[size][index] = count_pixels(mask, targets[size], inside[size])
         masks.append(predicted["original"].view(np.uint8))
         _score_probabilities(scores, index, prediction.probabilities, image["network"].target)
     for name, prediction in baselines.items():
         for size, mask in _masks(prediction, geometry, target.shape).items():
-            scored.baselines[name][size][index] = _count(mask, targets[size])
+            scored.baselines[name][size][index] = count_pixels(mask, targets[size])
     contours = boundary_iou(masks, target), surface_dice(masks, target), false_pixels(masks, target)
     for scores, *values in zip(scored.networks.values(), *contours, strict=True):
         scores.boundary_iou[index], scores.surface_dice[index], scores.false_pixels[index] = values
@@ -222,7 +222,7 @@ def _masks(prediction: Prediction, geometry: Geometry, shape: tuple[int, int]) -
     }
 
 
-def _count(predicted: BooleanMask, target: BooleanMask, inside: BooleanMask | None = None) -> Counts:
+def count_pixels(predicted: BooleanMask, target: BooleanMask, inside: BooleanMask | None = None) -> Counts:
     """Count the pixels of two masks, or those `inside` of a third one: TP, FP, FN, TN."""
     pixels = target.size
     if inside is not None:
@@ -239,18 +239,9 @@ def _facts(image: LabelledImage, masks: Sequence[Mask]) -> tuple[float, ...]:
     # Two empty or full masks agree about nothing: they are what networks answer that have learned nothing.
     says_something = all(mask.any() and not mask.all() for mask in masks)
     pairs = combinations([mask.view(np.bool_) for mask in masks], 2)
-    agreement = min((float(dice(_count(*pair))) for pair in pairs), default=0.0) * says_something
+    agreement = min((float(dice(count_pixels(*pair))) for pair in pairs), default=0.0) * says_something
     share = np.count_nonzero(image.target) / image.target.size
     return height, width, share, brightness, contrast, agreement
-
-
-def _read_ahead(pool: ThreadPoolExecutor, read: Callable[[str], T], ids: Sequence[str]) -> Iterator[list[T]]:
-    """Yield what `read` returns in batches, the next of which is read meanwhile."""
-    batches = [ids[start : start + BATCH_SIZE] for start in range(0, len(ids), BATCH_SIZE)]
-    reading = [pool.submit(read, image_id) for image_id in batches[0]]
-    for following in [*batches[1:], []]:
-        current, reading = reading, [pool.submit(read, image_id) for image_id in following]
-        yield [job.result() for job in current]
 
 
 def _zero_counts(count: int) -> CountsBySize:

@@ -35,10 +35,9 @@ def notes(details: Mapping[str, Any]) -> list[str]:
     """Return what to know beside the table: how it was scored, and where a network learned little."""
     size = {"network": "at network size", "original": "at each image's own size"}[details["resolution"]]
     thresholds = ", ".join(f"{name} {value:.2f}" for name, value in details["thresholds"].items())
-    flip = (
-        "; probabilities are the mean over an image and its mirror image" if details["tta"] == "flip" else ""
-    )
-    lines = [f"scored {size}; threshold, chosen on validation images: {thresholds}{flip}"]
+    lines = [f"scored {size}; threshold, chosen on validation images: {thresholds}"]
+    if details["tta"] == "flip":
+        lines[0] += "; probabilities are the mean over an image and its mirror image"
     for name, gain in details["gain"].items():
         if gain["low"] <= 0:
             baseline = BASELINES.get(gain["baseline"], gain["baseline"])

@@ -66,12 +66,7 @@ def comparisons(plan: Plan, results: KeptResults) -> list[ArmComparison]:
 
     Arms with other true masks are not compared: see `uncompared`.
     """
-    return [pair for pair in _pairs(plan, results) if len(pair.arm.seeds) >= 2]
-
-
-def incomplete(plan: Plan, results: KeptResults) -> list[ArmComparison]:
-    """Return the comparisons that have no two common seeds yet, and so no difference."""
-    return [pair for pair in _pairs(plan, results) if len(pair.arm.seeds) < 2]
+    return [pair for pair in pairs(plan, results) if len(pair.arm.seeds) >= 2]
 
 
 def uncompared(plan: Plan, results: KeptResults) -> list[tuple[Question, Arm]]:
@@ -80,7 +75,8 @@ def uncompared(plan: Plan, results: KeptResults) -> list[tuple[Question, Arm]]:
     return [(question, arm) for question in different for arm in _arms(plan, question, results) if arm.seeds]
 
 
-def _pairs(plan: Plan, results: KeptResults) -> Iterator[ArmComparison]:
+def pairs(plan: Plan, results: KeptResults) -> Iterator[ArmComparison]:
+    """Yield all comparisons; those that have no two common seeds yet have no difference."""
     for question in plan.questions:
         if targets_differ(plan, question):
             continue

@@ -6,7 +6,7 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined
 
 from segmentation.experiments.analysis import NARROW
-from segmentation.experiments.comparisons import ArmComparison, incomplete, uncompared
+from segmentation.experiments.comparisons import ArmComparison, pairs, uncompared
 from segmentation.experiments.plan import Plan, code_hash, runs
 from segmentation.experiments.results import KeptResults
 from segmentation.models.build import network_title
@@ -19,6 +19,7 @@ def markdown(path: Path, plan: Plan, results: KeptResults, comparisons: Sequence
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     latest = results.latest
     code = latest[-1]["code"]
+    incomplete = [pair for pair in pairs(plan, results) if len(pair.arm.seeds) < 2]
     wanted = {run.key for run in runs(plan)}
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         path=path,
@@ -35,5 +36,5 @@ def markdown(path: Path, plan: Plan, results: KeptResults, comparisons: Sequence
         uncompared=uncompared(plan, results),
         network_title=network_title,
         narrow=NARROW,
-        incomplete=[f"{pair.question.question} ({pair.label})" for pair in incomplete(plan, results)],
+        incomplete=[f"{pair.question.question} ({pair.label})" for pair in incomplete],
     )

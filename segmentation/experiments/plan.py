@@ -100,13 +100,9 @@ def targets_differ(plan: Plan, question: Question) -> bool:
 
 def runs(plan: Plan) -> list[Run]:
     """Return all runs that the questions need, each once; whole seeds come first, so that all arms grow."""
-    by_key = {}
-    for seed in plan.seeds:
-        for question in plan.questions:
-            for arm in question.arms.values():
-                run = run_of(plan, arm, seed)
-                by_key[run.key] = run
-    return list(by_key.values())
+    arms = [arm for question in plan.questions for arm in question.arms.values()]
+    needed = [run_of(plan, arm, seed) for seed in plan.seeds for arm in arms]
+    return list({run.key: run for run in needed}.values())
 
 
 def changes(plan: Plan, run: Run) -> str:

@@ -110,6 +110,5 @@ def check_addresses(file: Path, plan: Plan) -> None:
         if address.replace("_url", "_md5") in plan.budget and address not in plan.budget:
             raise InputError(f"{file}: has the md5 of an archive; add where it is: -S {address}=file:///path")
         if not params[address].lower().startswith(("https://", "http://", "file:///")):
-            raise InputError(
-                f"{address} = {params[address]!r}: must start with https://, http:// or file:///"
-            )
+            problem = "must start with https://, http:// or file:///"
+            raise InputError(f"{address} = {params[address]!r}: {problem}")

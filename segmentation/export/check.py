@@ -8,15 +8,14 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from segmentation.common.dataset_layout import image_path, trimap_path
 from segmentation.common.errors import Fault
 from segmentation.common.geometry import Image, Mask
-from segmentation.common.image_io import foreground_mask, read_image, read_trimap
+from segmentation.evaluation.prediction_scores import count_pixels, read_test_image
 from segmentation.export.graph import ImagesToProbabilities
 from segmentation.inference.predictor import Predictor
 from segmentation.prediction.load import AnyPredictor
 from segmentation.prediction.onnx_predictor import OnnxPredictor
-from segmentation.scoring.scores import confusion_counts, dice
+from segmentation.scoring.scores import dice
 from segmentation.scoring.threshold import is_foreground
 
 TOLERANCE = 1e-4  # of a probability, against the same graph in torch
@@ -70,13 +69,8 @@ def compare(
         (probabilities,) = exported.probabilities([image])
         same.append(is_foreground(probabilities, exported.threshold).ravel() == predictor.mask(image).ravel())
     agreement = float(np.concatenate(same).mean())
-    return ExportCheck(
-        len(samples),
-        float(difference),
-        agreement,
-        mean_dice(predictor, samples),
-        mean_dice(exported, samples),
-    )
+    scores = (mean_dice(side, samples) for side in (predictor, exported))
+    return ExportCheck(len(samples), float(difference), agreement, *scores)
 
 
 def mean_dice(predictor: AnyPredictor, samples: Sequence[tuple[Image, Mask]]) -> float:
@@ -85,8 +79,7 @@ def mean_dice(predictor: AnyPredictor, samples: Sequence[tuple[Image, Mask]]) ->
     for image, target in samples:
         (probabilities,) = predictor.probabilities([image])
         mask = is_foreground(probabilities, predictor.threshold)
-        tensors = (torch.from_numpy(pixels.astype(bool))[None, None] for pixels in (mask, target))
-        scores.append(float(dice(confusion_counts(*tensors).numpy())[0]))
+        scores.append(float(dice(count_pixels(mask, target.view(np.bool_)))))
     return float(np.mean(scores))
 
 
@@ -102,8 +95,7 @@ def read_samples(raw: Path, ids: Sequence[str], foreground: Sequence[str]) -> li
     """
     samples = []
     for image_id in ids:
-        image = read_image(image_path(raw, image_id))
-        mask = foreground_mask(read_trimap(trimap_path(raw, image_id)), foreground)
+        image, mask, _ = read_test_image(raw, image_id, foreground)
         height, width = mask.shape
         rows = height - height // 4 if height == width else height
         samples.append((image[:rows], mask[:rows]))

@@ -40,12 +40,7 @@ def to_network(images: Tensor, geometry: Geometry) -> Tensor:
     if geometry.resize == "area":
         sides = [torch.sym_min(side, geometry.size) for side in images.shape[1:3]]
         images = _area(images, *map(Axis, images.shape[1:3], sides))
-    return resize(images, geometry.size)
-
-
-def resize(images: Tensor, size: int) -> Tensor:
-    """Map uint8 images `(N, H, W, C)` to `(N, size, size, C)`, int32, as `cv2.resize` with `INTER_LINEAR`."""
-    rows, columns = (Axis(length, size) for length in images.shape[1:3])
+    rows, columns = (Axis(length, geometry.size) for length in images.shape[1:3])
     return _linear(images, rows, columns)
 
 
@@ -97,6 +92,7 @@ def to_image(maps: Tensor, rows: Axis, columns: Axis) -> Tensor:
 
 
 def _linear(images: Tensor, rows: Axis, columns: Axis) -> Tensor:
+    """Resize uint8 images `(N, H, W, C)`, to int32, as `cv2.resize` with `INTER_LINEAR`."""
     (row_indices, row_weights), beside = _neighbors(rows, False), _neighbors(columns, True)
     upper, lower = (
         weight[:, None, None] * _shifted(_weighted_columns(images[:, row], *beside), 4)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from segmentation.common.geometry import Geometry, Image, Mask, Probabilities
 from segmentation.inference.runner import Runner
 from segmentation.inference.windows import blended
-from segmentation.loading.transforms import Normalization, to_tensor
+from segmentation.loading.transforms import Normalization
 from segmentation.models.checkpoints import Checkpoint, load_checkpoint
 from segmentation.runtime.devices import available_precision, choose_device, to_device
 from segmentation.scoring.threshold import is_foreground
@@ -65,12 +65,12 @@ class Predictor:
     def network_probabilities(self, images: Sequence[Image]) -> list[Probabilities]:
         """Return the probabilities of foreground of images that `Geometry.to_network` returned."""
         size, fill = self.geometry.size, self.geometry.fill
-        filled = [self.geometry.filled(image, fill) for image in images]
-        if all(image.shape[:2] == (size, size) for image in filled):
-            maps = [*self._probabilities(torch.stack([to_tensor(image) for image in filled]))]
+        filled = (self.geometry.filled(image, fill) for image in images)
+        writable = (np.require(image, requirements="W") for image in filled)  # or torch warns
+        tensors = [torch.from_numpy(image).permute(2, 0, 1) for image in writable]  # views: may be large
+        if all(tensor.shape[1:] == (size, size) for tensor in tensors):
+            maps = [*self._probabilities(torch.stack(tensors))]
         else:
-            writable = (np.require(image, requirements="W") for image in filled)  # or torch warns
-            tensors = [torch.from_numpy(image).permute(2, 0, 1) for image in writable]  # views: may be large
             maps = [self._probabilities(tensor[None])[0] for tensor in tensors]
         return [
             self.geometry.unfilled(probabilities[0].cpu().numpy(), *image.shape[:2])

@@ -66,10 +66,6 @@ def _enlarged(mean: Floats, rows: slice, height: int, width: int) -> Floats:
     # Where a pixel of the result lies in `mean`: x * scale_x + shift, likewise y.
     shift_x, shift_y = (scale_x - 1) / 2, (rows.start + 0.5) * scale_y - 0.5
     matrix = np.array([[scale_x, 0, shift_x], [0, scale_y, shift_y]])
-    return cv2.warpAffine(
-        mean,
-        matrix,
-        (width, rows.stop - rows.start),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
-    ).astype(np.float32, copy=False)
+    size, flags = (width, rows.stop - rows.start), cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    enlarged = cv2.warpAffine(mean, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return enlarged.astype(np.float32, copy=False)

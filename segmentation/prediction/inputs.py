@@ -40,7 +40,13 @@ def find_photos(paths: Sequence[str]) -> list[PhotoFile]:
     photos: dict[Path, PhotoFile] = {}  # by the real file: named twice, it counts once
     for path in expand(paths):
         if path.is_dir():
-            for file in _files(path):
+            try:
+                files = visible_files(path)
+            except OSError as error:
+                raise InputError(
+                    f"{reason(error)}; allow reading it, or name the folders beside it"
+                ) from None
+            for file in files:
                 if is_image_file(file):
                     photos.setdefault(resolved(file), PhotoFile(file, file.relative_to(path).with_suffix("")))
         else:
@@ -75,13 +81,6 @@ def refuse_out(out: Path, paths: Sequence[str]) -> None:
 def resolved(path: Path) -> Path:
     """Return a path with its folder's links resolved; a link to a file is a file of its own."""
     return Path(os.path.realpath(path.parent), path.name)
-
-
-def _files(folder: Path) -> list[Path]:
-    try:
-        return visible_files(folder)
-    except OSError as error:
-        raise InputError(f"{reason(error)}; allow reading it, or name the folders beside it") from None
 
 
 def choose_shard(argument: str | None, environment: Mapping[str, str] = os.environ) -> Shard:

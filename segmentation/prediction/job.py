@@ -119,7 +119,11 @@ def _batches(tasks: Sequence[PhotoTask], batch_size: int) -> Iterator[list[Photo
     batch: list[PhotoTask] = []
     pixels = 0
     for task in tasks:
-        new = _pixels(task.source)
+        try:
+            width, height = image_size(task.source)
+        except InputError:  # said when it is read
+            width, height = 0, 0
+        new = width * height
         if batch and (len(batch) == batch_size or pixels + new > BATCH_PIXELS):
             yield batch
             batch, pixels = [], 0
@@ -127,14 +131,6 @@ def _batches(tasks: Sequence[PhotoTask], batch_size: int) -> Iterator[list[Photo
         pixels += new
     if batch:
         yield batch
-
-
-def _pixels(path: Path) -> int:
-    try:
-        width, height = image_size(path)
-    except InputError:  # said when it is read
-        return 0
-    return width * height
 
 
 def _read(task: PhotoTask, white: int | None) -> Photo | InputError:

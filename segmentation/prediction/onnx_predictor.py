@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from segmentation.common.cores import usable_cores
 from segmentation.common.errors import InputError
-from segmentation.common.geometry import Geometry, Image, Probabilities, Resize
+from segmentation.common.geometry import Geometry, Image, Probabilities
 from segmentation.inference.predictor import Predictor
 from segmentation.inference.runner import Runner
 from segmentation.loading.transforms import NONE
+from segmentation.params import ImageSettings
 
 REQUIREMENTS = "requirements-export.txt"
 
@@ -33,14 +34,10 @@ def read_windows(metadata: Mapping[str, str]) -> Geometry | None:
     """Return the geometry of a file whose windows slide; None: its graph does all. Raises `ValueError`."""
     if metadata.get("fit") != "tiles":
         return None
-    red, green, blue = (int(value) for value in metadata["fill"].split(","))
-    size, resize, scale = int(metadata["size"]), metadata["resize"], float(metadata["scale"])
-    in_range = (
-        32 <= size <= 4096 and 0 < scale <= 16 and 0 <= min(red, green, blue) <= max(red, green, blue) < 256
-    )
-    if resize not in get_args(Resize) or not in_range:
-        raise ValueError(f"resize {resize}, size {size}, scale {scale}, fill {metadata['fill']}")
-    return Geometry(size, cast(Resize, resize), "tiles", scale, (red, green, blue))
+    red, green, blue = bytes(int(value) for value in metadata["fill"].split(","))
+    settings = {name: metadata[name] for name in ("fit", "scale", "resize")}
+    image = ImageSettings.model_validate(settings | {"size": int(metadata["size"]), "normalize": "none"})
+    return Geometry(image.size, image.resize, image.fit, image.scale, (red, green, blue))
 
 
 @dataclass(frozen=True)
@@ -97,10 +94,9 @@ class OnnxPredictor:
         except Exception as error:  # onnxruntime's errors have no common class
             problem = f"{type(error).__name__}: {' '.join(str(error).split())[:100]}"
             raise InputError(f"{name}: not a file that `python -m tools.export` wrote ({problem})") from None
-        if windows:
-            runner = GraphRunner(torch.device("cpu"), "float32", NONE, session)
-            return cls(session, threshold, windows=Predictor(nn.Identity(), runner, windows, threshold))
-        return cls(session, threshold)
+        runner = GraphRunner(torch.device("cpu"), "float32", NONE, session)
+        predictor = Predictor(nn.Identity(), runner, windows, threshold) if windows else None
+        return cls(session, threshold, windows=predictor)
 
     def probabilities(self, images: Sequence[Image], *, batch_size: int = 8) -> list[Probabilities]:
         """Return the probability of foreground `(H, W)` of each of the images `(H, W, 3)`, uint8, RGB.
@@ -112,10 +108,9 @@ class OnnxPredictor:
         results: list[Probabilities] = []
         for start in range(0, len(images), batch_size):
             batch = images[start : start + batch_size]
-            if len({image.shape for image in batch}) == 1:
-                results += list(self._probabilities(np.stack(batch)))
-            else:
-                results += [self._probabilities(image[None])[0] for image in batch]
+            one_size = len({image.shape for image in batch}) == 1
+            for stack in [np.stack(batch)] if one_size else [image[None] for image in batch]:
+                results += list(self._probabilities(stack))
         return results
 
     def whole(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:

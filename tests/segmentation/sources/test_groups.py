@@ -5,7 +5,7 @@ import pytest
 from segmentation.common import dataset_layout as layout
 from segmentation.common.artifacts import Split
 from segmentation.common.errors import InputError
-from segmentation.evaluation.per_image import has_twin
+from segmentation.evaluation.evaluation import has_twin
 from segmentation.sources.groups import breeds, own_groups
 
 IDS = {"cell 1", "cell 2", "cell 3"}
