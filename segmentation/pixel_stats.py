@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 from PIL import ImageStat
-from tqdm import tqdm
 
 from segmentation.common.artifacts import Stats
 from segmentation.common.cores import usable_cores
 from segmentation.common.errors import InputError
 from segmentation.common.image_io import open_rgb
+from segmentation.common.progress import progress
 
 
 def compute_stats(paths: Sequence[Path]) -> Stats:
@@ -27,7 +27,7 @@ def compute_stats(paths: Sequence[Path]) -> Stats:
     # Threads: decoding releases the interpreter's lock, and processes take longer to start than they save.
     with ThreadPoolExecutor(usable_cores()) as pool:
         histograms = pool.map(lambda path: open_rgb(path).histogram(), paths)
-        for histogram in tqdm(histograms, "pixels", len(paths), unit="img", disable=None):
+        for histogram in progress(histograms, "pixels", len(paths)):
             total += np.array(histogram)
     moments = ImageStat.Stat(total.tolist())
     return Stats(

@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from segmentation.common import dataset_layout as layout
 from segmentation.common.cores import usable_cores
 from segmentation.common.errors import InputError
 from segmentation.common.geometry import Geometry, Mask
 from segmentation.common.image_io import foreground_mask, image_size, read_trimap
+from segmentation.common.progress import progress
 from segmentation.scoring.scores import Values
 from segmentation.splitting.checks import Checked, describe
 from segmentation.training.crops import crops_per_epoch
@@ -83,7 +83,7 @@ def measure(raw: Path, foreground: Sequence[str]) -> tuple[Facts, list[str]]:
 
     ids = layout.read_list(raw / (layout.TRAINVAL if layout.has_lists(raw) else layout.LIST))
     with ThreadPoolExecutor(usable_cores()) as pool:
-        results = list(tqdm(pool.map(measured, ids), "measuring", len(ids), disable=None))
+        results = list(progress(pool.map(measured, ids), "measuring", len(ids)))
     checked = {image_id: image for image_id, (image, _) in zip(ids, results, strict=True)}
     reasons = [image.reason for image, _ in results if image.reason]
     shapes = [image.size[::-1] for image, _ in results if not image.reason]

@@ -111,6 +111,8 @@ def take(file: Path, plan: Plan, launch: Launch) -> list[str]:
         if run.key not in present
     ]
     print(f"{file}: {len(wanted)} runs, {len(missing)} missing", flush=True)
+    if "train.epochs" in plan.budget and "train.min_steps" not in plan.budget:
+        print("train.min_steps = 0, for the budget names train.epochs", flush=True)
     if not missing:
         return []
     if not shutil.which("dvc"):

@@ -34,8 +34,10 @@ def main(model: str | None, out: Path | None) -> None:
         "foreground": ",".join(meta.foreground),
         "checkpoint_sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
     }
+    print(f"{file}: converting, which may take minutes", flush=True)
     content = to_onnx(graph, metadata)
     samples = read_samples(RAW, split["val"][:CHECKED], meta.foreground)
+    print(f"comparing with the checkpoint on {len(samples)} validation images", flush=True)
     predictor = with_precision(Predictor.load(file), "float32")  # as the file; the training's may be bfloat16
     check = compare(graph, predictor, OnnxPredictor.of_bytes(content, str(out)), samples)
     check.require()

@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from segmentation.common.cores import usable_cores
 from segmentation.common.dataset_layout import BORDER, image_path, trimap_path
 from segmentation.common.geometry import Geometry, Image, Mask, Probabilities
 from segmentation.common.image_io import foreground_mask, read_image, read_trimap
+from segmentation.common.progress import progress
 from segmentation.evaluation.boundary import TOLERANCES, boundary_iou, surface_dice
 from segmentation.evaluation.failures import KINDS, false_pixels
 from segmentation.inference.predictor import Predictor
@@ -127,11 +127,15 @@ def score_predictions(
         return {"network": LabelledImage(geometry.to_network(image.image), *masks), "original": image}
 
     score = partial(_score_image, scored, geometry, baselines)
+    size = (
+        1 if geometry.fit == "tiles" else BATCH_SIZE
+    )  # images in tiles may be large: one has batches itself
+    starts = range(0, len(ids), size)
     with ThreadPoolExecutor(usable_cores()) as pool:
-        ahead = pool.map(read, ids[:BATCH_SIZE])
-        for start in tqdm(range(0, len(ids), BATCH_SIZE), "test images", disable=None):
-            following = start + BATCH_SIZE  # whose batch is read while this one is predicted
-            current, ahead = ahead, pool.map(read, ids[following : following + BATCH_SIZE])
+        ahead = pool.map(read, ids[:size])
+        for start in progress(starts, "test images", len(starts)):
+            following = start + size  # whose batch is read while this one is predicted
+            current, ahead = ahead, pool.map(read, ids[following : following + size])
             batch = list(current)
             images = [image["network"].image for image in batch]
             predictions: list[dict[str, Prediction]] = [{} for _ in batch]
@@ -159,7 +163,7 @@ def mean_mask(images: SegmentationDataset) -> Probabilities:
     total = np.zeros((size, size), np.int64)
     with ThreadPoolExecutor(usable_cores()) as pool:
         masks = pool.map(images.read_mask, range(len(images)))
-        for mask in tqdm(masks, "training masks", len(images), unit="img", disable=None):
+        for mask in progress(masks, "training masks", len(images)):
             total += mask
     return (total / len(images)).astype(np.float32)
 

@@ -63,11 +63,17 @@ class Run(NamedTuple):
 
 
 def run_of(plan: Plan, arm: Mapping[str, Any], seed: int) -> Run:
-    """Return the run of an arm with a seed; raises `InputError` for unknown params and bad values."""
+    """Return the run of an arm with a seed; raises `InputError` for unknown params and bad values.
+
+    A number of epochs that budget or arm name is meant: it rules over the preset's `train.min_steps`.
+    """
     path = PRESETS / f"{arm.get(PRESET, plan.base)}.yaml"
     params = _load_once(path, Path.cwd()).model_dump()
     known = flat(params)
-    for name, value in {**plan.budget, **arm, SEED: seed}.items():
+    given = {**plan.budget, **arm, SEED: seed}
+    if "train.epochs" in given:
+        given.setdefault("train.min_steps", 0)
+    for name, value in given.items():
         if name == PRESET:
             continue
         if name not in known:

@@ -4,7 +4,10 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +15,7 @@ import yaml
 
 from segmentation.common.artifacts import PER_IMAGE, TEST_METRICS, training_summary_path
 from segmentation.common.errors import Fault, InputError
+from segmentation.common.progress import LINE_EVERY_S
 from segmentation.common.signals import deferred
 from segmentation.common.tables import read_csv
 from segmentation.experiments.plan import SEED, Run, flat
@@ -33,10 +37,18 @@ class Experiment(NamedTuple):
 
 def one_by_one(experiments: Sequence[Experiment]) -> Iterator[tuple[Experiment, RunScores | None]]:
     """Train each run in a copy of the project; yield what it leaves, None if it failed."""
-    for number, experiment in enumerate(experiments, 1):
-        changed = experiment.changed or "nothing changed"
-        print(f"{number} of {len(experiments)}: {experiment.name} ({changed})", flush=True)
-        yield experiment, finished(experiment) or train(experiment, log_of(experiment.name))
+    took: list[float] = []
+    for number, experiment in enumerate(experiments):
+        changed, log = experiment.changed or "nothing changed", log_of(experiment.name)
+        seconds = sum(took) / max(1, len(took)) * (len(experiments) - number)
+        left = f"; {timedelta(seconds=round(seconds))} left of all" if took else ""
+        print(f"{number + 1} of {len(experiments)}: {experiment.name} ({changed})", flush=True)
+        print(f"  log: {log}{left}", flush=True)
+        scores, started = finished(experiment), time.monotonic()
+        if not scores:
+            scores = train(experiment, log)
+            took.append(time.monotonic() - started)
+        yield experiment, scores
 
 
 def call(*command: str) -> str:
@@ -64,13 +76,26 @@ def train(experiment: Experiment, log: Path, *options: str) -> RunScores | None:
         # In a session of its own: DVC must end in order, for it has moved the changes of the workspace aside.
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
         try:
-            ended_well = process.wait() == 0
+            _follow(process, log)
         except BaseException:  # a signal; submitit's ends with SystemExit
             with deferred():  # another one must not keep the training from saving its state
                 os.killpg(process.pid, signal.SIGINT)
                 process.wait()
             raise
-    return finished(experiment) if ended_well else None
+    return finished(experiment) if process.returncode == 0 else None
+
+
+def _follow(process: "subprocess.Popen[bytes]", log: Path) -> None:
+    """Wait for the end of a process, and show the latest line of its log now and then."""
+    shown = ""
+    while process.poll() is None:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(LINE_EVERY_S)
+            return
+        latest = log.read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2]
+        if latest != shown:
+            print(f"  {latest}", flush=True)
+            shown = latest
 
 
 def log_of(name: str) -> Path:

@@ -18,6 +18,7 @@ from segmentation.common.errors import InputError
 from segmentation.common.files import atomic_write, write_bytes
 from segmentation.common.geometry import Probabilities
 from segmentation.common.image_io import image_size
+from segmentation.common.progress import progress
 from segmentation.prediction.inputs import PhotoFile, Shard, resolved
 from segmentation.prediction.kinds import Photo, read_photo, write_kind
 from segmentation.prediction.load import AnyPredictor
@@ -97,7 +98,7 @@ def predict(
     transparent = 0
     with (
         ThreadPoolExecutor(usable_cores()) as pool,
-        tqdm(total=len(tasks), unit="image", disable=None if len(tasks) > 1 else True) as bar,
+        progress(None, "photos", len(tasks), hidden=len(tasks) == 1) as bar,
     ):
         for batch in _batches(tasks, batch_size):
             photos = []

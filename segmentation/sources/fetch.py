@@ -7,7 +7,6 @@ stopped (RFC 9110, section 14: Range requests), in a later process too.
 import hashlib
 import os
 import re
-import sys
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -18,9 +17,9 @@ import requests
 import urllib3
 from filelock import FileLock
 from requests.adapters import HTTPAdapter
-from tqdm import tqdm
 
 from segmentation.common.errors import Fault, InputError
+from segmentation.common.progress import progress
 
 
 class Patience(NamedTuple):
@@ -171,8 +170,7 @@ def _fetch_rest(session: requests.Session, url: str, part: Path, patience: Patie
 def _save(response: requests.Response, part: Path, size: int, total: int | None, patience: Patience) -> None:
     """Append the body to the first `size` bytes of `part`, the whole of which has `total`, if known."""
     name = Path(urlsplit(response.url).path).name
-    pause = 0.1 if sys.stderr.isatty() else 5.0  # a log keeps every line
-    bar = tqdm(total=total, initial=size, desc=name, unit="B", unit_scale=True, mininterval=pause)
+    bar = progress(None, name, total, initial=size, unit="B", unit_scale=True)
     checked, had = time.monotonic(), size
     with bar, part.open("ab" if size else "wb") as file:
         try:

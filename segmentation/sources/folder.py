@@ -20,12 +20,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from tqdm import tqdm
-
 from segmentation.common import dataset_layout as layout
 from segmentation.common.cores import usable_cores
 from segmentation.common.errors import InputError
 from segmentation.common.image_io import image_size
+from segmentation.common.progress import progress
 from segmentation.sources.annotations import voc
 from segmentation.sources.annotations.find import TRIMAPS, locate, unreadable
 from segmentation.sources.annotations.shapes import AnnotatedImage
@@ -79,7 +78,7 @@ def write_folder(folder: Path, path: Path, rules: Rules) -> tuple[list[str], lis
     files: Files = {remark: {} for remark in Remark}
     found: Counter[str] = Counter()  # masks that hold each value or colour
     with ThreadPoolExecutor(usable_cores()) as pool:
-        for pair, classes in tqdm(pool.map(write_pair, ids), "images and masks", len(ids), disable=None):
+        for pair, classes in progress(pool.map(write_pair, ids), "images and masks", len(ids)):
             found.update(classes)
             for file, remarks in pair.items():
                 for remark, value in remarks.items():

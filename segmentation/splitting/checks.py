@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from segmentation.common import dataset_layout as layout
 from segmentation.common.cores import usable_cores
 from segmentation.common.errors import InputError
 from segmentation.common.geometry import Geometry
 from segmentation.common.image_io import foreground_mask, open_rgb, read_trimap
+from segmentation.common.progress import progress
 from segmentation.splitting.near_duplicates import difference_hash
 
 INVERTED = 0.6  # median share of foreground from which masks look inverted
@@ -60,7 +60,7 @@ def check_dataset(raw: Path, foreground: Sequence[str], geometry: Geometry) -> d
         raise InputError(f"{repeated[0]} is listed twice in {where}")
     with ThreadPoolExecutor(usable_cores()) as pool:
         checks = pool.map(lambda image_id: check_pair(raw, image_id, foreground, geometry), ids)
-        return dict(zip(ids, tqdm(checks, "checking", len(ids), disable=None), strict=True))
+        return dict(zip(ids, progress(checks, "checking", len(ids)), strict=True))
 
 
 def describe(checked: Mapping[str, Checked]) -> list[str]:

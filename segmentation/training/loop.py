@@ -1,7 +1,8 @@
 """The training loop: the steps of an epoch, then the scores on the validation images."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from datetime import timedelta
 from fractions import Fraction
 from math import ceil, isfinite
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from tqdm import tqdm
 
 from segmentation.common.errors import Fault
 from segmentation.common.geometry import IGNORED
+from segmentation.common.progress import progress
 from segmentation.common.seeds import Purpose, torch_seed
 from segmentation.common.signals import Interrupted, StopRequest
 from segmentation.inference.predictor import Predictor
@@ -55,8 +57,7 @@ class Training:
 
     `epoch` and `step` say where it stands: in which of `epochs`, from 1, and after how many of its steps.
     `history` holds the finished epochs, `scores` those of each validation image after the latest one. If
-    several processes train together, all must call each method together. `announce` gets an estimate of the
-    seconds that are left: once, and once more when images of half the side are followed by whole ones.
+    several processes train together, all must call each method together.
     """
 
     def __init__(
@@ -67,10 +68,9 @@ class Training:
         settings: Train,
         runner: Runner,
         stop: StopRequest,
-        announce: Callable[[float], None] | None = None,
     ) -> None:
         self.model, self.train, self.val = model, train, val
-        self.settings, self.runner, self.stop, self.announce = settings, runner, stop, announce
+        self.settings, self.runner, self.stop = settings, runner, stop
         self.loss = LOSSES[settings.loss]
         self.epochs = max(settings.epochs, ceil(settings.min_steps / len(train)))
         self.optimization = Optimization(model, settings, len(train) * self.epochs, runner.precision)
@@ -85,7 +85,12 @@ class Training:
         # Loss and Dice of this epoch's images so far, and their number; float32, for MPS has no float64.
         self.sums = torch.zeros(3, device=runner.device)
         self.throughput = Throughput(0.0, 0.0)  # of the latest epoch
-        self._time_left = TimeLeft()
+        self._estimate = TimeLeft()
+
+    @property
+    def time_left(self) -> timedelta | None:
+        """The time that is left, to the second; None as long as too little is done to judge by."""
+        return self._estimate.of(self.work_left)
 
     @property
     def progress(self) -> str:
@@ -132,7 +137,7 @@ class Training:
         start, waited, images = time.perf_counter(), 0.0, 0
         checked_step, checked_at, next_check = self.step, start, self.step + 1
         if self.epoch == self.small_epochs + 1:
-            self._time_left = TimeLeft()  # images of full size: other steps than before
+            self._estimate = TimeLeft()  # images of full size: other steps than before
         with progress_bar(f"epoch {self.epoch}", len(self.train), self.step) as bar:
             for batch, seconds in timed(self.train.epoch(self.epoch, skipped=self.step)):
                 waited += seconds
@@ -144,11 +149,8 @@ class Training:
                     continue
                 # About once a second: this waits for the device, and for the other processes. The first
                 # process says when the next check is, because clocks differ.
-                self._check_loss(bar)
-                seconds_left = self._time_left.update(self.work_left, self.step == len(self.train))
-                if seconds_left is not None and self.announce:
-                    self.announce(seconds_left)
                 rate = (self.step - checked_step) / (time.perf_counter() - checked_at)
+                self._check_loss(bar, rate)
                 signum, ahead = all_reduce_max(self.stop.signum, max(1, round(rate)) if rank() == 0 else 0)
                 checked_step, checked_at, next_check = self.step, time.perf_counter(), self.step + ahead
                 if signum:
@@ -212,11 +214,14 @@ class Training:
         self.sums += torch.stack([loss.detach() * count, scores.sum(), count])
         self.step += 1
 
-    def _check_loss(self, bar: "tqdm[Any]") -> None:
+    def _check_loss(self, bar: "tqdm[Any]", rate: float) -> None:
+        """Raise `Fault` if the loss is not finite; show it, at `rate` steps a second."""
         loss_sum, dice_sum, count = self.sums.tolist()
         if not isfinite(loss_sum):
             raise self._not_finite("training", loss_sum)
-        bar.set_postfix(loss=f"{loss_sum / count:.4f}", dice=f"{dice_sum / count:.4f}", refresh=False)
+        shown = f"loss {loss_sum / count:.4f}, dice {dice_sum / count:.4f}"
+        images = rate * self.settings.batch_size
+        bar.set_postfix_str(f"{shown}, {images:.0f} images/s, {self.time_left or '?'} left", refresh=False)
 
     def _until_stopped(self, batches: Iterator[Item]) -> Iterator[Item]:
         (turns,) = all_reduce_max(len(self.val))  # all processes have to agree equally often
@@ -237,5 +242,7 @@ class Training:
 
 
 def progress_bar(title: str, total: int, initial: int = 0) -> "tqdm[Any]":
-    """Return a progress bar of batches, shown by the first process on a terminal."""
-    return tqdm(total=total, initial=initial, desc=title, leave=False, disable=True if rank() else None)
+    """Return a progress bar of batches, shown by the first process."""
+    line = "{desc}: step {n_fmt} of {total_fmt}{postfix}"  # no time left: that of the epoch says little
+    bar = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}{postfix}"
+    return progress(None, title, total, initial=initial, line=line, bar=bar, hidden=rank() > 0)

@@ -70,7 +70,7 @@ class Outputs:
                 title, epoch = "validation: image, target, prediction", metrics["epoch"]
                 size = self.params.image.size
                 tracking.log_images(self._board, title, epoch, size, self._images, self._targets, predictions)
-        self._print(tracking.epoch_line(metrics, training.epochs, training.throughput))
+        self._print(tracking.epoch_line(metrics, training))
 
     def write(self, history: Sequence[EpochMetrics]) -> None:
         """Write the curve and the checkpoint of the best epoch."""

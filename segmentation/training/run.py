@@ -7,7 +7,6 @@ import time
 from contextlib import closing, nullcontext
 
 import torch
-from tqdm import tqdm
 
 from segmentation.common.artifacts import RAW, SPLIT, STATS, Split, Stats
 from segmentation.common.cores import usable_cores
@@ -39,7 +38,7 @@ from segmentation.training.loader import Batches, loader_workers
 from segmentation.training.loop import Training
 from segmentation.training.outputs import Outputs
 from segmentation.training.resume import ResumeState
-from segmentation.training.tracking import estimate_line, start_line
+from segmentation.training.tracking import start_line
 from segmentation.training.warm_start import load_warm_start
 
 SAVE_INTERVAL = 30  # between two saves, in durations of a save: saving takes at most 3 % of the time
@@ -108,18 +107,13 @@ def _train(name: str, params: Params, device: torch.device) -> None:
     state = ResumeState(name, mine)
     lock = state.locked() if first else nullcontext()
     with closing(train), closing(val), lock, deferred() as stop:
-
-        def announce(seconds: float) -> None:
-            with tqdm.external_write_mode():  # beside a progress bar
-                print(f"{name}: {estimate_line(seconds, device)}", flush=True)
-
         torch.manual_seed(torch_seed(Purpose.WEIGHTS, settings.seed))
         model = build_model(name, params.model.width, params.model.dropout, params.model.init)
         load_pretrained(name, model)
         if warm_start:
             model.load_state_dict(warm_start.weights)
         model = to_device(model, device)
-        training = Training(model, train, val, settings, runner, stop, announce if first else None)
+        training = Training(model, train, val, settings, runner, stop)
         outputs = Outputs(name, params, train, val.dataset, warm_start) if first else None
         if outputs:
             print(f"{name}: {start_line(training)}", flush=True)

@@ -3,7 +3,7 @@
 import tempfile
 import threading
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -39,13 +39,6 @@ def start_line(training: Training) -> str:
     return line
 
 
-def estimate_line(seconds: float, device: torch.device) -> str:
-    """Say how long the rest of a training takes, and how much memory this process has needed so far."""
-    return (
-        f"about {timedelta(seconds=round(seconds))} left; {peak_memory(device) / 1e9:.1f} GB of memory so far"
-    )
-
-
 def best_line(name: str, best: EpochMetrics, epochs: int, monitor: str, device: torch.device) -> str:
     """Say which epoch of a whole training was the best, by `monitor`, and where its weights are."""
     score = best[f"val_{monitor}"]  # type: ignore[literal-required]
@@ -56,13 +49,15 @@ def best_line(name: str, best: EpochMetrics, epochs: int, monitor: str, device: 
     )
 
 
-def epoch_line(metrics: EpochMetrics, epochs: int, throughput: Throughput) -> str:
-    """Return the console's line for one epoch of `epochs`."""
+def epoch_line(metrics: EpochMetrics, training: Training) -> str:
+    """Return the console's line for the latest epoch."""
+    epochs, throughput = training.epochs, training.throughput
     return (
         f"epoch {metrics['epoch']:>{len(str(epochs))}}/{epochs}  "
         f"loss {metrics['train_loss']:.4f}  dice {metrics['train_dice']:.4f}  "
         f"val loss {metrics['val_loss']:.4f}  val dice {metrics['val_dice']:.4f}  "
-        f"{throughput.images_per_second:.0f} images/s, {throughput.waiting:.1%} waiting for data"
+        f"{throughput.images_per_second:.0f} images/s, {throughput.waiting:.1%} waiting for data  "
+        f"{peak_memory(training.runner.device) / 1e9:.1f} GB, {training.time_left or '?'} left"
     )
 
 

@@ -66,7 +66,9 @@ def test_a_grid_that_was_cut_short_goes_on_where_it_stopped(project: Path) -> No
     asking = ask(project)
     out, error = asking.communicate(timeout=300)
     assert asking.returncode == 0, error
-    assert "2 runs, 1 missing" in out and "1 of 1: tiny-" in out
+    assert (
+        "2 runs, 1 missing" in out and "1 of 1: tiny-" in out and "  log: .dvc/tmp/experiments/tiny-" in out
+    )
     assert [(row["seed"], row["network"]) for row in rows(project)] == [
         (seed, network) for seed in "01" for network in ("unet", "resnet")
     ]

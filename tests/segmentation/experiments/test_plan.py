@@ -10,6 +10,7 @@ from segmentation.common.errors import InputError
 from segmentation.experiments.plan import changes, code_hash, flat, run_of, runs
 from segmentation.experiments.plan_file import check_addresses, read_plan, settings
 from segmentation.experiments.running import spelled
+from segmentation.params import load_params
 
 LAB_REPORT = ROOT / "experiments/lab_report.yaml"
 PLAN: dict[str, Any] = {
@@ -79,6 +80,18 @@ VALUES = [
     ["pet", "border"],
     [0.8, 1.2],
 ]
+
+
+def test_epochs_of_the_budget_rule_over_steps_of_the_preset(tmp_path: Path) -> None:
+    def steps_of(**budget: int) -> int:
+        names = {f"train.{name}": value for name, value in budget.items()}
+        arms = asking({"one": {"train.lr": 0.003}, "other": {}})
+        plan = read_plan(written(tmp_path, base="pets", budget=names, **arms))
+        return int(run_of(plan, {}, 0).params["train.min_steps"])
+
+    assert steps_of() == load_params(Path("presets/pets.yaml")).train.min_steps > 0
+    assert steps_of(epochs=1) == 0
+    assert steps_of(epochs=1, min_steps=70) == 70
 
 
 @pytest.mark.parametrize("value", VALUES)
