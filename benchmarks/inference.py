@@ -1,14 +1,16 @@
 """Prediction: torch in float32 and bfloat16, and onnxruntime, side by side.
 
-    python -m benchmarks.inference [--model unet] [--images 100] [--rounds 5]
+    python -m benchmarks.inference [--model unet] [--images 100] [--rounds 5] [--megapixels 24]
 
 Run `dvc repro` first: it takes the checkpoints and the test images of this project. Timed is the way from an
 image of 500x375 in memory to its probabilities at that size, alone and in a batch of 8; the sides take turns.
-Dice is that of the images in their own sizes.
+Dice is that of the images in their own sizes. With --megapixels, the time of a window that slides over a photo
+of that size (image.fit=tiles) beside that of the network alone.
 """
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -23,6 +25,7 @@ from segmentation.common.geometry import Image
 from segmentation.export.check import mean_dice, read_samples, with_precision
 from segmentation.export.graph import ImagesToProbabilities, to_onnx
 from segmentation.inference.predictor import Predictor
+from segmentation.inference.windows import window_count
 from segmentation.models.build import network_names
 from segmentation.models.checkpoints import load_checkpoint
 from segmentation.prediction.load import AnyPredictor
@@ -74,11 +77,32 @@ def compare(model: str, ids: Sequence[str], rounds: int) -> None:
     print_table(rows)
 
 
-def main(model: str | None, images: int, rounds: int) -> None:
+def compare_windows(model: str, megapixels: float, rounds: int) -> None:
+    """Print the time that a window takes, in batches of 8: of the network alone, and over a whole photo."""
+    predictor = Predictor.load(checkpoint_path(model))
+    sliding = replace(predictor, geometry=predictor.geometry._replace(fit="tiles"))
+    size, height = predictor.geometry.size, round((megapixels * 1e6 / 1.5) ** 0.5)
+    photo = np.random.default_rng(0).integers(0, 256, (height, round(1.5 * height), 3), np.uint8)
+    windows = torch.from_numpy(photo[:size, : 8 * size].reshape(size, 8, size, 3)).permute(1, 3, 0, 2)
+    count = window_count(*photo.shape[:2], size)
+    sides: dict[str, Callable[[], float]] = {
+        "network": lambda: statistics.median(seconds(predictor.logits, windows) for _ in range(30)) / 8,
+        "photo": lambda: seconds(sliding.probabilities, [photo]) / count,
+    }
+    times = {side: statistics.median(results) for side, results in in_turn(sides, rounds, True).items()}
+    print(f"{model}, {count} windows of {size} over {photo.shape[1]}x{height} pixels", end=": ")
+    print(
+        f"{1000 * times['photo']:.2f} ms each, {times['network'] / times['photo']:.2f} of the network's rate"
+    )
+
+
+def main(model: str | None, images: int, rounds: int, megapixels: float | None) -> None:
     """Print a table for each network."""
     ids = read_json(SPLIT, "split", Split)["test"][:images]
     for name in [model] if model else network_names():
         compare(name, ids, rounds)
+        if megapixels:
+            compare_windows(name, megapixels, rounds)
 
 
 if __name__ == "__main__":
@@ -86,4 +110,5 @@ if __name__ == "__main__":
     parser.add_argument("--model", choices=network_names())
     parser.add_argument("--images", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--megapixels", type=float)
     run(main, parser)
