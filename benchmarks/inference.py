@@ -4,8 +4,8 @@
 
 Run `dvc repro` first: it takes the checkpoints and the test images of this project. Timed is the way from an
 image of 500x375 in memory to its probabilities at that size, alone and in a batch of 8; the sides take turns.
-Dice is that of the images in their own sizes. With --megapixels, the time of a window that slides over a photo
-of that size (image.fit=tiles) beside that of the network alone.
+Dice is that of the images in their own sizes. With --megapixels, also the time of a window that slides over a
+photo of that size (image.fit=tiles), beside that of the network alone.
 """
 
 import statistics
@@ -82,18 +82,18 @@ def compare_windows(model: str, megapixels: float, rounds: int) -> None:
     predictor = Predictor.load(checkpoint_path(model))
     sliding = replace(predictor, geometry=predictor.geometry._replace(fit="tiles"))
     size, height = predictor.geometry.size, round((megapixels * 1e6 / 1.5) ** 0.5)
-    photo = np.random.default_rng(0).integers(0, 256, (height, round(1.5 * height), 3), np.uint8)
+    width = round(1.5 * height)
+    photo = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
     windows = torch.from_numpy(photo[:size, : 8 * size].reshape(size, 8, size, 3)).permute(1, 3, 0, 2)
-    count = window_count(*photo.shape[:2], size)
+    count = window_count(height, width, size)
     sides: dict[str, Callable[[], float]] = {
         "network": lambda: statistics.median(seconds(predictor.logits, windows) for _ in range(30)) / 8,
         "photo": lambda: seconds(sliding.probabilities, [photo]) / count,
     }
     times = {side: statistics.median(results) for side, results in in_turn(sides, rounds, True).items()}
-    print(f"{model}, {count} windows of {size} over {photo.shape[1]}x{height} pixels", end=": ")
-    print(
-        f"{1000 * times['photo']:.2f} ms each, {times['network'] / times['photo']:.2f} of the network's rate"
-    )
+    share = times["network"] / times["photo"]
+    print(f"{model}, {count} windows of {size} over {width}x{height} pixels", end=": ")
+    print(f"{1000 * times['photo']:.2f} ms each, {share:.2f} of the network's rate")
 
 
 def main(model: str | None, images: int, rounds: int, megapixels: float | None) -> None:
