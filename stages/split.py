@@ -10,6 +10,8 @@ from segmentation.params import load_params
 from segmentation.splitting.checks import check_dataset, describe, describe_small
 from segmentation.splitting.parts import describe_twins, split_dataset
 
+FEW = 5  # validation images
+
 
 def main() -> None:
     """Read data/raw/, write data/split.json."""
@@ -23,6 +25,11 @@ def main() -> None:
     print(*describe(checked), *describe_twins(split, checked), sep="\n")
     for line in describe_small(checked, geometry):  # which refuses a size at which all vanish
         print(line)
+    if len(split["val"]) < FEW:
+        print(
+            f"warning: only {len(split['val'])} of the images choose epoch and threshold; raise"
+            " data.val_fraction, or take several splits (experiments/folds.yaml)"
+        )
     write_json(SPLIT, split)
     print(f"train {len(split['train'])}, val {len(split['val'])}, test {len(split['test'])} images")
 

@@ -124,7 +124,7 @@ def take(file: Path, plan: Plan, launch: Launch) -> list[str]:
             print(f"{experiment.name}: failed; its log: {log_of(experiment.name)}", flush=True)
             failed.append(experiment.name)
             continue
-        kept = add(file, kept, scores)
+        kept = add(file, kept, scores, plan.split_by_seed)
         dice = (f"{row['network']} {float(row['dice']):.4f}" for row in scores.networks)
         print(f"{experiment.name}: {', '.join(dice)}", flush=True)
     return failed

@@ -60,15 +60,17 @@ def paired_difference(differences: NDArray[np.floating]) -> Difference:
     return Difference(mean, mean - half, mean + half)
 
 
-def seed_difference(differences: NDArray[np.floating]) -> Difference:
+def seed_difference(differences: NDArray[np.floating], share_tested: float = 0.0) -> Difference:
     """Return the mean of `(S,)` differences, one a seed, with an interval for the seeds alone: Student's t.
 
-    For scores that single images do not have. Raises `ValueError` for fewer than two seeds.
+    For scores that single images do not have; and for random splits, each of which tests a share of the
+    images. As their training images overlap, the variance is larger: Nadeau and Bengio 2003, "Inference for
+    the Generalization Error", doi:10.1023/A:1024068626366. Raises `ValueError` for fewer than two seeds.
     """
     seeds, mean = len(differences), float(differences.mean())
     if seeds < 2:
         raise ValueError(f"{seeds} seeds: at least two are needed")
-    error = float(differences.std(ddof=1)) / seeds**0.5
+    error = float(differences.std(ddof=1)) * (1 / seeds + share_tested / (1 - share_tested)) ** 0.5
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, seeds - 1)) * error
     return Difference(mean, mean - half, mean + half)
 

@@ -24,7 +24,7 @@ class Arm(NamedTuple):
     @property
     def spread(self) -> str:
         """Return the mean Dice of all seeds, and the range of theirs."""
-        means = self.dice.mean(axis=1)
+        means = np.nanmean(self.dice, axis=1)
         return f"{means.mean():.4f} ({means.min():.4f} to {means.max():.4f})"
 
     def only(self, seeds: list[str]) -> "Arm":
@@ -44,7 +44,11 @@ class ArmComparison(NamedTuple):
     @property
     def difference(self) -> analysis.Difference:
         """The arm's Dice minus the reference's."""
-        return analysis.paired_difference(self.arm.dice - self.reference.dice)
+        differences = self.arm.dice - self.reference.dice
+        tested = ~np.isnan(differences)
+        if tested.all():
+            return analysis.paired_difference(differences)
+        return analysis.seed_difference(np.nanmean(differences, axis=1), float(tested.mean()))
 
     @property
     def about_the_claim(self) -> str:

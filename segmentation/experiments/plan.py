@@ -46,13 +46,17 @@ class Question(BaseModel):
 
 
 class Plan(BaseModel):
-    """A file of questions: each arm is run with each seed, from preset `base` with the params of `budget`."""
+    """A file of questions: each arm is run with each seed, from preset `base` with the params of `budget`.
+
+    With `split_by_seed`, each seed draws other test and validation images too, of a folder without lists.
+    """
 
     model_config = ConfigDict(extra="forbid")
     base: str
     budget: dict[str, Any]
     seeds: Annotated[list[Annotated[int, Field(strict=True, ge=0, lt=2**32)]], Field(min_length=1)]
     questions: Annotated[list[Question], Field(min_length=1)]
+    split_by_seed: bool = False
 
 
 class Run(NamedTuple):
@@ -73,6 +77,8 @@ def run_of(plan: Plan, arm: Mapping[str, Any], seed: int) -> Run:
     given = {**plan.budget, **arm, SEED: seed}
     if "train.epochs" in given:
         given.setdefault("train.min_steps", 0)
+    if plan.split_by_seed:
+        given["data.seed"] = seed
     for name, value in given.items():
         if name == PRESET:
             continue

@@ -19,11 +19,15 @@ SCORES = ("dice", "dice_pooled", "dice_soft")
 COLUMNS = ("run", "code", "seed", "network", *SCORES, "threshold", "epoch", "changed", "hardware")
 # What is raised, by the place of the damage.
 DAMAGE = (InputError, FileNotFoundError, EOFError, KeyError, ValueError, RuntimeError, BadZipFile, zlib.error)
+UNTESTED = 2**16 - 1  # in place of the Dice of an image that a run did not test
 SCALE = 1000  # a Dice is kept as a whole number of thousandths: 40 runs of 3,669 images are 460 kB
 
 
 class KeptResults(NamedTuple):
-    """All rows in the order of their runs, the ids of the test images, and each image's Dice by `key_of`."""
+    """All rows in the order of their runs, the ids of the test images, and each image's Dice by `key_of`.
+
+    Where the runs have other test images (`split_by_seed`), the Dice of those of the others is NaN.
+    """
 
     rows: list[dict[str, str]]
     images: list[str]
@@ -62,8 +66,9 @@ def read_results(plan: Path) -> KeptResults:
         rows = read_csv(table, "", COLUMNS)
         with np.load(io.BytesIO(archive.read_bytes())) as stored:
             images = json.loads(stored["images"].tobytes())
-            dice = {key_of(row): stored[key_of(row)] / SCALE for row in rows}
-        if not all(len(values) == len(images) and np.isfinite(values).all() for values in dice.values()):
+            kept = {key_of(row): stored[key_of(row)] for row in rows}
+        dice = {key: np.where(values == UNTESTED, np.nan, values / SCALE) for key, values in kept.items()}
+        if not all(len(values) == len(images) for values in dice.values()):
             raise ValueError("scores are missing")
         for row in rows:
             float(row["dice_soft"])
@@ -74,20 +79,25 @@ def read_results(plan: Path) -> KeptResults:
     return KeptResults(rows, images, dice)
 
 
-def add(plan: Path, results: KeptResults, scores: RunScores) -> KeptResults:
+def add(plan: Path, results: KeptResults, scores: RunScores, split_by_seed: bool = False) -> KeptResults:
     """Write the results with those of one more run, and return what was written.
 
-    Raises `InputError` if its test images are not those of the other runs.
+    Raises `InputError` if its test images are not those of the other runs, unless they may differ.
     """
     table, archive = paths(plan)
-    images = list(dict.fromkeys(row["id"] for row in scores.images))
-    if results.images and images != results.images:
+    tested = list(dict.fromkeys(row["id"] for row in scores.images))
+    images = list(dict.fromkeys([*results.images, *tested]))
+    if results.images and tested != results.images and not split_by_seed:
         raise InputError(f"{table}: holds runs with other test images; keep them in another file")
-    dice = dict(results.dice)
+    dice = {key: dict(zip(results.images, values, strict=True)) for key, values in results.dice.items()}
     for row in scores.networks:
-        values = [float(image["dice"]) for image in scores.images if image["model"] == row["network"]]
-        dice[key_of(row)] = np.array(values)
-    arrays: dict[str, Any] = {key: np.round(values * SCALE).astype(np.uint16) for key, values in dice.items()}
+        dice[key_of(row)] = {
+            image["id"]: float(image["dice"]) for image in scores.images if image["model"] == row["network"]
+        }
+    arrays: dict[str, Any] = {}
+    for key, of_image in dice.items():
+        values = np.array([of_image.get(image_id, np.nan) for image_id in images])
+        arrays[key] = np.where(np.isnan(values), UNTESTED, np.round(values * SCALE)).astype(np.uint16)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, images=np.frombuffer(json.dumps(images).encode(), np.uint8), **arrays)
     write_bytes(archive, buffer.getvalue())

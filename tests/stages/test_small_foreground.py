@@ -82,3 +82,6 @@ def test_where_all_foreground_is_too_small_the_size_is_blamed(
     set_params(project, image__size=256)
     ended = run_here(project, "stages.split")
     assert ended.status == 0 and "too small" not in ended.stdout
+    assert "only 2 of the images choose epoch and threshold" in ended.stdout  # a tenth of 16
+    set_params(project, data__val_fraction=0.4)
+    assert "choose epoch" not in run_here(project, "stages.split").stdout

@@ -12,6 +12,7 @@ import yaml
 from projects import ROOT
 
 from segmentation.common.errors import InputError
+from segmentation.experiments.analysis import seed_difference
 from segmentation.experiments.charts import forest
 from segmentation.experiments.comparisons import comparisons
 from segmentation.experiments.page import markdown
@@ -186,6 +187,36 @@ def test_damaged_results_are_one_line(plan: Path, monkeypatch: pytest.MonkeyPatc
             read_results(plan)
     table.unlink()
     assert read_results(plan).rows == []
+
+
+def test_each_seed_may_test_its_own_share_of_the_images(plan: Path) -> None:
+    plan.write_text(yaml.safe_dump(PLAN | {"split_by_seed": True}))
+    asked, kept, gaps = read_plan(plan), read_results(plan), [0.03, 0.05, 0.04, 0.02, 0.06]
+    for seed, gap in enumerate(gaps):
+        run = run_of(asked, {}, seed)
+        assert run.params["data.seed"] == run.params["train.seed"] == seed
+        row = dict.fromkeys(COLUMNS, "") | {
+            "run": run.key,
+            "code": "c0de",
+            "seed": str(seed),
+            "dice_soft": "1",
+        }
+        rows = [row | {"network": network} for network in ("unet", "resnet")]
+        tested = [f"image {number % 8}" for number in range(2 * seed, 2 * seed + 3)]
+        per_image = [
+            {"id": name, "model": network, "dice": str(dice)}
+            for network, dice in (("unet", 0.9), ("resnet", 0.9 - gap))
+            for name in tested
+        ]
+        kept = add(plan, kept, RunScores(rows, per_image), split_by_seed=True)
+    assert kept.images == [f"image {number}" for number in range(8)]
+    assert all(np.isfinite(values).sum() == 3 for values in kept.dice.values())
+    (pair,) = [pair for pair in comparisons(asked, kept) if pair.question.question == "Which network?"]
+    assert pair.difference.mean == pytest.approx(-np.mean(gaps))
+    plain = seed_difference(-np.array(gaps))
+    half, usual = pair.difference.high - pair.difference.mean, plain.high - plain.mean
+    assert half / usual == pytest.approx(((1 / 5 + 3 / 5) / (1 / 5)) ** 0.5)  # tested: trained is 3 : 5
+    assert "its own share of the images" in written(plan)
 
 
 def test_other_test_images_are_refused(plan: Path) -> None:
