@@ -27,7 +27,7 @@ from segmentation.common.cores import usable_cores
 from segmentation.common.errors import InputError
 from segmentation.common.image_io import image_size
 from segmentation.sources.annotations import voc
-from segmentation.sources.annotations.find import TRIMAPS, locate, unreadable
+from segmentation.sources.annotations.find import MASKS, TRIMAPS, locate
 from segmentation.sources.annotations.shapes import AnnotatedImage
 from segmentation.sources.groups import own_groups
 from segmentation.sources.own_files import Remark, Rules, write_image
@@ -42,10 +42,23 @@ def write_folder(folder: Path, path: Path, rules: Rules) -> tuple[list[str], lis
 
     Returns lines that say what was found, and the groups in groups.csv. An image without a mask, a mask
     without an image and what does not decode are listed all the same: the split names them. Raises
-    `InputError` if a part of `path` is missing or ambiguous.
+    `InputError` if a part of `path` is missing, ambiguous or not readable.
     """
+    try:
+        return _write(folder, path, rules)
+    except OSError as error:
+        if not Path(str(error.filename)).is_relative_to(path):
+            raise
+        raise InputError(
+            f"{error.filename}: cannot be read ({error.strerror}); check data.folder.path"
+        ) from None
+
+
+def _write(folder: Path, path: Path, rules: Rules) -> tuple[list[str], list[dict[str, str]]]:
     own = read_labels(path, rules)
     images, labels = own.images, own.labels
+    if rules.classes and own.format == MASKS:  # colours, in any case
+        rules = rules._replace(classes=[name.lower() for name in rules.classes])
     wanted = [own.colors.get(name, name) for name in rules.classes or own.colors]
     ids = sorted(images.keys() | labels.keys())
     lists, groups = _lists(path, ids), own_groups(path, set(ids))
@@ -57,23 +70,18 @@ def write_folder(folder: Path, path: Path, rules: Rules) -> tuple[list[str], lis
         to_image, to_trimap = layout.image_path(folder, image_id), layout.trimap_path(folder, image_id)
         remarks: dict[Path, dict[Remark, int]] = {}
         classes = set[str]()
-        try:
-            if image and isinstance(label, AnnotatedImage):
-                return {image: write_annotated(image, label, to_image, to_trimap, rules)}, classes
-            assert not isinstance(label, AnnotatedImage)  # which has an image
-            if image:
-                size = None
-                with suppress(InputError):  # a mask that cannot be read is left to the split
-                    size = image_size(label) if label else None
-                remarks[image] = write_image(image, to_image, size, rules)
-            if label and own.format == TRIMAPS:
-                shutil.copyfile(label, to_trimap)
-            elif label:
-                remarks[label], classes = write_mask(label, to_trimap, rules.mask_threshold, wanted)
-        except OSError as error:
-            if str(error.filename) in (str(image), str(label)):
-                raise unreadable(error) from None
-            raise
+        if image and isinstance(label, AnnotatedImage):
+            return {image: write_annotated(image, label, to_image, to_trimap, rules)}, classes
+        assert not isinstance(label, AnnotatedImage)  # which has an image
+        if image:
+            size = None
+            with suppress(InputError):  # a mask that cannot be read is left to the split
+                size = image_size(label) if label else None
+            remarks[image] = write_image(image, to_image, size, rules)
+        if label and own.format == TRIMAPS:
+            shutil.copyfile(label, to_trimap)
+        elif label:
+            remarks[label], classes = write_mask(label, to_trimap, rules.mask_threshold, wanted)
         return remarks, classes
 
     files: Files = {remark: {} for remark in Remark}

@@ -122,7 +122,7 @@ def test_what_is_wrong_in_a_file_is_named(own: Path, what: str) -> None:
 def test_a_text_in_another_encoding_is_named(own: Path) -> None:
     exports.write_image(own / "images/0.jpg", 0)
     (own / "a.json").write_bytes('{"é": 1}'.encode("latin-1"))
-    with pytest.raises(InputError, match=r"a\.json: not a text file in UTF-8"):
+    with pytest.raises(InputError, match=r"a\.json: not usable as JSON in UTF-8"):
         written(own)
 
 

@@ -148,8 +148,9 @@ def test_a_video_of_cvat_is_refused() -> None:
 
 
 def test_boxes_and_keypoints_of_coco_are_counted() -> None:
-    data = content([])
+    data = content([[1, 2, 30, 4, 5, 60]])
     data["annotations"] += [{"id": 2, "image_id": 9, "category_id": 1, "segmentation": [[1, 2, 3, 4, 5, 6]]}]
+    data["annotations"] += [{"id": 3, "image_id": 3, "category_id": 1, "bbox": [1, 2, 3, 4]}]
     assert coco.read(FILE, data).skipped == {
         "annotations without an area (boxes, keypoints)": 1,
         "annotations of images that are not listed": 1,
