@@ -26,7 +26,6 @@ from segmentation.common import dataset_layout as layout
 from segmentation.common.cores import usable_cores
 from segmentation.common.errors import InputError
 from segmentation.common.image_io import image_size
-from segmentation.sources.annotations import voc
 from segmentation.sources.annotations.find import MASKS, TRIMAPS, locate
 from segmentation.sources.annotations.shapes import AnnotatedImage
 from segmentation.sources.groups import own_groups
@@ -113,7 +112,7 @@ def _classes(own: OwnLabels, found: Counter[str], classes: Sequence[str] | None)
         raise InputError("no mask of SegmentationClass/ has a colour of its classes; is labelmap.txt theirs?")
     present = {name: number for name, number in counts.items() if number}
     lines = [f"masks by class: {listed(present)}; foreground: {', '.join(classes or ['all of them'])}"]
-    strange = {name for name in found if name[0] == "#"} - {*own.colors.values(), voc.BACKGROUND, voc.VOID}
+    strange = {name for name in found if name[0] == "#"} - own.known_colors
     if own.colors and strange:
         lines.append(
             f"warning: colours of no class, taken for background: {len(strange)}, such as {min(strange)}"

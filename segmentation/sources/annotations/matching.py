@@ -4,13 +4,14 @@ import os
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from pathlib import Path, PurePosixPath
 
 from segmentation.common.errors import InputError
 from segmentation.sources.annotations.shapes import AnnotatedImage
 
 Matched = dict[Path, AnnotatedImage]
-Index = Mapping[tuple[str, bool], list[Path]]  # files by each end of their paths; False: in lower case
+Index = Mapping[tuple[str, bool], list[Path]]  # files by ends of their paths; False: in lower case
 
 
 def match(
@@ -23,36 +24,41 @@ def match(
     means, of the files that are left, the one with the longest end in common. Raises `InputError` for a name
     that may mean several files, and for a file that is named twice.
     """
-    index, places = _index(files, path), {_plain(file.as_posix()): file for file in files}
-    found, moved, others = Matched(), Matched(), []
+    places = {_plain(str(file)): file for file in files}
+    lengths = range(max((len(file.parts) - len(path.parent.parts) for file in files), default=0), 0, -1)
+    index = _index(files, path, lengths)
+    found, moved, left = Matched(), Matched(), []
     for image in named:
-        name = PurePosixPath(_plain(image.name).replace("\\", "/"))
-        folders = (image.file.parent, path, path / "images")
-        there = (folder / subset / name for subset in (image.subset, "") for folder in folders)
-        exact = (places.get(_plain(os.path.normpath(place))) for place in there)
-        file = next(filter(None, exact), None)
-        if candidates := [file] if file else _ending(name.parts, index):
+        parts = PurePosixPath(_plain(image.name).replace("\\", "/")).parts
+        folders = product(dict.fromkeys((image.subset, "")), (image.file.parent, path, path / "images"))
+        there = (_plain(os.path.normpath(folder.joinpath(sub, *parts))) for sub, folder in folders)
+        file = next((places[place] for place in there if place in places), None)
+        if candidates := [file] if file else _ending(parts, index):
             _claim(found, image, candidates)
         else:
-            others.append((image, name.parts))
-    index, absent = _index([file for file in files if file not in found], path), []
-    for image, parts in others:
-        ends = (_ending(parts[start:], index) for start in range(1, len(parts)))
-        if candidates := next(filter(None, ends), []):
-            _claim(moved, image, candidates)
-        else:
-            absent.append(image)
-    return found | moved, absent, list(moved.values())
+            left.append((image, parts))
+    for length in lengths:
+        index = _index([file for file in files if file not in found and file not in moved], path, [length])
+        remaining = []
+        for image, parts in left:
+            if candidates := _ending(parts[-length:], index):
+                _claim(moved, image, candidates)
+            else:
+                remaining.append((image, parts))
+        left = remaining
+    return found | moved, [image for image, _ in left], list(moved.values())
 
 
-def _index(files: Iterable[Path], path: Path) -> Index:
+def _index(files: Iterable[Path], path: Path, lengths: Iterable[int]) -> Index:
+    """Return the files by the last names of their paths, from that of `path` on: as many as `lengths` say."""
     index = defaultdict(list)
     for file in files:
-        parts = _plain(file.relative_to(path.parent).as_posix()).split("/")
-        for start in range(len(parts)):
-            end = "/".join(parts[start:])
-            index[end, True].append(file)
-            index[end.casefold(), False].append(file)
+        parts = _plain("/".join(file.parts[len(path.parent.parts) :])).split("/")
+        for length in lengths:
+            if length <= len(parts):
+                end = "/".join(parts[-length:])
+                index[end, True].append(file)
+                index[end.casefold(), False].append(file)
     return index
 
 
