@@ -41,19 +41,8 @@ def write_folder(folder: Path, path: Path, rules: Rules) -> tuple[list[str], lis
 
     Returns lines that say what was found, and the groups in groups.csv. An image without a mask, a mask
     without an image and what does not decode are listed all the same: the split names them. Raises
-    `InputError` if a part of `path` is missing, ambiguous or not readable.
+    `InputError` if a part of `path` is missing or ambiguous.
     """
-    try:
-        return _write(folder, path, rules)
-    except OSError as error:
-        if not Path(str(error.filename)).is_relative_to(path):
-            raise
-        raise InputError(
-            f"{error.filename}: cannot be read ({error.strerror}); check data.folder.path"
-        ) from None
-
-
-def _write(folder: Path, path: Path, rules: Rules) -> tuple[list[str], list[dict[str, str]]]:
     own = read_labels(path, rules)
     images, labels = own.images, own.labels
     if rules.classes and own.format == MASKS:  # colours, in any case
@@ -69,9 +58,9 @@ def _write(folder: Path, path: Path, rules: Rules) -> tuple[list[str], list[dict
         to_image, to_trimap = layout.image_path(folder, image_id), layout.trimap_path(folder, image_id)
         remarks: dict[Path, dict[Remark, int]] = {}
         classes = set[str]()
-        if image and isinstance(label, AnnotatedImage):
+        if isinstance(label, AnnotatedImage):
+            image = images[image_id]
             return {image: write_annotated(image, label, to_image, to_trimap, rules)}, classes
-        assert not isinstance(label, AnnotatedImage)  # which has an image
         if image:
             size = None
             with suppress(InputError):  # a mask that cannot be read is left to the split

@@ -146,8 +146,7 @@ def _images_by_id(folder: Path, without: Path | None = None) -> tuple[dict[str, 
     images = [file for file in files if is_image_file(file)]
     if not images:
         raise InputError(f"{folder}: contains no images")
-    kept = set(images)
-    return _by_id(folder, images), [file for file in files if file not in kept]
+    return _by_id(folder, images), sorted(set(files).difference(images))
 
 
 def _by_id(folder: Path, files: Collection[Path]) -> dict[str, Path]:
