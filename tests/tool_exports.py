@@ -4,10 +4,8 @@ Each has ten images of a bright "cell" and, in every other one, of a "dust" grai
 pycocotools' encoder, VOC's from Pillow's palettes, LabelMe's and CVAT's files follow the published examples.
 """
 
-import base64
 import json
 from collections.abc import Callable
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -101,13 +99,6 @@ def makesense(own: Path) -> None:
     for number in range(COUNT):
         write_image(own / f"images/{number}.jpg", number)
     coco(own / "labels_my-project_2026-11-30.json", {n: f"{n}.JPG" for n in range(COUNT)})
-
-
-def png_text(values: NDArray[np.uint8]) -> str:
-    """An image as LabelMe writes it into a JSON: a PNG in base64."""
-    content = BytesIO()
-    Image.fromarray(values).save(content, "PNG")
-    return base64.b64encode(content.getvalue()).decode()
 
 
 def labelme(own: Path) -> None:

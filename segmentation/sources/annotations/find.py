@@ -23,7 +23,7 @@ READERS: dict[str, Callable[[Path, Any], Reading]] = {
 MASKS, TRIMAPS, VOC = "masks/", "trimaps/", "VOC"
 WINDOWS_FILES = {"Thumbs.db", "desktop.ini"}  # of its file manager: not worth a line
 LOOKED_FOR = "a COCO JSON, LabelMe JSON files, a CVAT XML, or VOC's folder SegmentationClass/"
-UNUSED = ("imageData", "bbox", "area", "keypoints", "attributes")  # of images and annotations; large
+UNUSED = ("imageData", "bbox", "area", "keypoints", "attributes", "mask")  # of images and annotations; large
 OF_EXPORTS = (b"<annotations", b'"annotations"', b'"images"', b'"shapes"', b'"imagePath"')  # if broken, too
 
 

@@ -1,14 +1,11 @@
 """LabelMe JSON, one file an image. Source: https://github.com/wkentaro/labelme (labelme/_label_file.py)."""
 
-import base64
 from collections import Counter
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from segmentation.common import image_io
 from segmentation.common.errors import InputError
 from segmentation.sources.annotations import shapes
 
@@ -19,7 +16,7 @@ def is_format(content: Any) -> bool:
 
 
 def read(file: Path, content: Any) -> shapes.Reading:
-    """Return the image of `file`, whose `content` `is_format`: its polygons, rectangles, circles and masks.
+    """Return the image of `file`, whose `content` `is_format`: its polygons, rectangles and circles.
 
     Raises `InputError` for shapes that cannot be used.
     """
@@ -33,39 +30,23 @@ def read(file: Path, content: Any) -> shapes.Reading:
         if not isinstance(entry, dict) or entry.get("label") is None:
             raise InputError(f"{where} has no label; export it again")
         kind = entry.get("shape_type") or "polygon"
-        if kind in ("polygon", "rectangle", "circle", "mask"):
-            image.shapes.append(shapes.Shape(str(entry["label"]), where, _area(kind, entry, where)))
+        if kind in ("polygon", "rectangle", "circle"):
+            points = _outline(kind, entry.get("points"), where)
+            image.shapes.append(shapes.Shape(str(entry["label"]), where, [points]))
         else:
             skipped[f"{kind} shapes"] += 1
     return shapes.Reading([image], [], skipped)
 
 
-def _area(kind: str, entry: Any, where: str) -> list[shapes.Points] | shapes.Runs:
+def _outline(kind: str, values: Any, where: str) -> shapes.Points:
     if kind == "polygon":
-        return [shapes.polygon(entry.get("points"), where)]
-    points = shapes.numbers(entry.get("points"), where)
+        return shapes.polygon(values, where)
+    points = shapes.numbers(values, where)
     if kind == "rectangle" and points.shape == (4, 2):  # as newer versions write it
-        return [points]
+        return points
     if points.shape != (2, 2):
         raise InputError(f"{where}: a {kind} has two points; delete it, or draw it again")
-    if kind == "mask":
-        return _mask(points.astype(int).ravel().tolist(), entry.get("mask"), where)
     if kind == "rectangle":  # two corners
-        return [shapes.placed(shapes.SQUARE, points.mean(axis=0), np.ptp(points, axis=0))]
+        return shapes.placed(shapes.SQUARE, points.mean(axis=0), np.ptp(points, axis=0))
     diameter = 2 * np.linalg.norm(points[1] - points[0])  # a circle's centre, and a point on it
-    return [shapes.placed(shapes.CIRCLE, points[0], float(diameter))]
-
-
-def _mask(corners: list[int], text: Any, where: str) -> shapes.Runs:
-    """Return a mask as AI tools draw it: a PNG in base64, from the first corner's pixel to the last's."""
-    left, top, right, bottom = corners
-    try:
-        with image_io.opened(BytesIO(base64.b64decode(text)), "a mask") as image:
-            values = np.asarray(image.convert("L")) > 0
-        if values.shape != (bottom - top + 1, right - left + 1):
-            raise ValueError
-    except (TypeError, ValueError, InputError):
-        raise InputError(f"{where}: its mask is no PNG in base64 of its size; draw it again") from None
-    edges = np.flatnonzero(np.diff(values.ravel(), prepend=False))
-    counts = np.diff(edges, prepend=0, append=values.size)
-    return shapes.Runs(counts, left, top, *values.shape[::-1], by_column=False)
+    return shapes.placed(shapes.CIRCLE, points[0], float(diameter))

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import tool_exports as exports
 from commands import RunHere
@@ -96,15 +95,6 @@ BOMB = """<?xml version="1.0"?><!DOCTYPE annotations [<!ENTITY a "ha">
 <!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">
 <!ENTITY c "&b;&b;&b;&b;&b;&b;&b;&b;&b;&b;">]><annotations>&c;</annotations>"""
 
-PNG_4X3 = json.dumps(exports.png_text(np.ones((3, 4), np.uint8)))
-AI_MASK = r"shapes\[0\]: its mask is no PNG in base64 of its size"
-
-
-def labelme_mask(points: str, mask: str) -> str:
-    shape = f'{{"label": "a", "shape_type": "mask", "points": {points}, "mask": {mask}}}'
-    return f'{{"shapes": [{shape}], "imagePath": "0.jpg", "imageWidth": 64, "imageHeight": 48}}'
-
-
 TEXTS = {
     "broken JSON": ("a.json", '{"images": [],\n "annotations": [}', r"broken JSON at line 2, column 18"),
     "cut JSON": ("a.json", '{"images": [{"id": 1', r"a\.json: broken JSON at line 1, column 21"),
@@ -127,12 +117,6 @@ TEXTS = {
             '<mask label="cell" rle="1.5, 2.5" left="1" top="1" width="3" height="1"/></image>'
         ),
         r"mask 1 of 0\.jpg: the counts of its RLE do not add up to 3x1 pixels, or are not whole",
-    ),
-    "an AI mask without PNG": ("a.json", labelme_mask("[[1, 2], [4, 4]]", "null"), AI_MASK),
-    "an AI mask of no PNG": ("a.json", labelme_mask("[[1, 2], [4, 4]]", '"/9j/4AAQ"'), AI_MASK),
-    "an AI mask of another shape": ("a.json", labelme_mask("[[1, 2], [3, 5]]", PNG_4X3), AI_MASK),
-    "an AI mask outside": (
-        "a.json", labelme_mask("[[62, 2], [65, 4]]", PNG_4X3), r"shapes\[0\]: its RLE is of 4x3 pixels"
     ),
     "a shape without label": ("a.json", '{"shapes": [{}], "imagePath": "0"}', r"shapes\[0\] has no label"),
     "a circle of one point": (
