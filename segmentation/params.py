@@ -52,8 +52,8 @@ def _ordered(values: list[float]) -> list[float]:
 
 
 def _unique(values: list[Any]) -> list[Any]:
-    if len(set(map(str, values))) < len(values):
-        raise ValueError("must name each one once")
+    if len({str(value) for value in values} - {""}) < len(values):
+        raise ValueError("must name each one once, and none that is empty")
     return values
 
 
@@ -73,7 +73,6 @@ Whole = Annotated[int, BeforeValidator(_whole_number)]
 Seed = Annotated[Whole, Field(ge=0, lt=2**32)]
 Share = Annotated[Real, Field(ge=0, le=1)]
 Range = Annotated[list[Annotated[Real, Field(ge=0.1, le=10)]], Field(min_length=2, max_length=2)]
-Name = Annotated[str, Field(min_length=1)]
 Part = Literal["pet", "background", "border"]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
@@ -101,7 +100,7 @@ class Folder(Group):
     mask_threshold: Annotated[Real | None, Field(gt=0)]
     orientation: Literal["stored", "upright"] | None
     white: Annotated[Whole | None, Field(ge=1)]
-    classes: Annotated[list[Name | int], Field(min_length=1), AfterValidator(_unique)] | None
+    classes: Annotated[list[str | int], Field(min_length=1), AfterValidator(_unique)] | None
 
     @field_validator("classes")
     @classmethod

@@ -129,7 +129,7 @@ def _of_annotations(path: Path, labels: Labels, rules: Rules) -> OwnLabels:
         f" skipped: {', '.join(passed) or 'nothing'}"
     )
     if moved:
-        said += f"; in another folder than it says: {len(moved)} images, the first {moved[0].name!r}"
+        said += f"; in other folders than named: {len(moved)} images, the first {moved[0].name!r}"
     inside = all((path / "images") in file.parents for file in matched)
     images = _by_id(path / "images" if inside else path, matched)
     annotated = {image_id: matched[file] for image_id, file in images.items()}

@@ -48,8 +48,8 @@ def find_labels(path: Path) -> Labels:
     places = {MASKS: path / "masks", TRIMAPS: locate(path, "trimaps")}
     labels_by_format = {name: Labels(name, place, {}) for name, place in places.items() if place.is_dir()}
     has_masks = bool(labels_by_format)
-    broken: dict[Path, Exception] = {}
-    for file in _candidates(path, has_masks):
+    candidates, broken = _candidates(path, has_masks), dict[Path, Exception]()
+    for file in candidates:
         classes = (folder for folder in file.parents if folder.name == "SegmentationClass")
         if (place := next(classes, None)) and place.is_relative_to(path):
             first = labels_by_format.setdefault(VOC, Labels(VOC, place, {})).folder
@@ -62,9 +62,11 @@ def find_labels(path: Path) -> Labels:
             name, broken[file] = "", error
         if name:
             labels_by_format.setdefault(name, Labels(name, path, {})).contents[file] = content
+    # The parts of an export have one name in several folders, or those of their images.
+    stems = {file.stem for file in candidates if file not in broken}
     for file, reason in broken.items() if not has_masks else ():
         text = file.read_bytes()
-        if not labels_by_format or not text or any(key in text for key in OF_EXPORTS):
+        if not labels_by_format or not text or file.stem in stems or any(key in text for key in OF_EXPORTS):
             raise reason
     if len(labels_by_format) != 1:
         there = [f"{name} ({next(iter(own.contents), own.folder)})" for name, own in labels_by_format.items()]
@@ -80,10 +82,8 @@ def _candidates(path: Path, has_masks: bool) -> list[Path]:
     """Return the files that may be an export's: beside own masks, those in its usual places."""
     if not has_masks:
         return files_in(path)
-    places = [place for place in (path, path / "annotations") if place.is_dir()]
-    files = [file for place in places for file in place.iterdir() if file.is_file()]
-    classes = path / "SegmentationClass"
-    return sorted(files) + (files_in(classes) if classes.is_dir() else [])
+    usual = [*path.iterdir(), *path.glob("annotations/*"), *path.glob("SegmentationClass/**/*")]
+    return sorted(file for file in usual if file.is_file())
 
 
 def files_in(folder: Path) -> list[Path]:

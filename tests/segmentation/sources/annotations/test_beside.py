@@ -126,7 +126,7 @@ def test_a_broken_file_and_nothing_else_is_named_with_line_and_column(own: Path)
 
 
 @pytest.mark.fault("an export that is broken or hostile")
-@pytest.mark.parametrize("size", [0, 90, -1])
+@pytest.mark.parametrize("size", [0, 5, 90, -1])
 @pytest.mark.parametrize(
     ("tool", "name"), [("LabelMe", "4.json"), ("Roboflow", "valid/_annotations.coco.json")]
 )
@@ -245,6 +245,18 @@ def test_the_background_of_a_labelmap_may_be_white(own: Path, name: str) -> None
     found = read_trimap(layout.trimap_path(raw, "3")) == layout.PET
     np.testing.assert_array_equal(found, (colors != 255).any(axis=-1))
     assert "masks by class: cell (10), dust (10)" in said and "warning" not in said
+
+
+@pytest.mark.parametrize("place", ["SegmentationClass", "SegmentationClass/more", "annotations", "."])
+def test_another_format_beside_masks_is_found_in_its_usual_places(own: Path, place: str) -> None:
+    exports.masks(own)
+    (own / place).mkdir(parents=True, exist_ok=True)
+    if place.startswith("Seg"):
+        Image.new("L", (4, 4)).save(own / place / "0.png")
+    else:
+        exports.coco(own / place / "labels.json", {0: "0.jpg"})
+    with pytest.raises(InputError, match=r"there is masks/ .* and (VOC|COCO JSON) .*; move one of them out"):
+        written(own)
 
 
 # ---- folders without images/

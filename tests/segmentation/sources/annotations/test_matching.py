@@ -56,7 +56,7 @@ def test_the_only_file_of_a_name_in_another_folder_is_taken_and_said(own: Path) 
     renamed(own, {"3.JPG": "upload/3.jpg", "4.JPG": "upload/4.jpg"})
     raw, said = written(own)
     assert len(layout.read_list(raw / layout.LIST)) == 10
-    assert "skipped: nothing; in another folder than it says: 2 images, the first 'upload/3.jpg'" in said
+    assert "skipped: nothing; in other folders than named: 2 images, the first 'upload/3.jpg'" in said
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -72,7 +72,7 @@ def test_the_image_of_another_name_is_not_taken(own: Path, order: int) -> None:
     raw, said = written(own)
     assert layout.read_list(raw / layout.LIST) == [f"siteA__{n}" for n in range(0, 10, 2)]
     assert re.search(r"5 images that are not there, the first 'siteB/[08]\.jpg'", said)
-    assert "in another folder" not in said
+    assert "in other folders" not in said
 
 
 def test_two_names_of_other_folders_for_one_file_are_refused(own: Path) -> None:
