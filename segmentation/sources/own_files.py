@@ -67,8 +67,8 @@ def write_image(
         return {}
     if tag != AS_STORED and rules.orientation is None and mask_size == stored == upright:
         return {Remark.UNDECIDED: tag}
-    by_size = mask_size == upright
-    turn = tag != AS_STORED and (rules.orientation == "upright" if rules.orientation else by_size)
+    turned = rules.orientation == "upright" if rules.orientation else mask_size == upright
+    turn = turned and tag != AS_STORED
     applies = {Remark.TURNED: turn, Remark.TRANSPARENT: transparent}
     remarks: dict[Remark, int] = {remark: True for remark, holds in applies.items() if holds}
     if deep_color:

@@ -58,8 +58,7 @@ def read_labels(path: Path, rules: Rules) -> OwnLabels:
     renamed = ""
     if not images.keys() & masks.keys():
         masks, renamed = _renamed(masks, images, folder)
-    both = images.keys() & masks.keys()
-    if not both:
+    if not (both := images.keys() & masks.keys()):
         raise InputError(
             f"{next(iter(images.values()))}: no image has a mask of the same name; the first mask is"
             f" {next(iter(masks.values()))}"

@@ -124,9 +124,11 @@ def write_annotated(
     fitting = {"stored": (stored,), "upright": (upright,), None: (stored, upright)}[rules.orientation]
     size = annotated.size or fitting[0]
     if size not in fitting:
+        own = " or ".join(f"{width}x{height}" for width, height in dict.fromkeys(fitting))
+        by_rule = "set data.folder.orientation to null" if size in (stored, upright) else ""
         raise InputError(
-            f"{image}: has {stored[0]}x{stored[1]} pixels, but {annotated.file} says {size[0]}x{size[1]};"
-            " export again, with the images that were annotated"
+            f"{image}: has {own} pixels, but {annotated.file} says {size[0]}x{size[1]};"
+            f" {by_rule or 'export again, with the images that were annotated'}"
         )
     remarks = write_image(image, destination, size, rules)
     chosen = [shape for shape in annotated.shapes if not rules.classes or shape.label in rules.classes]
