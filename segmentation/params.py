@@ -52,8 +52,8 @@ def _ordered(values: list[float]) -> list[float]:
 
 
 def _unique(values: list[Any]) -> list[Any]:
-    if len(set(values)) < len(values):
-        raise ValueError("must name each part once")
+    if len({str(value) for value in values} - {""}) < len(values):
+        raise ValueError("must name each one once, and none that is empty")
     return values
 
 

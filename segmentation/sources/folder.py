@@ -25,8 +25,7 @@ from segmentation.common.cores import usable_cores
 from segmentation.common.errors import InputError
 from segmentation.common.image_io import image_size
 from segmentation.common.progress import progress
-from segmentation.sources.annotations import voc
-from segmentation.sources.annotations.find import TRIMAPS, locate, unreadable
+from segmentation.sources.annotations.find import MASKS, TRIMAPS, locate
 from segmentation.sources.annotations.shapes import AnnotatedImage
 from segmentation.sources.groups import own_groups
 from segmentation.sources.own_files import Remark, Rules, write_image
@@ -45,6 +44,8 @@ def write_folder(folder: Path, path: Path, rules: Rules) -> tuple[list[str], lis
     """
     own = read_labels(path, rules)
     images, labels = own.images, own.labels
+    if rules.classes and own.format == MASKS:  # colours, in any case
+        rules = rules._replace(classes=[name.lower() for name in rules.classes])
     wanted = [own.colors.get(name, name) for name in rules.classes or own.colors]
     ids = sorted(images.keys() | labels.keys())
     lists, groups = _lists(path, ids), own_groups(path, set(ids))
@@ -56,23 +57,18 @@ def write_folder(folder: Path, path: Path, rules: Rules) -> tuple[list[str], lis
         to_image, to_trimap = layout.image_path(folder, image_id), layout.trimap_path(folder, image_id)
         remarks: dict[Path, dict[Remark, int]] = {}
         classes = set[str]()
-        try:
-            if image and isinstance(label, AnnotatedImage):
-                return {image: write_annotated(image, label, to_image, to_trimap, rules)}, classes
-            assert not isinstance(label, AnnotatedImage)  # which has an image
-            if image:
-                size = None
-                with suppress(InputError):  # a mask that cannot be read is left to the split
-                    size = image_size(label) if label else None
-                remarks[image] = write_image(image, to_image, size, rules)
-            if label and own.format == TRIMAPS:
-                shutil.copyfile(label, to_trimap)
-            elif label:
-                remarks[label], classes = write_mask(label, to_trimap, rules.mask_threshold, wanted)
-        except OSError as error:
-            if str(error.filename) in (str(image), str(label)):
-                raise unreadable(error) from None
-            raise
+        if isinstance(label, AnnotatedImage):
+            image = images[image_id]
+            return {image: write_annotated(image, label, to_image, to_trimap, rules)}, classes
+        if image:
+            size = None
+            with suppress(InputError):  # a mask that cannot be read is left to the split
+                size = image_size(label) if label else None
+            remarks[image] = write_image(image, to_image, size, rules)
+        if label and own.format == TRIMAPS:
+            shutil.copyfile(label, to_trimap)
+        elif label:
+            remarks[label], classes = write_mask(label, to_trimap, rules.mask_threshold, wanted)
         return remarks, classes
 
     files: Files = {remark: {} for remark in Remark}
@@ -104,7 +100,7 @@ def _classes(own: OwnLabels, found: Counter[str], classes: Sequence[str] | None)
         raise InputError("no mask of SegmentationClass/ has a colour of its classes; is labelmap.txt theirs?")
     present = {name: number for name, number in counts.items() if number}
     lines = [f"masks by class: {listed(present)}; foreground: {', '.join(classes or ['all of them'])}"]
-    strange = {name for name in found if name[0] == "#"} - {*own.colors.values(), voc.BACKGROUND, voc.VOID}
+    strange = {name for name in found if name[0] == "#"} - own.known_colors
     if own.colors and strange:
         lines.append(
             f"warning: colours of no class, taken for background: {len(strange)}, such as {min(strange)}"

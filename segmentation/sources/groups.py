@@ -46,7 +46,7 @@ def own_groups(path: Path, ids: set[str]) -> list[dict[str, str]]:
             raise InputError(f"{file}: needs a first line `id,group`, and both in every line")
         image_id = layout.find_id(row["id"], ids)
         if image_id not in ids:
-            raise InputError(f"{file}: names {image_id!r}, which is no image of {path / 'images'}")
+            raise InputError(f"{file}: names {image_id!r}, which is no image of {path}")
         if image_id in groups:
             raise InputError(f"{file}: names {image_id!r} twice")
         groups[image_id] = " ".join(row["group"].split())

@@ -65,14 +65,10 @@ def write_image(
     except InputError:
         shutil.copyfile(image, destination)
         return {}
-    if tag == AS_STORED:
-        turn = False
-    elif rules.orientation:
-        turn = rules.orientation == "upright"
-    elif mask_size == stored == upright:
+    if tag != AS_STORED and rules.orientation is None and mask_size == stored == upright:
         return {Remark.UNDECIDED: tag}
-    else:
-        turn = mask_size == upright
+    turned = rules.orientation == "upright" if rules.orientation else mask_size == upright
+    turn = turned and tag != AS_STORED
     applies = {Remark.TURNED: turn, Remark.TRANSPARENT: transparent}
     remarks: dict[Remark, int] = {remark: True for remark, holds in applies.items() if holds}
     if deep_color:

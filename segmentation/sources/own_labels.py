@@ -3,7 +3,7 @@
 import difflib
 import os
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +30,7 @@ class OwnLabels(NamedTuple):
     labels: Mapping[str, Path | AnnotatedImage]
     colors: dict[str, str]  # of VOC's masks: that of each class
     said: list[str]
+    known_colors: Set[str] = frozenset()  # and those of no class
 
 
 def read_labels(path: Path, rules: Rules) -> OwnLabels:
@@ -44,28 +45,35 @@ def read_labels(path: Path, rules: Rules) -> OwnLabels:
         )
     if labels.format in find.READERS:
         return _of_annotations(path, labels, rules)
-    if labels.format == find.VOC:
-        return _of_voc(path, labels, rules)
     if labels.format == find.TRIMAPS and rules.classes:
         raise InputError(f"{KEY}: {labels.folder} has parts (data.foreground), no classes; set it to null")
-    images, others = _images_by_id(path / "images")
+    folder, colors, known_colors, warning = path / "images", dict[str, str](), set[str](), "warning: "
+    if labels.format == find.VOC:  # of whose images only some have masks
+        (colors, known_colors), warning = voc.read_colors(labels.folder), ""
+        refuse_unknown(rules.classes or [], dict.fromkeys(colors, 1), "lines of its colours")
+        places = (labels.folder.parent / "JPEGImages", folder)
+        folder = next((place for place in places if place.is_dir()), path)
+    images, others = _images_by_id(folder, without=labels.folder)
     masks, other_masks = _images_by_id(labels.folder)
     renamed = ""
     if not images.keys() & masks.keys():
-        masks, renamed = _renamed(masks, images, path / "images")
-    if not images.keys() & masks.keys():
+        masks, renamed = _renamed(masks, images, folder)
+    if not (both := images.keys() & masks.keys()):
         raise InputError(
             f"{next(iter(images.values()))}: no image has a mask of the same name; the first mask is"
             f" {next(iter(masks.values()))}"
         )
     said = [
         f"{len(images)} images, {len(masks)} masks",
-        count("warning: images without a mask", [images[name] for name in images.keys() - masks.keys()]),
-        count("warning: masks without an image", [masks[name] for name in masks.keys() - images.keys()]),
+        count(f"{warning}images without a mask", [images[name] for name in images.keys() - both]),
+        count(f"{warning}masks without an image", [masks[name] for name in masks.keys() - both]),
         count("files that are no images, passed over", others + other_masks),
+        count("broken files, passed over", labels.broken),
         renamed,
     ]
-    return OwnLabels(labels.format, images, masks, {}, said)
+    if labels.format == find.VOC:
+        images, masks = ({name: files[name] for name in both} for files in (images, masks))
+    return OwnLabels(labels.format, images, masks, colors, said, known_colors)
 
 
 def count(what: str, files: Collection[Path], note: str = "") -> str:
@@ -90,18 +98,25 @@ def _renamed(masks: dict[str, Path], images: dict[str, Path], folder: Path) -> t
 def _of_annotations(path: Path, labels: Labels, rules: Rules) -> OwnLabels:
     files = [file for file in files_in(path) if file not in labels.contents and is_image_file(file)]
     readings = [find.READERS[labels.format](file, content) for file, content in labels.contents.items()]
-    named = [image for reading in readings for image in reading.images]
-    matched, absent = match(named, files, path)
-    if not matched:
-        first = f", such as {named[0].name!r}; put them beside it, or into images/" if named else ""
-        raise InputError(f"{min(labels.contents)}: none of its {len(named)} images is in {path}{first}")
+    listed_images = [image for reading in readings for image in reading.images]
+    # COCO's person_keypoints_*.json has some of the areas in the instances_*.json beside it.
+    instances = {image.name for image in listed_images if not image.keypoints}
+    named = [image for image in listed_images if not image.keypoints or image.name not in instances]
+    matched, absent, moved = match(named, files, path)
+    if named and not matched:
+        raise InputError(
+            f"{named[0].file}: none of its {len(named)} images is in {path}, such as {named[0].name!r}; put"
+            " them beside it, or into images/"
+        )
     counts = Counter({name: 0 for reading in readings for name in reading.classes})
     counts.update(shape.label for image in matched.values() for shape in image.shapes)
-    refuse_unknown(rules.classes or [], counts, "annotations")
     if not counts.total():
         raise InputError(f"{min(labels.contents)}: labels no area in the images of {path}")
+    refuse_unknown(rules.classes or [], counts, "annotations")
     skipped = sum((reading.skipped for reading in readings), Counter[str]())
     passed = [f"{number} {what}" for what, number in skipped.items()]
+    if copies := len(listed_images) - len(named):
+        passed.append(f"{copies} images of keypoints that another file labels")
     if absent:
         passed.append(f"{len(absent)} images that are not there, the first {absent[0].name!r}")
     if unnamed := [file for file in files if file not in matched]:
@@ -112,29 +127,14 @@ def _of_annotations(path: Path, labels: Labels, rules: Rules) -> OwnLabels:
         f" foreground: {', '.join(rules.classes or ['all of them'])};"
         f" skipped: {', '.join(passed) or 'nothing'}"
     )
+    if moved:
+        said += f"; in other folders than named: {len(moved)} images, the first {moved[0].name!r}"
     inside = all((path / "images") in file.parents for file in matched)
     images = _by_id(path / "images" if inside else path, matched)
     annotated = {image_id: matched[file] for image_id, file in images.items()}
-    return OwnLabels(labels.format, images, annotated, {}, [said])
-
-
-def _of_voc(path: Path, labels: Labels, rules: Rules) -> OwnLabels:
-    colors = voc.read_colors(labels.folder)
-    refuse_unknown(rules.classes or [], dict.fromkeys(colors, 1), "lines of its colours")
-    places = [labels.folder.parent / "JPEGImages", path / "images", path]
-    images, _ = _images_by_id(next(place for place in places if place.is_dir()), without=labels.folder)
-    masks, _ = _images_by_id(labels.folder)
-    both = sorted(images.keys() & masks.keys())
-    if not both:
-        raise InputError(
-            f"{min(masks.values())}: no mask has an image of the same name beside it, or in JPEGImages/"
-        )
-    said = (
-        f"{labels.format}: {len(both)} images with masks; skipped: {len(images) - len(both)} images without a"
-        f" mask, {len(masks) - len(both)} masks without an image"
+    return OwnLabels(
+        labels.format, images, annotated, {}, [said, count("broken files, passed over", labels.broken)]
     )
-    images, masks = ({image_id: files[image_id] for image_id in both} for files in (images, masks))
-    return OwnLabels(labels.format, images, masks, colors, [said])
 
 
 def _images_by_id(folder: Path, without: Path | None = None) -> tuple[dict[str, Path], list[Path]]:
@@ -145,8 +145,7 @@ def _images_by_id(folder: Path, without: Path | None = None) -> tuple[dict[str, 
     images = [file for file in files if is_image_file(file)]
     if not images:
         raise InputError(f"{folder}: contains no images")
-    kept = set(images)
-    return _by_id(folder, images), [file for file in files if file not in kept]
+    return _by_id(folder, images), sorted(set(files).difference(images))
 
 
 def _by_id(folder: Path, files: Collection[Path]) -> dict[str, Path]:

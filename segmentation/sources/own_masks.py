@@ -14,6 +14,7 @@ from segmentation.common.errors import InputError
 from segmentation.sources.annotations.shapes import AnnotatedImage, rasterize
 from segmentation.sources.own_files import Remark, Rules, sizes, write_image
 
+MAX_COLORS = 4096  # or values, of a mask of classes
 LOSSLESS = {"PNG", "TIFF", "BMP", "GIF", "PPM", "TGA"}  # formats, by content: noise would be foreground
 
 
@@ -32,15 +33,20 @@ def write_mask(
     values, palette = content
     codes = values
     if values.ndim == 3:  # red is the first byte of a colour's code, green the second
-        codes = values.astype(np.int64) @ 256 ** np.arange(values.shape[-1])
-        values = values.max(axis=-1)
+        codes = np.pad(values, ((0, 0), (0, 0), (0, 4 - values.shape[-1]))).view("<u4")[..., 0]
     present = np.unique(codes)
     if not wanted:
+        values = values.max(axis=-1) if values.ndim == 3 else values
         trimap = mask_to_trimap(values, threshold)
         faint = values.any() and not (trimap == layout.PET).any()
         applies = {Remark.SHADED: len(present) > 2, Remark.INDEXED: len(palette) > 0, Remark.FAINT: faint}
         Image.fromarray(trimap).save(destination, "PNG")
         return {remark: True for remark, holds in applies.items() if holds}, set()
+    if len(present) > MAX_COLORS:
+        raise InputError(
+            f"{mask}: has {len(present):,} colours or values, as photos have; data.folder.classes needs"
+            " masks of the classes alone"
+        )
     if codes is values:
         colors, as_color = palette.tolist(), any(name.startswith("#") for name in wanted)
         names = {code: _of_value(code, colors, as_color) for code in present.tolist()}
@@ -115,11 +121,14 @@ def write_annotated(
         return write_image(image, destination, annotated.size, rules)
     if annotated.size is None and stored != upright and rules.orientation is None:
         return {Remark.UNDECIDED: tag}
-    size = annotated.size or (upright if rules.orientation == "upright" else stored)
-    if size not in (stored, upright):
+    fitting = {"stored": (stored,), "upright": (upright,), None: (stored, upright)}[rules.orientation]
+    size = annotated.size or fitting[0]
+    if size not in fitting:
+        own = " or ".join(f"{width}x{height}" for width, height in dict.fromkeys(fitting))
+        by_rule = "set data.folder.orientation to null" if size in (stored, upright) else ""
         raise InputError(
-            f"{image}: has {stored[0]}x{stored[1]} pixels, but {annotated.file} says {size[0]}x{size[1]};"
-            " export again, with the images that were annotated"
+            f"{image}: has {own} pixels, but {annotated.file} says {size[0]}x{size[1]};"
+            f" {by_rule or 'export again, with the images that were annotated'}"
         )
     remarks = write_image(image, destination, size, rules)
     chosen = [shape for shape in annotated.shapes if not rules.classes or shape.label in rules.classes]

@@ -117,6 +117,8 @@ def test_whole_numbers_in_every_spelling(tmp_path: Path, text: str) -> None:
         ("data.limit", "0", r"data\.limit = 0: must be greater than or equal to 1"),
         ("data.source", "web", r"data\.source = 'web': must be 'sample', 'oxford-iiit-pet' or 'folder'"),
         ("data.foreground", "[]", r"data\.foreground = \[\]"),
+        ("data.folder.classes", "[1, '1']", r"data\.folder\.classes = \[1, '1'\]: must name each one once"),
+        ("data.folder.classes", "['']", r"data\.folder\.classes = \[''\]: must name .* none that is empty"),
         ("data.foreground", "[cat]", r"data\.foreground\.0 = 'cat': must be 'pet', 'background' or 'border'"),
         ("data.foreground", "[pet, pet]", r"data\.foreground = .*once"),
         ("augment.scale", "[1.2, 0.8]", r"augment\.scale = \[1\.2, 0\.8\]: min must be ≤ max"),

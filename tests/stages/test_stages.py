@@ -165,7 +165,7 @@ MESSAGES = {
     "param": "params.yaml: train.lr = -1: must be greater than 0",
     "params syntax": "params.yaml: not readable as YAML",
     "no params": "params.yaml: no such file",
-    "no folder": "nowhere/images: no such folder",
+    "no folder": "nowhere: no such folder",
     "wrong md5": "expected md5 5c4f3ee8e5d25df40f4fd59a7f44e54c, found 5d41402abc4b2a76b9719d911017c592",
     "no archive": "some.tar.gz: cannot be unpacked",
     "other scheme": "ftp://x/y.tar.gz: the address must start with https://, http:// or file://",

@@ -110,7 +110,7 @@ def test_bad_input_is_refused_in_one_line(here: Path, run_here: RunHere, tmp_pat
         cv2.imwrite(str(empty / f"masks/{number}.png"), blank)
         (broken / f"masks/{number}.png").write_bytes(b"no image")
     for path, problem in (
-        (tmp_path / "nowhere", "nowhere/images: no such folder"),
+        (tmp_path / "nowhere", "nowhere: no such folder"),
         (empty, "no image shows any of data.foreground = ['pet', 'border']; check the masks"),
         (broken, "none of 10 images is usable; the first: annotations/trimaps/0.png: does not decode"),
     ):

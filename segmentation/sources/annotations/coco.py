@@ -28,20 +28,21 @@ def read(file: Path, content: Any) -> shapes.Reading:
     if not isinstance(categories, list):
         raise InputError(f"{file}: its categories are no list; export it again")
     for place, entry in enumerate(categories):
-        category = str(_get(entry, "id", f"{file}: categories[{place}]"))
+        category = _get(entry, "id", f"{file}: categories[{place}]")
         name = str(entry.get("name"))
         if names.setdefault(category, name) != name:
             raise InputError(f"{file}: the category id {category} is that of {names[category]} and {name}")
-    images: dict[Any, shapes.AnnotatedImage] = {}
+    keypoints = any(entry.get("skeleton") for entry in categories)
+    images: dict[str, shapes.AnnotatedImage] = {}
     for place, entry in enumerate(content["images"]):
         where = f"{file}: images[{place}]"
-        image_id, name = _get(entry, "id", where), str(_get(entry, "file_name", where))
+        image_id, name = _get(entry, "id", where), _get(entry, "file_name", where)
         size = None
         if entry.get("width") is not None or entry.get("height") is not None:
             size = shapes.image_size(entry.get("width"), entry.get("height"), f"{where} ({name})")
         if image_id in images:
             raise InputError(f"{where}: the id {image_id} is also that of {images[image_id].name}")
-        images[image_id] = shapes.AnnotatedImage(name, size, [], file)
+        images[image_id] = shapes.AnnotatedImage(name, size, [], file, keypoints=keypoints)
     skipped: Counter[str] = Counter()
     for place, entry in enumerate(content["annotations"]):
         image = images.get(_get(entry, "image_id", f"{file}: annotations[{place}]"))
@@ -52,18 +53,22 @@ def read(file: Path, content: Any) -> shapes.Reading:
             skipped["annotations without an area (boxes, keypoints)"] += 1
         else:
             where = f"{file}: annotation {entry.get('id', place)} of {image.name}"
-            category = str(entry.get("category_id"))
+            category = _get(entry, "category_id", where) if "category_id" in entry else "without a class"
             label = names.get(category, category)
             image.shapes.append(shapes.Shape(label, where, _area(area, where)))
+    if skipped and not any(image.shapes for image in images.values()):  # captions, or boxes
+        return shapes.Reading([], [], Counter({f"file that labels no area ({file.name})": 1}))
     return shapes.Reading(list(images.values()), list(names.values()), skipped)
 
 
-def _get(entry: Any, key: str, where: str) -> Any:
-    """Return a value that must be there, and be a plain one."""
+def _get(entry: Any, key: str, where: str) -> str:
+    """Return a text or whole number that must be there."""
     value = entry.get(key) if isinstance(entry, dict) else None
+    if isinstance(value, float) and value.is_integer():  # so some tools write ids
+        value = int(value)
     if not isinstance(value, str | int):
         raise InputError(f"{where} has no {key}; export it again")
-    return value
+    return str(value)
 
 
 def _area(area: Any, where: str) -> list[shapes.Points] | shapes.Runs:
@@ -76,10 +81,8 @@ def _area(area: Any, where: str) -> list[shapes.Points] | shapes.Runs:
         raise InputError(f"{where}: its RLE has no size; export it again")
     width, height = shapes.image_size(size[1], size[0], where)
     if isinstance(counts, str):
-        lengths = decompress(counts, where)
-    else:
-        lengths = shapes.numbers(counts, where).ravel().astype(np.int64)
-    return shapes.Runs(lengths, 0, 0, width, height, by_column=True)
+        return shapes.Runs(decompress(counts, where), 0, 0, width, height, by_column=True)
+    return shapes.Runs(shapes.numbers(counts, where).ravel(), 0, 0, width, height, by_column=True)
 
 
 def decompress(text: str, where: str) -> NDArray[np.int64]:

@@ -4,8 +4,6 @@ from collections import Counter
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
-import numpy as np
-
 from segmentation.common.errors import InputError
 from segmentation.sources.annotations import shapes
 
@@ -21,7 +19,7 @@ def read(file: Path, root: Element) -> shapes.Reading:
     for entry in root.iter("image"):
         name = _attribute(entry, "name", f"{file}: an image")
         size = shapes.image_size(entry.get("width"), entry.get("height"), f"{file}: {name}")
-        image = shapes.AnnotatedImage(name, size, [], file)
+        image = shapes.AnnotatedImage(name, size, [], file, entry.get("subset", ""))
         for place, drawn in enumerate(entry):
             where = f"{file}: {drawn.tag} {place + 1} of {name}"
             if drawn.tag in ("polygon", "box", "ellipse", "mask"):
@@ -50,7 +48,7 @@ def _area(element: Element, where: str) -> list[shapes.Points] | shapes.Runs:
         points = _attribute(element, "points", where)
         return [shapes.polygon([pair.split(",") for pair in points.strip().split(";")], where)]
     if element.tag == "mask":
-        counts = shapes.numbers(_attribute(element, "rle", where).split(","), where).astype(np.int64)
+        counts = shapes.numbers(_attribute(element, "rle", where).split(","), where)
         left, top, width, height = _numbers(element, "left top width height", where).astype(int).tolist()
         return shapes.Runs(counts, left, top, width, height, by_column=False)
     degrees = float(shapes.numbers(element.get("rotation", "0"), where))

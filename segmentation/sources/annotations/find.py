@@ -1,8 +1,7 @@
 """Which one of the formats of labels a person's folder holds, and the content of its JSON and XML files."""
 
 import json
-from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree.ElementTree import Element, ParseError
@@ -25,6 +24,7 @@ MASKS, TRIMAPS, VOC = "masks/", "trimaps/", "VOC"
 WINDOWS_FILES = {"Thumbs.db", "desktop.ini"}  # of its file manager: not worth a line
 LOOKED_FOR = "a COCO JSON, LabelMe JSON files, a CVAT XML, or VOC's folder SegmentationClass/"
 UNUSED = ("imageData", "bbox", "area", "keypoints", "attributes", "mask")  # of images and annotations; large
+OF_EXPORTS = (b"<annotations", b'"annotations"', b'"images"', b'"shapes"', b'"imagePath"')  # if broken, too
 
 
 class Labels(NamedTuple):
@@ -33,6 +33,7 @@ class Labels(NamedTuple):
     format: str  # a key of READERS, MASKS, TRIMAPS or VOC
     folder: Path
     contents: dict[Path, Any]  # of the files
+    broken: Collection[Path] = ()  # JSON files beside them that are of something else
 
 
 def find_labels(path: Path) -> Labels:
@@ -40,25 +41,33 @@ def find_labels(path: Path) -> Labels:
 
     Beside masks/ or trimaps/, what lies within these and images/ is not looked at.
     """
-    if path.is_file():
+    if not path.is_dir():
         raise InputError(
-            f"{path}: is a file; set data.folder.path to the folder of it and its images, unpacked"
+            f"{path}: no such folder; set data.folder.path to one, unpacked, of images and labels"
         )
     places = {MASKS: path / "masks", TRIMAPS: locate(path, "trimaps")}
     labels_by_format = {name: Labels(name, place, {}) for name, place in places.items() if place.is_dir()}
     has_masks = bool(labels_by_format)
-    for file in _candidates(path, has_masks):
-        if file.parent.name == "SegmentationClass":
-            first = labels_by_format.setdefault(VOC, Labels(VOC, file.parent, {})).folder
-            if first != file.parent:
-                raise InputError(f"{path}: holds {first} and {file.parent}; put their files into one folder")
+    candidates, broken = _candidates(path, has_masks), dict[Path, Exception]()
+    for file in candidates:
+        classes = (folder for folder in file.parents if folder.name == "SegmentationClass")
+        if (place := next(classes, None)) and place.is_relative_to(path):
+            first = labels_by_format.setdefault(VOC, Labels(VOC, place, {})).folder
+            if first != place:
+                raise InputError(f"{path}: holds {first} and {place}; put their files into one folder")
             continue
-        with suppress(InputError) if has_masks else nullcontext():  # beside masks, a broken file is not ours
+        try:
             name, content = _recognise(file)
-            if name:
-                labels_by_format.setdefault(name, Labels(name, path, {})).contents[file] = content
-    if not labels_by_format and not (path / "images").is_dir():
-        raise InputError(f"{path / 'images'}: no such folder; put your files there, or set data.folder.path")
+        except (InputError, OSError) as error:
+            name, broken[file] = "", error
+        if name:
+            labels_by_format.setdefault(name, Labels(name, path, {})).contents[file] = content
+    # The parts of an export have one name in several folders, or those of their images.
+    stems = {file.stem for file in candidates if file not in broken}
+    for file, reason in broken.items() if not has_masks else ():
+        text = file.read_bytes()
+        if not labels_by_format or not text or file.stem in stems or any(key in text for key in OF_EXPORTS):
+            raise reason
     if len(labels_by_format) != 1:
         there = [f"{name} ({next(iter(own.contents), own.folder)})" for name, own in labels_by_format.items()]
         raise InputError(
@@ -66,28 +75,20 @@ def find_labels(path: Path) -> Labels:
             f" {LOOKED_FOR}; there is {' and '.join(there) or 'none'}"
             + ("; move one of them out of the folder" if there else "")
         )
-    return next(iter(labels_by_format.values()))
+    return next(iter(labels_by_format.values()))._replace(broken=broken)
 
 
 def _candidates(path: Path, has_masks: bool) -> list[Path]:
     """Return the files that may be an export's: beside own masks, those in its usual places."""
     if not has_masks:
-        return files_in(path) if path.is_dir() else []
-    places = [place for place in (path, path / "annotations", path / "SegmentationClass") if place.is_dir()]
-    return sorted(file for place in places for file in place.iterdir() if file.is_file())
+        return files_in(path)
+    usual = [*path.iterdir(), *path.glob("annotations/*"), *path.glob("SegmentationClass/**/*")]
+    return sorted(file for file in usual if file.is_file())
 
 
 def files_in(folder: Path) -> list[Path]:
     """Return the visible files of a folder and its subfolders, but for those of Windows' file manager."""
-    try:
-        return [file for file in visible_files(folder) if file.name not in WINDOWS_FILES]
-    except OSError as error:
-        raise unreadable(error) from None
-
-
-def unreadable(error: OSError) -> InputError:
-    """Return the error for a file or folder that cannot be read."""
-    return InputError(f"{error.filename}: cannot be read ({error.strerror}); check data.folder.path")
+    return [file for file in visible_files(folder) if file.name not in WINDOWS_FILES]
 
 
 def locate(path: Path, name: str) -> Path:
@@ -97,20 +98,17 @@ def locate(path: Path, name: str) -> Path:
 
 def _recognise(file: Path) -> tuple[str, Any]:
     """Return the format, empty if it is none of ours, and content of a file; `InputError` if it is broken."""
-    try:
-        if file.suffix.lower() == ".json":
-            content = _read_json(file)
-            if coco.is_format(content):
-                return "COCO JSON", content
-            if labelme.is_format(content):
-                return "LabelMe JSON", content
-        elif file.suffix.lower() == ".xml":
-            with file.open("rb") as opened:
-                start = opened.read(65_536)
-            if b"<annotations" in start:  # VOC's, as Oxford-IIIT Pet has them, have `<annotation>`
-                return "CVAT XML", _read_xml(file)
-    except OSError as error:
-        raise unreadable(error) from None
+    if file.suffix.lower() == ".json":
+        content = _read_json(file)
+        if coco.is_format(content):
+            return "COCO JSON", content
+        if labelme.is_format(content):
+            return "LabelMe JSON", content
+    elif file.suffix.lower() == ".xml":
+        with file.open("rb") as opened:
+            start = opened.read(65_536)
+        if b"<annotations" in start:  # VOC's, as Oxford-IIIT Pet has them, have `<annotation>`
+            return "CVAT XML", _read_xml(file)
     return "", None
 
 
@@ -124,10 +122,8 @@ def _read_json(path: Path) -> Any:
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise InputError(f"{path}: broken JSON at {where} ({error.msg}); export it again") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: not a text file in UTF-8") from None
-    except (RecursionError, ValueError) as error:  # thousands of brackets; a number of thousands of digits
-        raise InputError(f"{path}: not usable as JSON ({error}); export it again") from None
+    except (RecursionError, ValueError) as error:  # thousands of brackets or digits; another encoding
+        raise InputError(f"{path}: not usable as JSON in UTF-8 ({error}); export it again") from None
 
 
 def _compact(entry: dict[str, Any]) -> dict[str, Any]:

@@ -3,64 +3,83 @@
 import os
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from itertools import takewhile
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from pathlib import Path, PurePosixPath
 
 from segmentation.common.errors import InputError
 from segmentation.sources.annotations.shapes import AnnotatedImage
 
+Matched = dict[Path, AnnotatedImage]
+Index = Mapping[tuple[str, bool], list[Path]]  # files by ends of their paths; False: in lower case
+
 
 def match(
     named: Iterable[AnnotatedImage], files: Sequence[Path], path: Path
-) -> tuple[dict[Path, AnnotatedImage], list[AnnotatedImage]]:
-    """Return which of the image `files` under `path` each image means, and the images that are not there.
+) -> tuple[Matched, list[AnnotatedImage], list[AnnotatedImage]]:
+    """Return which of the image `files` under `path` each image means; those not there; those moved.
 
     A name means the file at that place, from the folder of the export's file, from `path` or its images/.
-    Otherwise it means the file of the same name, in any case, that shares most folders with it. Raises
-    `InputError` for a name that may mean several files, and for a file that is named twice.
+    Otherwise it means the file whose path ends with it, in any case. A name of other folders has moved: it
+    means, of the files that are left, the one with the longest end in common. Raises `InputError` for a name
+    that may mean several files, and for a file that is named twice.
     """
-    by_name: dict[str, list[Path]] = defaultdict(list)
-    for file in files:
-        by_name[_plain(file.name).casefold()].append(file)
     places = {_plain(str(file)): file for file in files}
-    matched: dict[Path, AnnotatedImage] = {}
-    absent = []
+    lengths = range(max((len(file.parts) - len(path.parent.parts) for file in files), default=0), 0, -1)
+    index = _index(files, path, lengths)
+    found, moved, left = Matched(), Matched(), []
     for image in named:
-        parts = [part for part in PurePosixPath(_plain(image.name).replace("\\", "/")).parts if part != "."]
-        folders = image.file.parent, path, path / "images"
-        there = [_plain(os.path.normpath(folder.joinpath(*parts))) for folder in folders]
-        exact = [places[place] for place in there if place in places]
-        candidates = exact[:1] or (by_name.get(parts[-1].casefold(), []) if parts else [])
-        if not candidates:
-            absent.append(image)
-            continue
-        file = _choose(image, parts, candidates)
-        if file in matched:
-            first = matched[file]
-            raise InputError(
-                f"{file}: named twice, as {first.name!r} in {first.file} and as {image.name!r} in"
-                f" {image.file}; keep one of them"
-            )
-        matched[file] = image
-    return matched, absent
+        parts = PurePosixPath(_plain(image.name).replace("\\", "/")).parts
+        folders = product(dict.fromkeys((image.subset, "")), (image.file.parent, path, path / "images"))
+        there = (_plain(os.path.normpath(folder.joinpath(sub, *parts))) for sub, folder in folders)
+        file = next((places[place] for place in there if place in places), None)
+        if candidates := [file] if file else _ending(parts, index):
+            _claim(found, image, candidates)
+        else:
+            left.append((image, parts))
+    for length in lengths:
+        index = _index([file for file in files if file not in found and file not in moved], path, [length])
+        remaining = []
+        for image, parts in left:
+            if candidates := _ending(parts[-length:], index):
+                _claim(moved, image, candidates)
+            else:
+                remaining.append((image, parts))
+        left = remaining
+    return found | moved, [image for image, _ in left], list(moved.values())
 
 
-def _choose(image: AnnotatedImage, parts: list[str], candidates: Sequence[Path]) -> Path:
-    """Return the file that shares most names with `parts`, from the last on, in any case; then, exactly."""
-    shared = {}
-    for file in candidates:
-        pairs = zip(reversed(parts), map(_plain, reversed(file.parts)), strict=False)
-        same = takewhile(lambda pair: pair[0].casefold() == pair[1].casefold(), pairs)
-        shared[file] = len(list(same)), parts[-1] == _plain(file.name)
-    most = max(shared.values())
-    best = [file for file in candidates if shared[file] == most]
-    if len(best) > 1:
+def _index(files: Iterable[Path], path: Path, lengths: Iterable[int]) -> Index:
+    """Return the files by the last names of their paths, from that of `path` on: as many as `lengths` say."""
+    index = defaultdict(list)
+    for file in files:
+        parts = _plain("/".join(file.parts[len(path.parent.parts) :])).split("/")
+        for length in lengths:
+            if length <= len(parts):
+                end = "/".join(parts[-length:])
+                index[end, True].append(file)
+                index[end.casefold(), False].append(file)
+    return index
+
+
+def _ending(parts: Sequence[str], index: Index) -> list[Path]:
+    end = "/".join(parts)
+    return index.get((end, True)) or index.get((end.casefold(), False), [])
+
+
+def _claim(matched: Matched, image: AnnotatedImage, candidates: Sequence[Path]) -> None:
+    """Let `image` mean the only one of the `candidates`; raises `InputError` for more, or if it is taken."""
+    if len(candidates) > 1:
         raise InputError(
-            f"{image.file}: {image.name!r} may be {best[0]} or {best[1]}; write its folder into the export,"
-            " or delete one"
+            f"{image.file}: {image.name!r} may be {candidates[0]} or {candidates[1]}; write its folder into"
+            " the export, or delete one"
         )
-    return best[0]
+    first = matched.setdefault(candidates[0], image)
+    if first is not image:
+        raise InputError(
+            f"{candidates[0]}: named twice, as {first.name!r} in {first.file} and as {image.name!r} in"
+            f" {image.file}; keep one of them"
+        )
 
 
 def _plain(name: str) -> str:

@@ -21,7 +21,7 @@ CIRCLE = np.stack([np.cos(ANGLES), np.sin(ANGLES)], axis=1) / 2
 class Runs(NamedTuple):
     """A run-length encoding (RLE): the lengths of runs, of which the first is background."""
 
-    counts: NDArray[np.int64]
+    counts: NDArray[np.int64] | Points
     left: int  # where in the image its window is, and how large
     top: int
     width: int
@@ -44,6 +44,8 @@ class AnnotatedImage(NamedTuple):
     size: tuple[int, int] | None
     shapes: list[Shape]
     file: Path  # that names it
+    subset: str = ""  # a folder in which it may be
+    keypoints: bool = False  # whether its shapes only go with these
 
 
 class Reading(NamedTuple):
@@ -135,10 +137,12 @@ def _paint(mask: NDArray[np.bool_], runs: Runs, where: str) -> None:
             f"{where}: its RLE is of {width}x{height} pixels, its image of {columns}x{rows}; export it again"
         )
     area = width * height
-    if counts.min(initial=0) < 0 or counts.max(initial=0) > area or counts.sum() != area:
+    in_range = counts.min(initial=0) >= 0 and counts.max(initial=0) <= area
+    if not in_range or (counts % 1).any() or counts.sum() != area:
         raise InputError(
-            f"{where}: the counts of its RLE do not add up to {width}x{height} pixels; export it again"
+            f"{where}: the counts of its RLE do not add up to {width}x{height} pixels, or are not whole"
+            " numbers from 0; export it again"
         )
-    values = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
+    values = np.repeat(np.arange(len(counts)) % 2 == 1, counts.astype(np.int64))
     window = values.reshape((height, width), order="F" if by_column else "C")
     mask[top : top + height, left : left + width] |= window

@@ -18,8 +18,8 @@ VOID = "#e0e0c0"  # the ring around each thing, and what VOC leaves undecided
 NO_CLASSES = {"background", "void", "ignore", "unlabeled"}
 
 
-def read_colors(masks: Path) -> dict[str, str]:
-    """Return each class of a SegmentationClass/ folder with its colour, without background and void.
+def read_colors(masks: Path) -> tuple[dict[str, str], set[str]]:
+    """Return each class of a SegmentationClass/ folder with its colour; and these, background's and void's.
 
     Raises `InputError` for a labelmap.txt with a line that is not `class:r,g,b:parts:actions`, or without
     classes, or with two of one colour.
@@ -39,7 +39,7 @@ def read_colors(masks: Path) -> dict[str, str]:
     classes = {name: color for name, color in colors.items() if name.lower().strip("_") not in NO_CLASSES}
     if len(set(classes.values())) < max(1, len(classes)):
         raise InputError(f"{file}: names no class besides the background, or two of one colour")
-    return classes
+    return classes, {*colors.values(), BACKGROUND, VOID}
 
 
 def _color(number: int) -> str:

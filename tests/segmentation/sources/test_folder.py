@@ -135,7 +135,7 @@ def test_the_split_names_unusable_files(own: Path, how: str) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda own: shutil.rmtree(own), r"images: no such folder"),
+        (lambda own: shutil.rmtree(own), r"own: no such folder; set data\.folder\.path to"),
         (lambda own: shutil.rmtree(own / "images"), "images: no such folder; put your files there"),
         (lambda own: shutil.rmtree(own / "masks"), "needs exactly one of the folders masks/ and trim"),
         (lambda own: (own / "trimaps").mkdir(), "needs exactly one of the folders masks/ and trim"),

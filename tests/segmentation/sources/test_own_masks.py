@@ -1,5 +1,6 @@
 """Masks of many kinds in a person's folder: which values are foreground, and what is said about them."""
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -201,6 +202,32 @@ def test_classes_of_coloured_masks_are_colours_or_numbers_of_colours(own: Path, 
         raw, _ = written(own, classes=[name])
         found = read_trimap(layout.trimap_path(raw, "3")) == layout.PET
         np.testing.assert_array_equal(found, before == value)
+
+
+@pytest.mark.parametrize("name", ["#FF0000", "#Ff0000"])
+def test_colours_of_classes_are_written_in_any_case(own: Path, name: str) -> None:
+    before = labels(own)
+    colors = np.zeros((10, 3), np.uint8)
+    colors[3], colors[9] = (255, 0, 0), (0, 0, 254)
+    change_masks(own, lambda mask: colors[mask])
+    raw, said = written(own, classes=[name])
+    found = read_trimap(layout.trimap_path(raw, "3")) == layout.PET
+    np.testing.assert_array_equal(found, before == 3)
+    assert "foreground: #ff0000" in said
+
+
+@pytest.mark.parametrize("mode", ["RGB", "I;16"])
+def test_a_photo_given_as_a_mask_of_classes_is_refused_in_little_memory(own: Path, mode: str) -> None:
+    size = (1200, 1600)
+    values = np.random.default_rng(0).integers(0, 65536, (*size, 2), np.uint16)
+    photo = values[..., 0] if mode == "I;16" else values.view(np.uint8)[..., :3]
+    Image.fromarray(photo).save(own / "masks/3.png", compress_level=1)
+    tracemalloc.start()
+    with pytest.raises(InputError, match=r"masks/3\.png: has [\d,]+ colours or values, as photos have"):
+        written(own, classes=["1"])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 40 * values[..., 0].size
 
 
 def test_a_broken_mask_of_classes_is_left_to_the_split(own: Path) -> None:

@@ -9,8 +9,10 @@ import pytest
 import tool_exports as exports
 from commands import RunHere
 from own_folder import written
+from PIL import Image
 from projects import set_params
 
+from segmentation.common import dataset_layout as layout
 from segmentation.common.errors import InputError
 
 
@@ -39,10 +41,16 @@ BAD: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "NaN": (area([[1, 2, 3, float("nan"), 5, 6]]), "annotation 1 of 0.JPG: holds NaN or infinity"),
     "no number": (area([[1, 2, 3, {}, 5, 6]]), "0.JPG: its points are no numbers"),
     "a number too long": (area([[1, 2, 3, 10**400, 5, 6]]), "0.JPG: its points are no numbers"),
+    "infinitely far": (area([[1, 2, 3, 4, 5, float("inf")]]), "1 of 0.JPG: holds NaN or infinity"),
+    "huge coordinates": (area([[1, 2, -1e300, 4, 5, 1e300]]), "reaches from .* far outside of its image"),
     "far outside": (area([[1, 2, 3, 4, 5, 60000]]), "reaches from .* far outside of its image of 64x48"),
     "counts too few": (rle([40, 50]), "counts of its RLE do not add up to 64x48 pixels"),
     "counts too many": (rle([1000, 2073]), "counts of its RLE do not add up to 64x48 pixels"),
-    "negative counts": (rle([4000, -928]), "counts of its RLE do not add up"),
+    "negative counts": (rle([4000, -928]), "annotation 1 of 0.JPG: the counts of its RLE do not add up"),
+    "counts of no whole numbers": (rle([1000.7, 2072.2]), "1 of 0.JPG: .* or are not whole numbers from 0"),
+    "a huge count": (rle([3072, 1e300]), "annotation 1 of 0.JPG: the counts of its RLE do not add up"),
+    "a NaN count": (rle([3072, float("nan")]), "annotation 1 of 0.JPG: holds NaN or infinity"),
+    "a negative string": (rle("O"), "annotation 1 of 0.JPG: the counts of its RLE do not add up"),
     "no counts": (rle(None), "annotation 1 of 0.JPG: "),
     "another size": (rle([3072], [64, 48]), "its RLE is of 48x64 pixels, its image of 64x48"),
     "no size": (rle([3072], 3), "its RLE has no size"),
@@ -55,6 +63,10 @@ BAD: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "no size at all": (lambda all: all["images"][2].update(width="wide"), r"images\[2\] .*no size in pixels"),
     "no file name": (lambda all: all["images"][2].pop("file_name"), r"images\[2\] has no file_name"),
     "no image id": (lambda content: first(content).pop("image_id"), r"annotations\[0\] has no image_id"),
+    "a category twice": (
+        lambda all: all["categories"].append({"id": 1, "name": "fibre"}),
+        "the category id 1 is that of cell and fibre",
+    ),
     "an image twice": (lambda all: all["images"].append(all["images"][3]), "the id 10 is also that of 3.JPG"),
     "a name twice": (lambda all: all["images"].append({"id": 99, "file_name": "3.jpg"}), "named twice"),
     "no such images": (
@@ -98,6 +110,14 @@ TEXTS = {
         exports.cvat_xml('<image name="0.jpg" width="64" height="48"><mask label="cell" left="1"/></image>'),
         r"mask 1 of 0\.jpg has no rle",
     ),
+    "a mask of parts of runs": (
+        "a.xml",
+        exports.cvat_xml(
+            '<image name="0.jpg" width="64" height="48">'
+            '<mask label="cell" rle="1.5, 2.5" left="1" top="1" width="3" height="1"/></image>'
+        ),
+        r"mask 1 of 0\.jpg: the counts of its RLE do not add up to 3x1 pixels, or are not whole",
+    ),
     "a shape without label": ("a.json", '{"shapes": [{}], "imagePath": "0"}', r"shapes\[0\] has no label"),
     "a circle of one point": (
         "a.json",
@@ -122,7 +142,7 @@ def test_what_is_wrong_in_a_file_is_named(own: Path, what: str) -> None:
 def test_a_text_in_another_encoding_is_named(own: Path) -> None:
     exports.write_image(own / "images/0.jpg", 0)
     (own / "a.json").write_bytes('{"é": 1}'.encode("latin-1"))
-    with pytest.raises(InputError, match=r"a\.json: not a text file in UTF-8"):
+    with pytest.raises(InputError, match=r"a\.json: not usable as JSON in UTF-8"):
         written(own)
 
 
@@ -142,6 +162,49 @@ def test_colours_of_no_class_are_named(own: Path) -> None:
     (own / "labelmap.txt").write_text("background:0,0,0::\ncell:128,0,9::\n")
     with pytest.raises(InputError, match=r"no mask .* has a colour of its classes"):
         written(own)
+
+
+STORED, UPRIGHT = (67, 49), (49, 67)
+
+
+@pytest.mark.parametrize(
+    ("orientation", "fitting"),
+    [(None, [STORED, UPRIGHT]), ("stored", [STORED]), ("upright", [UPRIGHT])],
+)
+@pytest.mark.parametrize("size", [STORED, UPRIGHT, (67, 48), (12, 49)])
+def test_a_size_that_does_not_fit_is_named_at_once(
+    own: Path, orientation: str | None, fitting: list[tuple[int, int]], size: tuple[int, int]
+) -> None:
+    exports.makesense(own)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.open(own / "images/3.jpg").save(own / "images/3.jpg", exif=exif)
+    file = next(own.glob("*.json"))
+    content = json.loads(file.read_text())
+    content["images"][3].update(width=size[0], height=size[1])
+    content["annotations"] = [entry for entry in content["annotations"] if entry["image_id"] != 10]
+    file.write_text(json.dumps(content))
+    if size in fitting:
+        raw, _ = written(own, orientation=orientation)
+        assert Image.open(layout.image_path(raw, "3")).size == Image.open(layout.trimap_path(raw, "3")).size
+        return
+    has = " or ".join(f"{width}x{height}" for width, height in fitting)
+    todo = "set data.folder.orientation to null" if size in (STORED, UPRIGHT) else "export again"
+    said = rf"images/3\.jpg: has {has} pixels, but .*\.json says {size[0]}x{size[1]}; {todo}"
+    with pytest.raises(InputError, match=said):
+        written(own, orientation=orientation)
+
+
+@pytest.mark.fault("an export that is broken or hostile")
+def test_the_size_of_a_broken_image_costs_nothing(own: Path) -> None:
+    exports.makesense(own)
+    file = next(own.glob("*.json"))
+    content = json.loads(file.read_text())
+    content["images"][3].update(width=10**9, height=10**9)
+    file.write_text(json.dumps(content))
+    (own / "images/3.jpg").write_bytes(b"broken")
+    raw, _ = written(own)
+    assert layout.image_path(raw, "3").read_bytes() == b"broken"  # which the split names
 
 
 @pytest.mark.fault("an export that is broken or hostile")

@@ -105,7 +105,7 @@ def test_a_file_or_an_archive_is_not_a_folder(own: Path) -> None:
     exports.makesense(own)
     raw = own.parent / "raw"
     raw.mkdir()
-    with pytest.raises(InputError, match=r"\.json: is a file; set data\.folder\.path to the folder"):
+    with pytest.raises(InputError, match=r"\.json: no such folder; set data\.folder\.path to one, unpacked"):
         write_folder(raw, next(own.glob("*.json")), RULES)
 
 

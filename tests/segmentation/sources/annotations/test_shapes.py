@@ -117,6 +117,17 @@ def test_rectangles_and_circles_of_labelme() -> None:
     near(of_labelme("circle", [[10, 40], [10, 15]]), outside, 0.02)
 
 
+def test_ai_masks_of_labelme_are_counted() -> None:
+    shape = {
+        "label": "cell",
+        "shape_type": "mask",
+        "points": [[7.0, 30.0], [27.0, 42.0]],
+        "mask": "iVBORw0KGgo",
+    }
+    found = labelme.read(FILE, {"shapes": [shape], "imagePath": "a.jpg"})
+    assert found.skipped == {"mask shapes": 1} and found.images[0].shapes == []
+
+
 def test_boxes_ellipses_and_masks_of_cvat() -> None:
     box = '<box label="cell" xtl="10" ytl="20" xbr="50" ybr="45"/>'
     near(of_cvat(box), (X > 10) & (X < 50) & (Y > 20) & (Y < 45))
@@ -148,8 +159,9 @@ def test_a_video_of_cvat_is_refused() -> None:
 
 
 def test_boxes_and_keypoints_of_coco_are_counted() -> None:
-    data = content([])
+    data = content([[1, 2, 30, 4, 5, 60]])
     data["annotations"] += [{"id": 2, "image_id": 9, "category_id": 1, "segmentation": [[1, 2, 3, 4, 5, 6]]}]
+    data["annotations"] += [{"id": 3, "image_id": 3, "category_id": 1, "bbox": [1, 2, 3, 4]}]
     assert coco.read(FILE, data).skipped == {
         "annotations without an area (boxes, keypoints)": 1,
         "annotations of images that are not listed": 1,
