@@ -14,7 +14,7 @@ DOORS = sorted(
     f"{path.parent.name}.{path.stem}"
     for folder in ("stages", "tools")
     for path in (ROOT / folder).glob("*.py")
-    if path.stem != "__init__"
+    if path.stem not in ("__init__", "petseg")
 )
 
 
@@ -40,6 +40,16 @@ def test_errors_are_one_line_with_its_name(door: str, run_here: RunHere, tmp_pat
     status, _, stderr = run_here(tmp_path, door, *arguments)  # where there is nothing
     assert status == 2 and stderr.startswith(f"{door.split('.')[1]}: error: ") and stderr.count("\n") == 1
     assert ": no such " in stderr
+
+
+@pytest.mark.parametrize("door", [door for door in DOORS if door.startswith("tools.")])
+def test_help_is_quick(door: str) -> None:
+    """It needs no library: those that work take seconds to import."""
+    command = [sys.executable, "-X", "importtime", "-m", door, "--help"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in ended.stderr.splitlines()}
+    slow = {"torch", "cv2", "numpy", "PIL", "pydantic", "yaml", "vl_convert", "dvc", "fastapi"}
+    assert "argparse" in imported and imported & slow == set()
 
 
 def closed_early(project: Path, door: str) -> subprocess.CompletedProcess[str]:

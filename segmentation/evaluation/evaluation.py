@@ -21,7 +21,7 @@ from segmentation.inference.predictor import Predictor
 from segmentation.loading.dataset import SegmentationDataset
 from segmentation.models.build import network_names, network_title
 from segmentation.models.checkpoints import Checkpoint, load_checkpoint
-from segmentation.params import Evaluate
+from segmentation.params import Evaluate, Networks
 from segmentation.scoring import scores
 from segmentation.scoring.scores import Values
 
@@ -38,12 +38,13 @@ class Evaluation(NamedTuple):
     folders: dict[Path, dict[str, bytes]]  # the files of each, by name
 
 
-def load_checkpoints() -> dict[str, Checkpoint]:
-    """Return the checkpoint of each network, by name.
+def load_checkpoints(wanted: Networks) -> dict[str, Checkpoint]:
+    """Return the checkpoint of each wanted network, by name.
 
     Raises `InputError` if one is missing, or if they were trained for different geometries or foregrounds.
     """
-    checkpoints = {name: load_checkpoint(artifacts.checkpoint_path(name)) for name in network_names()}
+    names = [name for name in network_names() if getattr(wanted, name, True)]
+    checkpoints = {name: load_checkpoint(artifacts.checkpoint_path(name)) for name in names}
     first, *others = [checkpoint.meta for checkpoint in checkpoints.values()]
     if any((meta.geometry, meta.foreground) != (first.geometry, first.foreground) for meta in others):
         problem = "trained for different image settings or foregrounds"

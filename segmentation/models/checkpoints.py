@@ -83,6 +83,9 @@ def load_checkpoint(path: Path, file: bytes | None = None) -> Checkpoint:
     Raises `InputError` if the file is missing, or is not a checkpoint that this program can read.
     """
     try:
+        if not (path.stat().st_size if file is None else file):
+            problem = f"networks.{path.stem} was false in params.yaml"
+            raise InputError(f"{path}: empty: {problem}; set it to true and train: `dvc repro`")
         content = read_archive(io.BytesIO(file) if file else path)
         if isinstance(content["version"], int) and content["version"] > VERSION:
             raise InputError(

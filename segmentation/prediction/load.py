@@ -43,7 +43,8 @@ def choose_network(model: str | None) -> str:
 
 def trained_networks() -> list[str]:
     """Return the names of the networks that were trained here; raises `InputError` if there is none."""
-    trained = [name for name in network_names() if checkpoint_path(name).exists()]
+    files = {name: checkpoint_path(name) for name in network_names()}
+    trained = [name for name, file in files.items() if file.exists() and file.stat().st_size]
     if not trained:
         raise InputError(f"{CHECKPOINTS}: no such checkpoints; train first (`make run`)")
     return trained

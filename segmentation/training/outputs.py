@@ -132,6 +132,13 @@ class Outputs:
         )
 
 
+def write_untrained(name: str) -> None:
+    """Write the outputs of a network that is not wanted: an empty checkpoint, a curve without epochs."""
+    write_bytes(curve_path(name), csv_bytes(list(EpochMetrics.__annotations__), []))
+    write_json(training_summary_path(name), {})
+    write_bytes(checkpoint_path(name), b"")
+
+
 def used_params(params: Params) -> dict[str, Any]:
     """Return the params that decide what a training learns, as in `params.yaml`."""
     used = {group: getattr(params, group).model_dump() for group in ("image", "model", "augment", "train")}

@@ -1,0 +1,92 @@
+"""List the experiments since the last commit, one a line, as `dvc exp show --json` knows them.
+
+Each has its state; of each network the mean Dice of the test images, the 95 % interval of that, and how much
+more it is than at the last commit; and the params that differ from that commit's.
+"""
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from segmentation.common.command_line import make_parser, run
+from segmentation.common.errors import Fault, InputError
+
+WIDTH, NAME_WIDTH = 100, 20  # of the table, and of a run's name in it
+
+Scores = Mapping[str, float]
+Run = tuple[str, str, dict[str, Any], dict[str, Scores]]  # name, state, params by dotted name, networks
+
+
+def main(md: bool) -> None:
+    """Ask DVC, and print the table."""
+    if not Path("dvc.yaml").exists():
+        raise InputError("dvc.yaml: no such file; run from the folder that holds it")
+    command = [sys.executable, "-m", "dvc", "exp", "show", "--json"]
+    shown = subprocess.run(command, capture_output=True, text=True)
+    if shown.returncode:
+        raise Fault(f"`dvc exp show` failed: {' '.join(shown.stderr.split())[:200]}")
+    rows = table(list(read_runs(json.loads(shown.stdout))), whole_names=md)
+    widths = [0 if md else max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
+    if md:
+        print(*(f"| {' | '.join(row)} |" for row in [lines[0], ["---"] * len(widths), *lines[1:]]), sep="\n")
+    else:
+        texts = ["  ".join(row).rstrip() for row in lines]
+        print(*(text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…" for text in texts), sep="\n")
+
+
+def read_runs(shown: Sequence[Mapping[str, Any]]) -> Iterator[Run]:
+    """Yield the last commit, the workspace, and the experiments of that commit."""
+    from segmentation.experiments.plan import flat
+
+    workspace, commit = shown[:2]
+    runs = [(commit["name"], "last commit", commit), ("workspace", "", workspace)]
+    for experiment in commit["experiments"] or []:
+        state = (experiment["executor"] or {"state": "success"})["state"]
+        runs.append((experiment["name"], state.replace("success", "finished"), experiment["revs"][0]))
+    for name, state, one in runs:
+        data = one["data"] or {"params": {}, "metrics": {}}  # DVC cannot read that commit
+        params = data["params"].get("params.yaml", {}).get("data", {})
+        scores = data["metrics"].get("metrics/test.json", {}).get("data", {})
+        if state in ("queued", "running", "failed"):  # it has none yet: DVC shows those of the commit
+            scores = {}
+        scores.pop("difference", None)
+        yield name or one["rev"][:7], state, flat(params), scores
+
+
+def table(runs: Sequence[Run], whole_names: bool) -> list[list[str]]:
+    """Return the header and a row of cells for each run; the last commit comes first."""
+    _, _, base, before = runs[0]
+    networks = list(dict.fromkeys(network for *_, scores in runs for network in scores))
+    uses = Counter(key.rpartition(".")[2] for key in base)
+    rows = [["run", "state", *(head for name in networks for head in (name, "95 %", "change")), "params"]]
+    for name, state, params, scores in runs:
+        row = [name if whole_names else name[:NAME_WIDTH], state]
+        for network in networks:
+            row += score_cells(scores.get(network), before.get(network))
+        changed = ""
+        for key, value in params.items():
+            if base.get(key) != value:
+                leaf = key.rpartition(".")[2]
+                shown = key if whole_names or uses[leaf] > 1 else leaf
+                changed += f"{shown}={value if isinstance(value, str) else json.dumps(value)} "
+        rows.append([*row, changed.rstrip()])
+    return rows
+
+
+def score_cells(score: Scores | None, before: Scores | None) -> list[str]:
+    """Return the mean Dice, its interval, and its gain over that `before`."""
+    if score is None:
+        return ["", "", ""]
+    gain = "" if before in (None, score) else f"{score['dice'] - before['dice']:+.3f}"
+    return [f"{score['dice']:.3f}", f"{score['dice_low']:.3f}-{score['dice_high']:.3f}", gain]
+
+
+if __name__ == "__main__":
+    parser = make_parser(__doc__)
+    parser.add_argument("--md", action="store_true", help="as Markdown, with whole names")
+    run(main, parser)
