@@ -30,13 +30,13 @@ def main(md: bool) -> None:
     if shown.returncode:
         raise Fault(f"`dvc exp show` failed: {' '.join(shown.stderr.split())[:200]}")
     rows = table(list(read_runs(json.loads(shown.stdout))), whole_names=md)
-    widths = [0 if md else max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [(" | " if md else "  ").join(map(str.ljust, row, widths)).rstrip() for row in rows]
     if md:
-        print(*(f"| {' | '.join(row)} |" for row in [lines[0], ["---"] * len(widths), *lines[1:]]), sep="\n")
+        lines.insert(1, " | ".join("-" * width for width in widths))
+        print(*(f"| {line} |" for line in lines), sep="\n")
     else:
-        texts = ["  ".join(row).rstrip() for row in lines]
-        print(*(text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…" for text in texts), sep="\n")
+        print(*(line if len(line) <= WIDTH else f"{line[: WIDTH - 1]}…" for line in lines), sep="\n")
 
 
 def read_runs(shown: Sequence[Mapping[str, Any]]) -> Iterator[Run]:
@@ -67,7 +67,12 @@ def table(runs: Sequence[Run], whole_names: bool) -> list[list[str]]:
     for name, state, params, scores in runs:
         row = [name if whole_names else name[:NAME_WIDTH], state]
         for network in networks:
-            row += score_cells(scores.get(network), before.get(network))
+            cells = ["", "", ""]
+            if score := scores.get(network):
+                cells = [f"{score['dice']:.3f}", f"{score['dice_low']:.3f}-{score['dice_high']:.3f}", ""]
+                if network in before and scores is not before:
+                    cells[2] = f"{score['dice'] - before[network]['dice']:+.3f}"
+            row += cells
         changed = ""
         for key, value in params.items():
             if base.get(key) != value:
@@ -76,14 +81,6 @@ def table(runs: Sequence[Run], whole_names: bool) -> list[list[str]]:
                 changed += f"{shown}={value if isinstance(value, str) else json.dumps(value)} "
         rows.append([*row, changed.rstrip()])
     return rows
-
-
-def score_cells(score: Scores | None, before: Scores | None) -> list[str]:
-    """Return the mean Dice, its interval, and its gain over that `before`."""
-    if score is None:
-        return ["", "", ""]
-    gain = "" if before in (None, score) else f"{score['dice'] - before['dice']:+.3f}"
-    return [f"{score['dice']:.3f}", f"{score['dice_low']:.3f}-{score['dice_high']:.3f}", gain]
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ Open the address that is printed, and drop a photo on the page. Programs post im
 (docs/serving.md). Without --checkpoint, all networks that were trained here answer. Ctrl-C stops.
 """
 
+import re
 from pathlib import Path
 
 from segmentation.common.command_line import checked, make_parser, path_argument, run
@@ -20,9 +21,7 @@ def main(host: str, port: int, checkpoint: list[Path], root_path: str) -> None:
 
 if __name__ == "__main__":
     port = checked(int, lambda value: 0 <= value < 2**16, "0 to 65535; 0 takes any free port")
-    prefix = checked(
-        str, lambda text: "://" not in text and not set(text) & set("?#"), "a path such as /masks"
-    )
+    prefix = checked(str, lambda text: not re.search("://|[?#]", text), "a path such as /masks")
     parser = make_parser(__doc__)
     help_text = "default: %(default)s, this machine"
     parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help=help_text)

@@ -95,10 +95,11 @@ def evaluate(
         "groups": break_down(dice, facts, by_label, settings.bootstrap),
     }
     curves = {artifacts.THRESHOLD_CURVES: threshold_curves, artifacts.RELIABILITY: reliability}
-    folders = _example_images(raw, ids, meta.foreground, predictors, dice) | {
-        path: {f"{name}.csv": table(columns(network)) for name, network in networks.items()}
-        for path, columns in curves.items()
-    }
+    folders = _example_images(raw, ids, meta.foreground, predictors, dice)
+    for path, columns in curves.items():
+        tables = {name: table(columns(network)) for name, network in networks.items()}
+        header = tables[next(iter(tables))].partition(b"\n")[0] + b"\n"  # dvc.yaml plots all networks
+        folders[path] = {f"{name}.csv": tables.get(name, header) for name in network_names()}
     rows = _image_rows(ids, scored, labels, twin, wrong, resolution)
     return Evaluation(test, details, rows, folders)
 

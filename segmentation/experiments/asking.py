@@ -33,7 +33,16 @@ def ask(
     **cluster: Any,
 ) -> None:
     """Train what FILE needs, if there is one; then write what all results show."""
-    if file and (failed := run_missing(file, set_param, launch_by(launcher, **cluster))):
+    if cluster and launcher is None:
+        raise InputError(f"--{next(iter(cluster)).replace('_', '-')}: only with --launcher")
+    if "sbatch" in cluster and launcher != "slurm":
+        raise InputError("--sbatch: only with --launcher slurm")
+    launch: Launch = one_by_one
+    if launcher:
+        from segmentation.experiments.launching import Cluster
+
+        launch = Cluster(launcher, **cluster).launch
+    if file and (failed := run_missing(file, set_param, launch)):
         with suppress(InputError):  # a damaged file is reported the next time
             write_pages()
         raise Fault(f"{len(failed)} runs failed; the first one's log: {log_of(failed[0])}")
@@ -57,19 +66,6 @@ def write_pages() -> int:
             print(f"experiments: {page}")
             written += 1
     return written
-
-
-def launch_by(launcher: Literal["slurm", "local"] | None, **options: Any) -> Launch:
-    """Return what trains runs: one after the other, or as tasks of a cluster with `options`."""
-    if launcher is None:
-        if options:
-            raise InputError(f"--{next(iter(options)).replace('_', '-')}: only with --launcher")
-        return one_by_one
-    if "sbatch" in options and launcher != "slurm":
-        raise InputError("--sbatch: only with --launcher slurm")
-    from segmentation.experiments.launching import Cluster
-
-    return Cluster(launcher, **options).launch
 
 
 def run_missing(file: Path, given: Sequence[str], launch: Launch) -> list[str]:

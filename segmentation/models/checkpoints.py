@@ -22,6 +22,8 @@ from segmentation.params import ImageSettings, Model, Part
 # Raised with every change of the metadata. A field that is added has a default, so that older files load.
 VERSION = 6
 
+UNTRAINED = b"not trained: false under networks in params.yaml\n"  # in place of a checkpoint
+
 Channels = Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=3, max_length=3)]
 
 
@@ -83,9 +85,9 @@ def load_checkpoint(path: Path, file: bytes | None = None) -> Checkpoint:
     Raises `InputError` if the file is missing, or is not a checkpoint that this program can read.
     """
     try:
-        if not (path.stat().st_size if file is None else file):
-            problem = f"networks.{path.stem} was false in params.yaml"
-            raise InputError(f"{path}: empty: {problem}; set it to true and train: `dvc repro`")
+        if file is None and is_untrained(path):
+            problem = f"not trained, as networks.{path.stem} was false in params.yaml"
+            raise InputError(f"{path}: {problem}; set it to true and run `dvc repro`")
         content = read_archive(io.BytesIO(file) if file else path)
         if isinstance(content["version"], int) and content["version"] > VERSION:
             raise InputError(
@@ -104,6 +106,11 @@ def load_checkpoint(path: Path, file: bytes | None = None) -> Checkpoint:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:120]
         raise InputError(f"{path}: not a checkpoint of this program ({reason}); train again") from None
     return Checkpoint(model.eval(), meta)
+
+
+def is_untrained(path: Path) -> bool:
+    """Whether a file stands for a network that was not to be trained; `FileNotFoundError` if missing."""
+    return path.stat().st_size == len(UNTRAINED)
 
 
 def read_archive(file: Path | IO[bytes]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from segmentation.common.files import write_bytes
 from segmentation.evaluation.evaluation import load_checkpoints
 from segmentation.inference.predictor import Predictor
 from segmentation.models.build import build_model, network_names
-from segmentation.models.checkpoints import Checkpoint, Metadata, checkpoint_bytes
+from segmentation.models.checkpoints import UNTRAINED, Checkpoint, Metadata, checkpoint_bytes
 from segmentation.runtime.devices import available_precision, choose_device
 
 
@@ -56,6 +56,6 @@ def test_only_wanted_networks_are_evaluated(tmp_path: Path, monkeypatch: pytest.
     )
     alone = DEFAULTS.networks.model_copy(update={"resnet": False})
     assert list(load_checkpoints(alone)) == ["unet"]
-    write_bytes(checkpoint_path("resnet"), b"")
-    with pytest.raises(InputError, match=r"checkpoints/resnet\.pt: empty: networks\.resnet was false"):
+    write_bytes(checkpoint_path("resnet"), UNTRAINED)
+    with pytest.raises(InputError, match=r"resnet\.pt: not trained, as networks\.resnet was false"):
         load_checkpoints(DEFAULTS.networks)
