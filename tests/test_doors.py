@@ -14,7 +14,7 @@ DOORS = sorted(
     f"{path.parent.name}.{path.stem}"
     for folder in ("stages", "tools")
     for path in (ROOT / folder).glob("*.py")
-    if path.stem not in ("__init__", "petseg")
+    if path.stem != "__init__"
 )
 
 
