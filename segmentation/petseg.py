@@ -7,22 +7,22 @@ import signal
 import sys
 from importlib.util import find_spec
 
+from segmentation.common.command_line import make_parser, run
+
 
 def main() -> None:
-    """Run the tool that the first argument names, or list all of them."""
+    """Run the tool that the first argument names, or say which there are."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the tool listens, Ctrl-C ends it without a traceback
-    # Installed, the tools lie within this package (pyproject.toml); from a clone, `pip install -e`, beside it.
+    # Installed, the tools lie within this package (pyproject.toml); with `pip install -e`, beside it.
     package = "segmentation.tools" if find_spec("segmentation.tools") else "tools"
     names = [tool.name for tool in pkgutil.iter_modules(importlib.import_module(package).__path__)]
-    name, *arguments = sys.argv[1:] or ["--help"]
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
     if name in names:
-        sys.argv = [f"petseg {name}", *arguments]
+        sys.argv[:2] = [f"petseg {name}"]
         runpy.run_module(f"{package}.{name}", run_name="__main__")
-    elif name in ("-h", "--help"):
-        print("usage: petseg TOOL …    (petseg TOOL --help says more)\n")
-        for tool in names:
-            doc = importlib.import_module(f"{package}.{tool}").__doc__ or ""
-            print(f"{tool:<14} {doc.splitlines()[0]}")
-    else:
-        print(f"petseg: error: no tool {name!r}; there are {', '.join(names)}", file=sys.stderr)
-        sys.exit(2)
+        return
+    docs = (importlib.import_module(f"{package}.{name}").__doc__ or "" for name in names)
+    lines = [f"{name:<14} {doc.splitlines()[0]}" for name, doc in zip(names, docs, strict=True)]
+    parser = make_parser("\n".join(["TOOL and its arguments; `petseg TOOL --help` says which:", "", *lines]))
+    parser.add_argument("tool", choices=names, metavar="TOOL")
+    run(lambda tool: None, parser)
