@@ -21,8 +21,8 @@ def main() -> None:
         sys.argv[:2] = [f"petseg {name}"]
         runpy.run_module(f"{package}.{name}", run_name="__main__")
         return
-    docs = (importlib.import_module(f"{package}.{name}").__doc__ or "" for name in names)
-    lines = [f"{name:<14} {doc.splitlines()[0]}" for name, doc in zip(names, docs, strict=True)]
+    docs = {name: importlib.import_module(f"{package}.{name}").__doc__ or "" for name in names}
+    lines = (f"{name:<14} {doc.splitlines()[0]}" for name, doc in docs.items())
     parser = make_parser("\n".join(["TOOL and its arguments; `petseg TOOL --help` says which:", "", *lines]))
     parser.add_argument("tool", choices=names, metavar="TOOL")
     run(lambda tool: None, parser)

@@ -5,7 +5,7 @@ after the other, or with --launcher as tasks of a cluster; after an interruption
 Then, and without a command, the results are read and experiments/results/*.md written.
 """
 
-from argparse import SUPPRESS, ArgumentTypeError
+from argparse import SUPPRESS
 from typing import Any
 
 from segmentation.common.command_line import checked, make_parser, path_argument, run
@@ -21,26 +21,23 @@ def main(command: str | None, **options: Any) -> None:
 def option(text: str) -> tuple[str, str | bool]:
     """Read an option of sbatch, KEY=VALUE or KEY, from the command line."""
     key, equals, value = text.partition("=")
-    if not key:
-        raise ArgumentTypeError(f"{text}: must be KEY=VALUE or KEY")
     return key, value if equals else True
 
 
 if __name__ == "__main__":
     positive = checked(int, lambda value: value >= 1, "at least 1")
+    sbatch = checked(option, lambda pair: pair[0] != "", "KEY=VALUE or KEY")
     parser = make_parser(__doc__)
     commands = parser.add_subparsers(dest="command")
-    help_text = "train the runs that a file of questions needs"
-    run_command = commands.add_parser("run", help=help_text, allow_abbrev=False, argument_default=SUPPRESS)
-    run_command.add_argument("file", type=path_argument, help="a file of questions in experiments/")
-    help_text = "where an archive is (data.pets.*_url), or machine.*; may be repeated"
-    run_command.add_argument("-S", "--set-param", action="append", metavar="KEY=VALUE", help=help_text)
-    help_text = "train as tasks of a Slurm cluster, or, to try it, as processes here"
-    run_command.add_argument("--launcher", choices=("slurm", "local"), help=help_text)
-    help_text = "how many tasks run at once (default: 8)"
-    run_command.add_argument("--at-once", type=positive, metavar="N", help=help_text)
-    help_text = "after how long a task is stopped and submitted again, to resume (default: 240)"
-    run_command.add_argument("--minutes", type=positive, metavar="N", help=help_text)
-    help_text = "an option of sbatch, such as partition=gpu or gres=gpu:1; may be repeated"
-    run_command.add_argument("--sbatch", action="append", type=option, metavar="KEY=VALUE", help=help_text)
+    about = "train the runs that a file of questions needs"
+    add = commands.add_parser("run", help=about, allow_abbrev=False, argument_default=SUPPRESS).add_argument
+    add("file", type=path_argument, help="a file of questions in experiments/")
+    text = "where an archive is (data.pets.*_url), or machine.*; may be repeated"
+    add("-S", "--set-param", action="append", metavar="KEY=VALUE", help=text)
+    text = "train as tasks of a Slurm cluster, or, to try it, as processes here"
+    add("--launcher", choices=("slurm", "local"), help=text)
+    add("--at-once", type=positive, metavar="N", help="how many tasks run at once (default: 8)")
+    add("--minutes", type=positive, metavar="N", help="until a task is stopped, and resumed (default: 240)")
+    text = "an option of sbatch, such as partition=gpu or gres=gpu:1; may be repeated"
+    add("--sbatch", action="append", type=sbatch, metavar="KEY=VALUE", help=text)
     run(main, parser)

@@ -17,8 +17,7 @@ from segmentation.common.errors import Fault, InputError
 
 WIDTH, NAME_WIDTH = 100, 20  # of the table, and of a run's name in it
 
-Scores = Mapping[str, float]
-Run = tuple[str, str, dict[str, Any], dict[str, Scores]]  # name, state, params by dotted name, networks
+Run = tuple[str, str, dict[str, Any], dict[str, Any]]  # name, state, params by dotted name, scores by network
 
 
 def main(md: bool) -> None:
@@ -51,10 +50,9 @@ def read_runs(shown: Sequence[Mapping[str, Any]]) -> Iterator[Run]:
     for name, state, one in runs:
         data = one["data"] or {"params": {}, "metrics": {}}  # DVC cannot read that commit
         params = data["params"].get("params.yaml", {}).get("data", {})
-        scores = data["metrics"].get("metrics/test.json", {}).get("data", {})
-        if state in ("queued", "running", "failed"):  # it has none yet: DVC shows those of the commit
-            scores = {}
-        scores.pop("difference", None)
+        test = data["metrics"].get("metrics/test.json", {}).get("data", {})
+        known = state not in ("queued", "running", "failed")  # else DVC shows the scores of the commit
+        scores = {key: block for key, block in test.items() if known and key != "difference"}
         yield name or one["rev"][:7], state, flat(params), scores
 
 

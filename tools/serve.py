@@ -23,12 +23,9 @@ if __name__ == "__main__":
     port = checked(int, lambda value: 0 <= value < 2**16, "0 to 65535; 0 takes any free port")
     prefix = checked(str, lambda text: not re.search("://|[?#]", text), "a path such as /masks")
     parser = make_parser(__doc__)
-    help_text = "default: %(default)s, this machine"
-    parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help=help_text)
-    parser.add_argument("--port", type=port, default=8000, metavar="N", help="default: %(default)s")
-    parser.add_argument(
-        "--checkpoint", nargs="+", action="extend", type=path_argument, default=[], metavar="FILE"
-    )
-    help_text = "under which a proxy shows this server, as /masks"
-    parser.add_argument("--root-path", type=prefix, default="", metavar="PREFIX", help=help_text)
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", metavar="ADDRESS", help="default: %(default)s, this machine")
+    add("--port", type=port, default=8000, metavar="N", help="default: %(default)s")
+    add("--checkpoint", nargs="+", action="extend", type=path_argument, default=[], metavar="FILE")
+    add("--root-path", type=prefix, default="", metavar="PREFIX", help="under which a proxy shows it: /masks")
     run(main, parser)

@@ -11,12 +11,10 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn
 
 from segmentation.common.errors import Fault, InputError, reason
 from segmentation.common.signals import Interrupted, end_at_once, listen
-
-T = TypeVar("T")
 
 
 class Parser(argparse.ArgumentParser):
@@ -32,10 +30,10 @@ def path_argument(text: str) -> Path:
     return Path(os.path.expanduser(text))
 
 
-def checked(read: Callable[[str], T], holds: Callable[[T], bool], allowed: str) -> Callable[[str], T]:
+def checked(read: Callable[[str], Any], holds: Callable[[Any], bool], allowed: str) -> Callable[[str], Any]:
     """Return the type of an argument: what `read` makes of it, if that `holds`, which `allowed` says."""
 
-    def argument(text: str) -> T:
+    def argument(text: str) -> Any:
         with suppress(ValueError):
             if holds(value := read(text)):
                 return value

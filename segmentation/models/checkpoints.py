@@ -85,7 +85,7 @@ def load_checkpoint(path: Path, file: bytes | None = None) -> Checkpoint:
     Raises `InputError` if the file is missing, or is not a checkpoint that this program can read.
     """
     try:
-        if file is None and is_untrained(path):
+        if file is None and path.stat().st_size == len(UNTRAINED):
             problem = f"not trained, as networks.{path.stem} was false in params.yaml"
             raise InputError(f"{path}: {problem}; set it to true and run `dvc repro`")
         content = read_archive(io.BytesIO(file) if file else path)
@@ -106,11 +106,6 @@ def load_checkpoint(path: Path, file: bytes | None = None) -> Checkpoint:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:120]
         raise InputError(f"{path}: not a checkpoint of this program ({reason}); train again") from None
     return Checkpoint(model.eval(), meta)
-
-
-def is_untrained(path: Path) -> bool:
-    """Whether a file stands for a network that was not to be trained; `FileNotFoundError` if missing."""
-    return path.stat().st_size == len(UNTRAINED)
 
 
 def read_archive(file: Path | IO[bytes]) -> dict[str, Any]:

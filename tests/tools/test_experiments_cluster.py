@@ -141,6 +141,6 @@ def test_what_a_clone_would_lack_is_one_line(
         assert "1: experiments: error: slurm: cannot submit" in refused(*slurm)
     (project / "segmentation/more.py").write_text("")
     assert "2: experiments: error: segmentation/more.py: commit it first" in refused(*slurm)
-    assert "must be KEY=VALUE or KEY" in refused(*slurm, "--sbatch", "=gpu")
+    assert "allowed: KEY=VALUE or KEY" in refused(*slurm, "--sbatch", "=gpu")
     assert "--sbatch: only with --launcher" in refused("--sbatch", "partition=gpu")
     assert "at least 1" in refused(*slurm, "--at-once", "0")
