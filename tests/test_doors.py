@@ -9,6 +9,9 @@ import pytest
 from commands import RunHere, run_stage
 from projects import set_params
 
+from segmentation.experiments.launching import Cluster
+from segmentation.prediction.kinds import KINDS
+
 ROOT = Path(__file__).parents[1]
 DOORS = sorted(
     f"{path.parent.name}.{path.stem}"
@@ -50,6 +53,15 @@ def test_help_is_quick(door: str) -> None:
     imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in ended.stderr.splitlines()}
     slow = {"torch", "cv2", "numpy", "PIL", "pydantic", "yaml", "vl_convert", "dvc", "fastapi"}
     assert "argparse" in imported and imported & slow == set()
+
+
+def test_help_says_what_the_library_does(run_here: RunHere, tmp_path: Path) -> None:
+    """Written out, since it does not import the library."""
+    predict = run_here(tmp_path, "tools.predict", "--help").stdout
+    assert f"{', '.join(KINDS)}; default: mask" in " ".join(predict.split())
+    ask = " ".join(run_here(tmp_path, "tools.experiments", "run", "--help").stdout.split())
+    defaults = Cluster._field_defaults
+    assert all(f"(default: {defaults[name]})" in ask for name in ("at_once", "minutes"))
 
 
 def closed_early(project: Path, door: str) -> subprocess.CompletedProcess[str]:
