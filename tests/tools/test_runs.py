@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import RunHere, dvc, dvc_environment
+from commands import RunHere, dvc, dvc_environment, start_queue
 from projects import copied, set_params
 
 from tools.runs import read_runs, table
@@ -64,7 +64,7 @@ def test_experiments_of_dvc(finished: Path, tmp_path: Path, run_here: RunHere) -
     ):
         changes = ["-S", change, "-S", "image.size=64", "-S", "data.folder.path=data/folder/../folder"]
         dvc(project, "exp", "run", "--queue", "--name", queued, *changes)
-    dvc(project, "queue", "start", "-j", "1")
+    start_queue(project)
     try:
         deadline = time.monotonic() + 300
         while "running" not in (printed := run_here(project, "tools.runs").stdout):
