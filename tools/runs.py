@@ -33,9 +33,8 @@ def main(md: bool) -> None:
     lines = [(" | " if md else "  ").join(map(str.ljust, row, widths)).rstrip() for row in rows]
     if md:
         lines.insert(1, " | ".join("-" * width for width in widths))
-        print(*(f"| {line} |" for line in lines), sep="\n")
-    else:
-        print(*(line if len(line) <= WIDTH else f"{line[: WIDTH - 1]}…" for line in lines), sep="\n")
+        lines = [f"| {line} |" for line in lines]
+    print(*(line if md or len(line) <= WIDTH else f"{line[: WIDTH - 1]}…" for line in lines), sep="\n")
 
 
 def read_runs(shown: Sequence[Mapping[str, Any]]) -> Iterator[Run]:
