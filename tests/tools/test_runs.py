@@ -1,5 +1,6 @@
 """`python -m tools.runs`: one line a run, in 100 columns."""
 
+import re
 import subprocess
 import sys
 import time
@@ -67,7 +68,7 @@ def test_experiments_of_dvc(finished: Path, tmp_path: Path, run_here: RunHere) -
     start_queue(project)
     try:
         deadline = time.monotonic() + 300
-        while "running" not in (printed := run_here(project, "tools.runs").stdout):
+        while not re.search("^long +running", printed := run_here(project, "tools.runs").stdout, re.M):
             assert time.monotonic() < deadline
             time.sleep(1)
     finally:
