@@ -15,7 +15,7 @@ from typing import Any
 from segmentation.common.command_line import make_parser, run
 from segmentation.common.errors import Fault, InputError
 
-WIDTH, NAME_WIDTH = 100, 20  # of the table, and of a run's name in it
+WIDTH, NAME_WIDTH = 100, 18  # of the table, and of a run's name in it
 
 Run = tuple[str, str, dict[str, Any], dict[str, Any]]  # name, state, params by dotted name, scores by network
 
@@ -42,7 +42,7 @@ def read_runs(shown: Sequence[Mapping[str, Any]]) -> Iterator[Run]:
     from segmentation.experiments.plan import flat
 
     workspace, commit = shown[:2]
-    runs = [(commit["name"], "last commit", commit), ("workspace", "", workspace)]
+    runs = [(commit["name"], "commit", commit), ("workspace", "", workspace)]
     for experiment in commit["experiments"] or []:
         state = (experiment["executor"] or {"state": "success"})["state"]
         runs.append((experiment["name"], state.replace("success", "finished"), experiment["revs"][0]))
@@ -60,16 +60,17 @@ def table(runs: Sequence[Run], whole_names: bool) -> list[list[str]]:
     _, _, base, before = runs[0]
     networks = list(dict.fromkeys(network for *_, scores in runs for network in scores))
     uses = Counter(key.rpartition(".")[2] for key in base)
-    rows = [["run", "state", *(head for name in networks for head in (name, "95 %", "change")), "params"]]
+    rows = [["run", "state", *(f"{network}, 95 %, change" for network in networks), "params"]]
     for name, state, params, scores in runs:
         row = [name if whole_names else name[:NAME_WIDTH], state]
         for network in networks:
-            cells = ["", "", ""]
+            cells = []
             if score := scores.get(network):
-                cells = [f"{score['dice']:.3f}", f"{score['dice_low']:.3f}-{score['dice_high']:.3f}", ""]
+                low, high = (f"{score[key]:.3f}".lstrip("0") for key in ("dice_low", "dice_high"))
+                cells = [f"{score['dice']:.3f} {low}-{high}"]
                 if network in before and scores is not before:
-                    cells[2] = f"{score['dice'] - before[network]['dice']:+.3f}"
-            row += cells
+                    cells.append(f"{score['dice'] - before[network]['dice']:+.3f}")
+            row.append(" ".join(cells))
         changed = ""
         for key, value in params.items():
             if base.get(key) != value:
