@@ -47,9 +47,7 @@ def ask(
             write_pages()
         raise Fault(f"{len(failed)} runs failed; the first one's log: {log_of(failed[0])}")
     if not write_pages():
-        raise InputError(
-            f"{FOLDER}/results: no such results; run `python -m tools.experiments run FILE` first"
-        )
+        raise InputError(f"{FOLDER}/results: no such results; run `tools.experiments run FILE` first")
 
 
 def write_pages() -> int:
