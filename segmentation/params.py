@@ -190,6 +190,20 @@ class Train(Group):
         return value
 
 
+class Networks(Group):
+    """Which networks are trained and evaluated. One that has no field here always is."""
+
+    unet: bool
+    resnet: bool
+
+    @field_validator("resnet")
+    @classmethod
+    def _any(cls, value: bool, info: ValidationInfo) -> bool:
+        if not (value or info.data.get("unet")):
+            raise ValueError("must be true where networks.unet is false")
+        return value
+
+
 class Evaluate(Group):
     """How the test scores are reported."""
 
@@ -212,6 +226,7 @@ class Params(Group):
     model: Model
     augment: Augment
     train: Train
+    networks: Networks
     evaluate: Evaluate
     machine: Machine
 

@@ -26,7 +26,7 @@ def main() -> None:
     prepare(choose_device())
     params, split = load_params(), read_json(SPLIT, "split", Split)
     groups = read_csv(GROUPS, "download", GROUP_COLUMNS, may_be_empty=True)
-    checkpoints = load_checkpoints()
+    checkpoints = load_checkpoints(params.networks)
     meta = next(iter(checkpoints.values())).meta
     remedy = "close other programs, scale large photos down, or train with a lower image.size or model.width"
     with enough_memory(step(BATCH_SIZE, meta.size), remedy):

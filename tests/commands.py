@@ -44,6 +44,17 @@ def dvc(project: Path, *arguments: str, status: int = 0) -> str:
     return finished.stdout
 
 
+def start_queue(project: Path, workers: int = 1) -> None:
+    """Run `dvc queue start`."""
+    # Without a pipe: the workers inherit it, and whoever reads it would wait for their end.
+    process = subprocess.Popen(
+        ["dvc", "queue", "start", "-j", str(workers)],
+        cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        env=dvc_environment(),
+    )  # fmt: skip
+    assert process.wait(timeout=60) == 0
+
+
 def ran(output: str) -> list[str]:
     """The stages that a `dvc repro` ran, by what it printed."""
     return re.findall(r"Running stage '(\w+)'", output)

@@ -43,6 +43,7 @@ LEVELS = [
     {"export", "serving"},
     {"experiments"},
     {"report"},
+    {"petseg"},
 ]
 
 

@@ -9,6 +9,9 @@ import pytest
 from commands import RunHere, run_stage
 from projects import set_params
 
+from segmentation.experiments.launching import Cluster
+from segmentation.prediction.kinds import KINDS
+
 ROOT = Path(__file__).parents[1]
 DOORS = sorted(
     f"{path.parent.name}.{path.stem}"
@@ -40,6 +43,25 @@ def test_errors_are_one_line_with_its_name(door: str, run_here: RunHere, tmp_pat
     status, _, stderr = run_here(tmp_path, door, *arguments)  # where there is nothing
     assert status == 2 and stderr.startswith(f"{door.split('.')[1]}: error: ") and stderr.count("\n") == 1
     assert ": no such " in stderr
+
+
+@pytest.mark.parametrize("door", [door for door in DOORS if door.startswith("tools.")])
+def test_help_is_quick(door: str) -> None:
+    """It needs no library: those that work take seconds to import."""
+    command = [sys.executable, "-X", "importtime", "-m", door, "--help"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in ended.stderr.splitlines()}
+    slow = {"torch", "cv2", "numpy", "PIL", "pydantic", "yaml", "vl_convert", "dvc", "fastapi"}
+    assert "argparse" in imported and imported & slow == set()
+
+
+def test_help_says_what_the_library_does(run_here: RunHere, tmp_path: Path) -> None:
+    """Written out, since it does not import the library."""
+    predict = run_here(tmp_path, "tools.predict", "--help").stdout
+    assert f"{', '.join(KINDS)}; default: mask" in " ".join(predict.split())
+    ask = " ".join(run_here(tmp_path, "tools.experiments", "run", "--help").stdout.split())
+    defaults = Cluster._field_defaults
+    assert all(f"(default: {defaults[name]})" in ask for name in ("at_once", "minutes"))
 
 
 def closed_early(project: Path, door: str) -> subprocess.CompletedProcess[str]:

@@ -79,6 +79,7 @@ def test_the_library_and_the_command_say_the_same(restored: Path) -> None:
         ({"data__limit": 12}, {"split"}),
         ({"data__seed": 5}, {"download", "split"}),
         ({"data__foreground": ["border"]}, {"split", "train_unet", "train_resnet"}),
+        ({"networks__resnet": False}, {"train_resnet", "evaluate"}),
         ({"machine__cache_bytes": 0}, set()),
     ],
     ids=lambda value: str(sorted(value) if isinstance(value, set) else value),

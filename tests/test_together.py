@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
-from commands import dvc, dvc_environment, ran
+from commands import dvc, dvc_environment, ran, start_queue
 from content import flipped
 from projects import TRAINING, copied, git, set_params
 
@@ -80,16 +80,6 @@ def queue(project: Path) -> Iterator[Path]:
     yield project
     dvc(project, "queue", "stop", "--kill")
     wait_for_queue(project, "0 active, 0 idle")
-
-
-def start_queue(project: Path, workers: int = 1) -> None:
-    # Without a pipe: the workers inherit it, and whoever reads it would wait for their end.
-    process = subprocess.Popen(
-        ["dvc", "queue", "start", "-j", str(workers)],
-        cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        env=dvc_environment(),
-    )  # fmt: skip
-    assert process.wait(timeout=60) == 0
 
 
 @pytest.mark.fault("two queue workers at once")

@@ -7,22 +7,23 @@ normalisation are inside. Before the file is written, it is compared with the ch
 import hashlib
 from pathlib import Path
 
-from segmentation.common.artifacts import RAW, SPLIT, Split, checkpoint_path
 from segmentation.common.command_line import make_parser, path_argument, run
-from segmentation.common.files import read_json, write_bytes
-from segmentation.export.check import compare, read_samples, with_precision
-from segmentation.export.graph import ImagesToProbabilities, to_onnx
-from segmentation.inference.predictor import Predictor
-from segmentation.models.checkpoints import load_checkpoint
-from segmentation.prediction.load import choose_network
-from segmentation.prediction.onnx_predictor import OnnxPredictor
-from segmentation.runtime.devices import choose_device, prepare
 
 CHECKED = 16  # validation images
 
 
 def main(model: str | None, out: Path | None) -> None:
     """Convert the checkpoint, compare, and write."""
+    from segmentation.common.artifacts import RAW, SPLIT, Split, checkpoint_path
+    from segmentation.common.files import read_json, write_bytes
+    from segmentation.export.check import compare, read_samples, with_precision
+    from segmentation.export.graph import ImagesToProbabilities, to_onnx
+    from segmentation.inference.predictor import Predictor
+    from segmentation.models.checkpoints import load_checkpoint
+    from segmentation.prediction.load import choose_network
+    from segmentation.prediction.onnx_predictor import OnnxPredictor
+    from segmentation.runtime.devices import choose_device, prepare
+
     prepare(choose_device(), keep_memory=False)
     name = choose_network(model)
     file, out = checkpoint_path(name), out or Path("exports") / f"{name}.onnx"

@@ -8,11 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import vl_convert
-
 from segmentation.common.command_line import make_parser, run
 from segmentation.common.errors import Fault, InputError
-from segmentation.common.files import write_bytes
 
 DVC = Path(".dvc")
 TEMPLATE = Path("plots.html")  # below .dvc/, from where DVC looks; git ignores it
@@ -37,6 +34,10 @@ PAGE = """<!DOCTYPE html>
 
 def main() -> None:
     """Write .dvc/plots.html, and its name into .dvc/config.local."""
+    import vl_convert
+
+    from segmentation.common.files import write_bytes
+
     if not DVC.is_dir():
         raise InputError(f"{DVC}: no such folder; run from the folder that holds it")
     library = vl_convert.javascript_bundle(vl_version=VEGA_LITE)  # type: ignore[call-arg]

@@ -7,16 +7,17 @@ What is foreground, and how files are read, is as params.yaml says. Nothing is t
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from segmentation.common.artifacts import RAW
 from segmentation.common.command_line import make_parser, path_argument, run
-from segmentation.params import load_params
-from segmentation.planning import choose_geometry, command, measure, settings, table
-from segmentation.sources.folder import write_folder
-from segmentation.sources.own_files import Rules
 
 
 def main(path: Path | None) -> None:
     """Print what the data is, and the proposal as a line to paste."""
+    from segmentation.common.artifacts import RAW
+    from segmentation.params import load_params
+    from segmentation.planning import choose_geometry, command, measure, settings, table
+    from segmentation.sources.folder import write_folder
+    from segmentation.sources.own_files import Rules
+
     params = load_params()
     foreground = params.data.foreground
     folder = path.resolve() if path and path.resolve() != RAW.resolve() else None

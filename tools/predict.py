@@ -6,24 +6,13 @@ the other kinds. What exists already is skipped, whatever network or photo it ca
 resumes where it stopped. A photo that cannot be read is named and listed in errors.csv; the exit status is 1.
 """
 
-import argparse
 import os
-import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from segmentation.common.artifacts import checkpoint_path
-from segmentation.common.command_line import make_parser, path_argument, run
+from segmentation.common.command_line import checked, make_parser, path_argument, run
 from segmentation.common.errors import Fault, InputError
-from segmentation.prediction import job
-from segmentation.prediction.inputs import choose_shard, find_photos, refuse_out
-from segmentation.prediction.kinds import KINDS, read_photo, split_kinds, write_kind
-from segmentation.prediction.load import choose_network, load_predictor
-from segmentation.runtime.devices import choose_device, prepare
-
-STDIN = Path("/dev/stdin")
 
 
 def main(
@@ -40,12 +29,20 @@ def main(
     force: bool,
 ) -> None:
     """Find the photos, predict what is missing, and sum up."""
+    from segmentation.common.artifacts import checkpoint_path
+    from segmentation.prediction import job
+    from segmentation.prediction.inputs import choose_shard, find_photos, refuse_out
+    from segmentation.prediction.kinds import split_kinds
+    from segmentation.prediction.load import choose_network, load_predictor
+    from segmentation.runtime.devices import choose_device, prepare
+
     prepare(choose_device(), keep_memory=False)
     kinds, paths = split_kinds(kind, paths)
     if not paths:
-        raise InputError("no image named; see `python -m tools.predict --help`")
+        raise InputError("no image named; --help says how")
     if paths == ["-"]:
-        pipe(kinds, checkpoint or checkpoint_path(choose_network(model)), threshold, tta, white)
+        file = checkpoint or checkpoint_path(choose_network(model))
+        job.pipe(kinds, load_predictor(file, threshold, tta), white)
         return
     paths = [os.path.expanduser(path) for path in paths]
     refuse_out(out, paths)
@@ -75,50 +72,22 @@ def main(
         raise Fault(f"{len(errors)} of {len(tasks)} images could not be read; {table} lists them")
 
 
-def pipe(
-    kinds: list[str], file: Path, threshold: float | None, tta: Literal["none", "flip"], white: int | None
-) -> None:
-    """Predict the image on standard input, to standard output."""
-    if len(kinds) > 1:
-        raise InputError("- writes one result to standard output; choose one --kind")
-    if sys.stdout is None:
-        raise Fault("standard output is closed")
-    photo, predictor = read_photo(STDIN, white), load_predictor(file, threshold, tta)
-    (probabilities,) = predictor.probabilities([photo.image])
-    write_kind(kinds[0], photo, probabilities, predictor.threshold, sys.stdout.buffer)
-
-
-def share_of_one(text: str) -> float:
-    """Read a number between 0 and 1."""
-    with suppress(ValueError):
-        if 0 < float(text) < 1:
-            return float(text)
-    raise argparse.ArgumentTypeError(f"{text}: allowed: a number > 0 and < 1")
-
-
-def positive(text: str) -> int:
-    """Read a whole number from 1."""
-    with suppress(ValueError):
-        if int(text) >= 1:
-            return int(text)
-    raise argparse.ArgumentTypeError(f"{text}: allowed: a whole number ≥ 1")
-
-
 if __name__ == "__main__":
+    share = checked(float, lambda value: 0 < value < 1, "a number > 0 and < 1")
+    positive = checked(int, lambda value: value >= 1, "a whole number ≥ 1")
     parser = make_parser(__doc__)
-    parser.add_argument("paths", nargs="*", metavar="PATH", help="photos")
-    kinds = f"{', '.join(KINDS)}; default: mask"
-    parser.add_argument("--kind", nargs="+", action="extend", default=[], metavar="KIND", help=kinds)
+    add = parser.add_argument
+    add("paths", nargs="*", metavar="PATH", help="photos")
+    kinds = "mask, cutout, overlay, probability; default: mask"
+    add("--kind", nargs="+", action="extend", default=[], metavar="KIND", help=kinds)
     network = parser.add_mutually_exclusive_group()
     network.add_argument("--model", metavar="NAME", help="such as unet; default: the better on validation")
     network.add_argument("--checkpoint", type=path_argument, metavar="FILE", help="a .pt or .onnx file")
-    out = Path("predictions")
-    parser.add_argument("--out", type=path_argument, default=out, metavar="DIR", help="default: %(default)s")
-    parser.add_argument("--threshold", type=share_of_one, metavar="T", help="default: the checkpoint's own")
-    flip = "flip: mean with the mirror image"
-    parser.add_argument("--tta", choices=["none", "flip"], default="none", help=flip)
-    parser.add_argument("--batch", type=positive, default=8, metavar="N", help="photos at a time; default: 8")
-    parser.add_argument("--white", type=positive, metavar="N", help="value of 16-bit photos that becomes 255")
-    parser.add_argument("--shard", metavar="I/N", help="every N-th photo from number I, 0 to N-1")
-    parser.add_argument("--force", action="store_true", help="replace what exists")
+    add("--out", type=path_argument, default=Path("predictions"), metavar="DIR", help="default: %(default)s")
+    add("--threshold", type=share, metavar="T", help="default: the checkpoint's own")
+    add("--tta", choices=["none", "flip"], default="none", help="flip: mean with the mirror image")
+    add("--batch", type=positive, default=8, metavar="N", help="photos at a time; default: 8")
+    add("--white", type=positive, metavar="N", help="value of 16-bit photos that becomes 255")
+    add("--shard", metavar="I/N", help="every N-th photo from number I, 0 to N-1")
+    add("--force", action="store_true", help="replace what exists")
     run(main, parser)

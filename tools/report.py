@@ -2,20 +2,21 @@
 
 from pathlib import Path
 
-from jinja2 import UndefinedError
-
 from segmentation.common.command_line import make_parser, run
 from segmentation.common.errors import InputError
-from segmentation.common.files import write_bytes
-from segmentation.params import PARAMS
-from segmentation.report.outputs import read_outputs
-from segmentation.report.page import page
 
 PAGE = Path("report/index.html")
 
 
 def main() -> None:
     """Read what the stages left in data/ and metrics/."""
+    from jinja2 import UndefinedError
+
+    from segmentation.common.files import write_bytes
+    from segmentation.params import PARAMS
+    from segmentation.report.outputs import read_outputs
+    from segmentation.report.page import page
+
     outputs = read_outputs()
     try:
         html = page(outputs, PARAMS.read_text(encoding="utf-8"))

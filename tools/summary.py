@@ -1,15 +1,16 @@
 """Print the table of results and say where the overlays are."""
 
-from segmentation.common.artifacts import DETAILS, OVERLAYS, TEST_METRICS, training_summary_path
 from segmentation.common.command_line import make_parser, run
 from segmentation.common.errors import InputError
-from segmentation.common.files import read_json
-from segmentation.evaluation.tables import EXPLANATION, notes, results_table, start_note
-from segmentation.models.build import network_names
 
 
 def main() -> None:
     """Read metrics/test.json, metrics/details.json and metrics/train_*.json."""
+    from segmentation.common.artifacts import DETAILS, OVERLAYS, TEST_METRICS, training_summary_path
+    from segmentation.common.files import read_json
+    from segmentation.evaluation.tables import EXPLANATION, notes, results_table, start_note
+    from segmentation.models.build import network_names
+
     metrics, details = (read_json(path, "evaluate", dict) for path in (TEST_METRICS, DETAILS))
     try:
         print(results_table(metrics, details))

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from segmentation.common.errors import Fault, InputError, reason
 from segmentation.common.signals import Interrupted, end_at_once, listen
@@ -28,6 +28,18 @@ class Parser(argparse.ArgumentParser):
 def path_argument(text: str) -> Path:
     """Return a path with ~ replaced by the home folder: shells leave the one in --out=~/masks as it is."""
     return Path(os.path.expanduser(text))
+
+
+def checked(read: Callable[[str], Any], holds: Callable[[Any], bool], allowed: str) -> Callable[[str], Any]:
+    """Return the type of an argument: what `read` makes of it, if that `holds`, which `allowed` says."""
+
+    def argument(text: str) -> Any:
+        with suppress(ValueError):
+            if holds(value := read(text)):
+                return value
+        raise argparse.ArgumentTypeError(f"{text}: allowed: {allowed}")
+
+    return argument
 
 
 def make_parser(description: str | None) -> Parser:
@@ -52,6 +64,11 @@ def run(main: Callable[..., None], parser: argparse.ArgumentParser) -> None:
                 sys.stdout.flush()
     except InputError as error:
         status, message = 2, f"error: {error}"
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith(("segmentation", "stages", "tools")):
+            raise
+        remedy = "`make setup`, or where there is no clone the extras export, serve, train"
+        status, message = 2, f"error: needs {error.name}; {remedy}"
     except Fault as error:
         status, message = 1, f"error: {error}"
     except BrokenPipeError:  # the reader of standard output has ended, as `| head` does

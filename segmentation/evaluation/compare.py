@@ -62,7 +62,8 @@ def compare(
         | {"dice_soft": scores.mean_soft_dice(network.soft)}
         for name, network in networks.items()
     }
-    test["difference"] = {name: difference((resolution, name), (resolution, first)) for name in others}
+    if others:
+        test["difference"] = {name: difference((resolution, name), (resolution, first)) for name in others}
     best = max(blocks["baselines"], key=lambda name: blocks["baselines"][name]["dice"])
     first_dice = columns[resolution, first, "dice"]
     gaps = {name: columns[resolution, name, "dice"] - first_dice for name in others}

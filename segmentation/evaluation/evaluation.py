@@ -21,7 +21,7 @@ from segmentation.inference.predictor import Predictor
 from segmentation.loading.dataset import SegmentationDataset
 from segmentation.models.build import network_names, network_title
 from segmentation.models.checkpoints import Checkpoint, load_checkpoint
-from segmentation.params import Evaluate
+from segmentation.params import Evaluate, Networks
 from segmentation.scoring import scores
 from segmentation.scoring.scores import Values
 
@@ -38,12 +38,13 @@ class Evaluation(NamedTuple):
     folders: dict[Path, dict[str, bytes]]  # the files of each, by name
 
 
-def load_checkpoints() -> dict[str, Checkpoint]:
-    """Return the checkpoint of each network, by name.
+def load_checkpoints(wanted: Networks) -> dict[str, Checkpoint]:
+    """Return the checkpoint of each wanted network, by name.
 
     Raises `InputError` if one is missing, or if they were trained for different geometries or foregrounds.
     """
-    checkpoints = {name: load_checkpoint(artifacts.checkpoint_path(name)) for name in network_names()}
+    names = [name for name in network_names() if getattr(wanted, name, True)]
+    checkpoints = {name: load_checkpoint(artifacts.checkpoint_path(name)) for name in names}
     first, *others = [checkpoint.meta for checkpoint in checkpoints.values()]
     if any((meta.geometry, meta.foreground) != (first.geometry, first.foreground) for meta in others):
         problem = "trained for different image settings or foregrounds"
@@ -94,10 +95,11 @@ def evaluate(
         "groups": break_down(dice, facts, by_label, settings.bootstrap),
     }
     curves = {artifacts.THRESHOLD_CURVES: threshold_curves, artifacts.RELIABILITY: reliability}
-    folders = _example_images(raw, ids, meta.foreground, predictors, dice) | {
-        path: {f"{name}.csv": table(columns(network)) for name, network in networks.items()}
-        for path, columns in curves.items()
-    }
+    folders = _example_images(raw, ids, meta.foreground, predictors, dice)
+    for path, columns in curves.items():
+        tables = {name: table(columns(network)) for name, network in networks.items()}
+        header = tables[next(iter(tables))].partition(b"\n")[0] + b"\n"  # dvc.yaml plots all networks
+        folders[path] = {f"{name}.csv": tables.get(name, header) for name in network_names()}
     rows = _image_rows(ids, scored, labels, twin, wrong, resolution)
     return Evaluation(test, details, rows, folders)
 

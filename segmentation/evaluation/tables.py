@@ -25,7 +25,7 @@ def results_table(metrics: Mapping[str, Any], details: Mapping[str, Any]) -> str
         others = "  ".join(f"{row[key]:.4f}" for key in ("iou", "dice_pooled"))
         soft = f"{row['dice_soft']:.4f}" if "dice_soft" in row else "     -"
         lines.append(f"{title:<20}  {row['dice']:.4f}  {span}  {others}  {soft}")
-    for name, gap in metrics["difference"].items():
+    for name, gap in metrics.get("difference", {}).items():
         label = f"{name} minus {names[0]}"
         lines.append(f"{label:<20} {gap['dice']:+.4f} {gap['low']:+.4f} to {gap['high']:+.4f}")
     return "\n".join(lines)

@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -33,9 +33,9 @@ class Cluster(NamedTuple):
     """How tasks are started: `slurm`, as one array with options for sbatch; or `local`, as processes here."""
 
     launcher: Literal["slurm", "local"]
-    at_once: int
-    minutes: int
-    sbatch: Mapping[str, str | bool]
+    at_once: int = 8
+    minutes: int = 240
+    sbatch: Sequence[tuple[str, str | bool]] = ()
 
     def launch(self, experiments: Sequence[Experiment]) -> Iterator[tuple[Experiment, RunScores | None]]:
         """Submit each experiment, but those that still run; yield what each leaves, None if it failed.
@@ -101,7 +101,7 @@ class Cluster(NamedTuple):
                     name="experiments",
                     timeout_min=self.minutes,
                     slurm_array_parallelism=self.at_once,
-                    slurm_additional_parameters={"requeue": True, **self.sbatch},
+                    slurm_additional_parameters={"requeue": True, **dict(self.sbatch)},
                     **({"gpus_per_node": torch.cuda.device_count()} if local else {}),
                 )
                 return executor.submit_array(tasks)

@@ -9,11 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segmentation.common.errors import InputError
 from segmentation.export.resizing import axes_of, filled_to_network, to_image, to_network
 from segmentation.loading.transforms import normalize
 from segmentation.models.checkpoints import Checkpoint
-from segmentation.prediction.onnx_predictor import REQUIREMENTS, fit_metadata
+from segmentation.prediction.onnx_predictor import fit_metadata
 
 OPSET = 18
 
@@ -53,16 +52,11 @@ class ImagesToProbabilities(nn.Module):
 
 
 def to_onnx(graph: ImagesToProbabilities, metadata: dict[str, str]) -> bytes:
-    """Return the ONNX file of a graph: any number of images of any size.
+    """Return the ONNX file of a graph: any number of images of any size."""
+    import onnx
+    import onnx_ir.passes.common as passes
+    import onnxscript  # noqa: F401  (torch imports it)
 
-    Raises `InputError` if a package is missing.
-    """
-    try:
-        import onnx
-        import onnx_ir.passes.common as passes
-        import onnxscript  # noqa: F401  (torch imports it)
-    except ImportError as error:
-        raise InputError(f"export needs {error.name}; `pip install -r {REQUIREMENTS}`") from None
     example = torch.zeros(2, 48, 80, 3, dtype=torch.uint8)
     dynamic = {0: torch.export.Dim("n"), 1: torch.export.Dim("height"), 2: torch.export.Dim("width")}
     scale = np.array(graph.geometry.scale)

@@ -22,6 +22,8 @@ from segmentation.params import ImageSettings, Model, Part
 # Raised with every change of the metadata. A field that is added has a default, so that older files load.
 VERSION = 6
 
+UNTRAINED = b"not trained: false under networks in params.yaml\n"  # in place of a checkpoint
+
 Channels = Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=3, max_length=3)]
 
 
@@ -83,6 +85,9 @@ def load_checkpoint(path: Path, file: bytes | None = None) -> Checkpoint:
     Raises `InputError` if the file is missing, or is not a checkpoint that this program can read.
     """
     try:
+        if file is None and path.stat().st_size == len(UNTRAINED):
+            problem = f"not trained, as networks.{path.stem} was false in params.yaml"
+            raise InputError(f"{path}: {problem}; set it to true and run `dvc repro`")
         content = read_archive(io.BytesIO(file) if file else path)
         if isinstance(content["version"], int) and content["version"] > VERSION:
             raise InputError(

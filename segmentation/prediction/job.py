@@ -14,7 +14,7 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from segmentation.common.cores import usable_cores
-from segmentation.common.errors import InputError
+from segmentation.common.errors import Fault, InputError
 from segmentation.common.files import atomic_write, write_bytes
 from segmentation.common.geometry import Probabilities
 from segmentation.common.image_io import image_size
@@ -25,6 +25,7 @@ from segmentation.prediction.load import AnyPredictor
 
 ReadError = tuple[Path, str]  # a photo that cannot be read, and why
 
+STDIN = Path("/dev/stdin")
 HEADER = ["image", "error"]  # of the table of errors
 NAME_BYTES = 255  # of a file, on Linux and macOS
 BATCH_PIXELS = 32_000_000  # photos of more pixels than that in all do not go into one batch
@@ -114,6 +115,17 @@ def predict(
                 pass  # an error of a thread is raised here
             bar.update(len(batch))
     return transparent
+
+
+def pipe(kinds: Sequence[str], predictor: AnyPredictor, white: int | None) -> None:
+    """Predict the image on standard input, to standard output; raises `InputError` for several kinds."""
+    if len(kinds) > 1:
+        raise InputError("- writes one result to standard output; choose one --kind")
+    if sys.stdout is None:
+        raise Fault("standard output is closed")
+    photo = read_photo(STDIN, white)
+    (probabilities,) = predictor.probabilities([photo.image])
+    write_kind(kinds[0], photo, probabilities, predictor.threshold, sys.stdout.buffer)
 
 
 def _batches(tasks: Sequence[PhotoTask], batch_size: int) -> Iterator[list[PhotoTask]]:

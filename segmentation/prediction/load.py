@@ -8,7 +8,7 @@ from segmentation.common.artifacts import CHECKPOINTS, checkpoint_path
 from segmentation.common.errors import InputError
 from segmentation.inference.predictor import Predictor
 from segmentation.models.build import check_name, network_names
-from segmentation.models.checkpoints import load_checkpoint
+from segmentation.models.checkpoints import UNTRAINED, load_checkpoint
 from segmentation.prediction.onnx_predictor import OnnxPredictor
 
 AnyPredictor = Predictor | OnnxPredictor
@@ -43,7 +43,8 @@ def choose_network(model: str | None) -> str:
 
 def trained_networks() -> list[str]:
     """Return the names of the networks that were trained here; raises `InputError` if there is none."""
-    trained = [name for name in network_names() if checkpoint_path(name).exists()]
+    files = {name: file for name in network_names() if (file := checkpoint_path(name)).exists()}
+    trained = [name for name, file in files.items() if file.stat().st_size != len(UNTRAINED)]
     if not trained:
         raise InputError(f"{CHECKPOINTS}: no such checkpoints; train first (`make run`)")
     return trained

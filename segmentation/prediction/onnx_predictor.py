@@ -19,8 +19,6 @@ from segmentation.inference.runner import Runner
 from segmentation.loading.transforms import NONE
 from segmentation.params import ImageSettings
 
-REQUIREMENTS = "requirements-export.txt"
-
 
 def fit_metadata(geometry: Geometry) -> dict[str, str]:
     """Return what a file says of how its network sees images; nothing in `stretch`, as older files."""
@@ -67,7 +65,7 @@ class OnnxPredictor:
 
     @classmethod
     def load(cls, path: Path) -> "OnnxPredictor":
-        """Return the predictor of a file; raises `InputError` if it or onnxruntime cannot be used."""
+        """Return the predictor of a file; raises `InputError` if it cannot be used."""
         if not path.is_file():
             raise InputError(f"{path}: no such file")
         return cls.of_bytes(path.read_bytes(), str(path))
@@ -75,10 +73,8 @@ class OnnxPredictor:
     @classmethod
     def of_bytes(cls, content: bytes, name: str) -> "OnnxPredictor":
         """Return the predictor of the content of a file; errors, which begin with `name`, as in `load`."""
-        try:
-            import onnxruntime
-        except ImportError:
-            raise InputError(f"{name}: needs onnxruntime; `pip install -r {REQUIREMENTS}`") from None
+        import onnxruntime
+
         try:
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = usable_cores()  # its own default counts those that a quota forbids

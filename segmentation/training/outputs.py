@@ -13,7 +13,7 @@ from segmentation.common.artifacts import checkpoint_path, curve_path, training_
 from segmentation.common.files import fault, write_bytes, write_json
 from segmentation.common.tables import csv_bytes
 from segmentation.loading.dataset import SegmentationDataset
-from segmentation.models.checkpoints import Metadata, checkpoint_bytes, fresh
+from segmentation.models.checkpoints import UNTRAINED, Metadata, checkpoint_bytes, fresh
 from segmentation.params import Params
 from segmentation.runtime.distributed import world_size
 from segmentation.scoring.threshold import is_foreground
@@ -130,6 +130,13 @@ class Outputs:
             started_from=self.warm_start.sha256 if self.warm_start else None,
             params=used_params(params),
         )
+
+
+def write_untrained(name: str) -> None:
+    """Write the outputs of a network that is not to be trained: a note for a checkpoint, no epochs."""
+    write_bytes(curve_path(name), csv_bytes(list(EpochMetrics.__annotations__), []))
+    write_json(training_summary_path(name), {})
+    write_bytes(checkpoint_path(name), UNTRAINED)
 
 
 def used_params(params: Params) -> dict[str, Any]:

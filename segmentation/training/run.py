@@ -36,7 +36,7 @@ from segmentation.training.crops import TrainingCrops
 from segmentation.training.fingerprint import fingerprint, require_same
 from segmentation.training.loader import Batches, loader_workers
 from segmentation.training.loop import Training
-from segmentation.training.outputs import Outputs
+from segmentation.training.outputs import Outputs, write_untrained
 from segmentation.training.resume import ResumeState
 from segmentation.training.tracking import start_line
 from segmentation.training.warm_start import load_warm_start
@@ -50,6 +50,10 @@ def train_network(name: str, params: Params) -> None:
     The weights of the first epoch with the best validation score, by `train.monitor`, are kept. Under
     `torchrun` several processes train together, and rank 0 writes.
     """
+    if not getattr(params.networks, name, True):
+        write_untrained(name)
+        print(f"{name}: not trained, as params.yaml says: networks.{name} is false")
+        return
     processes = params.train.processes
     if processes > 1 and not launched_by_torchrun():
         load_warm_start(name, params)  # what it refuses is said once

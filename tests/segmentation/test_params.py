@@ -72,6 +72,7 @@ def test_the_lab_report_preset_is_the_lab_report() -> None:
         "flip": 0.0,
         "color": 0.0,
     }
+    assert params.networks.model_dump() == {"unet": True, "resnet": True}
     assert params.train.model_dump(exclude={"seed"}) == {
         "lr": 1e-4,
         "epochs": 20,
@@ -125,6 +126,7 @@ def test_whole_numbers_in_every_spelling(tmp_path: Path, text: str) -> None:
         ("data.foreground", "pet", r"data\.foreground = 'pet'"),
         ("image.size", "16", r"image\.size = 16: must be greater than or equal to 32"),
         ("model.dropout", "1", r"model\.dropout = 1"),
+        ("networks", "{unet: false, resnet: false}", r"networks\.resnet = False: must be true where"),
         ("train", "5", r"train = 5: must be a mapping"),
         ("train", "null", r"train = None: must be a mapping"),
     ],

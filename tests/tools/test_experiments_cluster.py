@@ -116,9 +116,9 @@ def test_a_result_of_an_earlier_call_is_collected(tmp_path: Path, monkeypatch: p
     where = {"launcher": "local", "folder": str(tmp_path / "earlier"), "id": job.job_id}
     id_of(experiment).parent.mkdir(parents=True)
     id_of(experiment).write_text(json.dumps(where))
-    left = Cluster("local", 1, 1, {}).left(experiment)
+    left = Cluster("local", 1, 1).left(experiment)
     assert left and left.job_id == job.job_id and result_of(left, experiment) == scores
-    assert Cluster("slurm", 1, 1, {}).left(experiment) is None  # ids of the other kind mean something else
+    assert Cluster("slurm", 1, 1).left(experiment) is None  # ids of the other kind mean something else
 
 
 def test_what_a_clone_would_lack_is_one_line(
@@ -141,6 +141,6 @@ def test_what_a_clone_would_lack_is_one_line(
         assert "1: experiments: error: slurm: cannot submit" in refused(*slurm)
     (project / "segmentation/more.py").write_text("")
     assert "2: experiments: error: segmentation/more.py: commit it first" in refused(*slurm)
-    assert "must be KEY=VALUE or KEY" in refused(*slurm, "--sbatch", "=gpu")
+    assert "allowed: KEY=VALUE or KEY" in refused(*slurm, "--sbatch", "=gpu")
     assert "--sbatch: only with --launcher" in refused("--sbatch", "partition=gpu")
     assert "at least 1" in refused(*slurm, "--at-once", "0")

@@ -39,4 +39,4 @@ def test_it_says_what_to_install(finished: Path, run_here: RunHere, monkeypatch:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     status, _, stderr = run_here(finished, "tools.serve")
-    assert status == 2 and "needs uvicorn; `pip install -r requirements-serve.txt`" in stderr
+    assert status == 2 and "needs uvicorn; `make setup`" in stderr
