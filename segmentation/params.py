@@ -11,6 +11,7 @@ import difflib
 import os
 import re
 import reprlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -31,6 +32,8 @@ from segmentation.common.errors import InputError
 
 PARAMS = Path("params.yaml")
 SHOWN = 8  # problems in an error
+
+Leaves = dict[str, Any]  # params by their dotted names
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
@@ -245,6 +248,27 @@ def check_params(values: Any, path: Path) -> Params:
         problems = [_describe(problem) for problem in error.errors()]
         more = f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         raise InputError(f"{path}: {'; '.join(problems[:SHOWN])}{more}") from None
+
+
+def flat(groups: Mapping[str, Any], prefix: str = "") -> Leaves:
+    """Return the leaves of nested params by their dotted names."""
+    leaves: Leaves = {}
+    for key, value in groups.items():
+        if isinstance(value, Mapping):
+            leaves |= flat(value, f"{prefix}{key}.")
+        else:
+            leaves[f"{prefix}{key}"] = value
+    return leaves
+
+
+def changed_params(then: Mapping[str, Any], now: Any) -> list[str]:
+    """Name each leaf of params `then` whose value is another one `now`, as a file holds it."""
+    present = flat(now) if isinstance(now, Mapping) else {}
+    return [
+        f"{name} = {_short(value)}, now {_short(present.get(name))}"
+        for name, value in flat(then).items()
+        if _number(value) != _number(present.get(name))
+    ]
 
 
 def _describe(problem: Any) -> str:

@@ -1,6 +1,7 @@
 """Check params.yaml before any other stage: DVC deletes the outputs of a stage before it runs its command."""
 
 import os
+from pathlib import Path
 
 from segmentation.common.artifacts import PARAMS_CHECKED
 from segmentation.common.command_line import make_parser, run
@@ -12,11 +13,9 @@ from segmentation.params import PARAMS, load_params
 def main() -> None:
     """Refuse a wrong value; write data/params_checked.txt, which is the same for all good ones."""
     params = load_params()
-    folders = {"train.start_from": params.train.start_from}
-    if params.data.source == "folder":
-        folders["data.folder.path"] = params.data.folder.path
-    for key, folder in folders.items():
-        if folder and not os.path.isdir(os.path.expanduser(folder)):
+    own_data = params.data.folder.path if params.data.source == "folder" else None
+    for key, folder in {"data.folder.path": own_data, "train.start_from": params.train.start_from}.items():
+        if folder and not Path(os.path.expanduser(folder)).is_dir():
             raise InputError(f"{PARAMS}: {key} = {folder}: no such folder")
     write_bytes(PARAMS_CHECKED, b"params.yaml holds no wrong value.\n")
 
