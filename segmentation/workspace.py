@@ -32,17 +32,20 @@ def other_results() -> str:
         stages = yaml.safe_load(LOCK.read_text(encoding="utf-8"))["stages"]
         evaluate = stages["evaluate"]
         files = {Path(file["path"]): file["md5"] for file in evaluate["deps"] + evaluate["outs"]}
-        params = [stage.get("params", {}).get(str(PARAMS), {}) for stage in stages.values()]
+        params = [
+            stage.get("params", {}).get(str(PARAMS), {})
+            for name, stage in stages.items()
+            if name != "check_params"  # which runs long before there are results
+        ]
     except (OSError, yaml.YAMLError, LookupError, TypeError):
         return ""
     if files.get(TEST_METRICS) != _md5(TEST_METRICS):
         return ""
-    then = {name: value for group in params for name, value in group.items() if name != "machine"}
-    found = changed_params(then, read_params(PARAMS)) + [
-        f"another {path}"
-        for path, md5 in files.items()
-        if (path == SPLIT or path.parent == CHECKPOINTS) and md5 != _md5(path)
-    ]
+    present = read_params(PARAMS)
+    found = list(dict.fromkeys(line for then in params for line in changed_params(then, present)))
+    for path, md5 in files.items():
+        if (path == SPLIT or path.parent == CHECKPOINTS) and md5 != _md5(path):
+            found.append(f"another {path}")
     more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
     remedy = "`dvc repro` makes those of what is here, `make back` goes back to the last commit"
     return f"results of other params or data ({'; '.join(found[:SHOWN])}{more}): {remedy}" if found else ""

@@ -35,7 +35,7 @@ NO_DEPENDENCY = "segmentation/params.py"
 LEVELS = [
     {"common"},
     {"params"},
-    {"sources", "splitting", "pixel_stats", "runtime"},
+    {"sources", "splitting", "pixel_stats", "runtime", "workspace"},
     {"layers", "loading", "scoring"},
     {"networks"},
     {"models"},

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from segmentation.common.errors import InputError
+from segmentation.common.files import missing
 from segmentation.common.geometry import Fit, Geometry, Resize
 from segmentation.models.build import build_model, check_name
 from segmentation.params import ImageSettings, Model, Part
@@ -109,7 +110,7 @@ def load_checkpoint(path: Path, file: bytes | None = None) -> Checkpoint:
             epoch, epochs = map(int, so_far)
             warn(f"{path}: of a training that has not ended (epoch {epoch} of {epochs})")
     except FileNotFoundError:
-        raise InputError(f"{path}: no such checkpoint; train the network first: `dvc repro`") from None
+        raise missing(path, "the training", "checkpoint") from None
     except InputError:
         raise
     except Exception as error:  # a foreign file can fail in any of torch's readers
