@@ -32,15 +32,14 @@ def main() -> None:
     with suppress(InputError):  # it may be beyond reading
         for line in changed_params(params, read_params(PARAMS)):
             print(f"{PARAMS}: {line}")
-    say_discarded(
-        call("git", "diff", "--name-only", "--relative", "--diff-filter=d", "HEAD", "--", *paths).splitlines()
-    )
+    changed = call("git", "diff", "--name-only", "--relative", "--diff-filter=d", "HEAD", "--", *paths)
+    say_discarded(changed.splitlines())
     call("git", "reset", "-q", "HEAD", "--", ".dvc/tmp", *paths)  # what `dvc exp run` has staged
     call("git", "checkout", "-q", "HEAD", "--", *paths)
     end_experiment()
     status = json.loads(call("dvc", "data", "status", "--json"))
-    changed = status.get("uncommitted", {})
-    say_discarded([*changed.get("modified", []), *changed.get("added", [])])
+    uncommitted = status.get("uncommitted", {})
+    say_discarded([*uncommitted.get("modified", []), *uncommitted.get("added", [])])
     call("dvc", "checkout", "--quiet", "--force", "--allow-missing")
     commit = call("git", "log", "-1", "--format=%h %s").strip()
     print("params, lock, metrics and outputs are those of the last commit:", commit)

@@ -16,6 +16,7 @@ import torch
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from segmentation.common.artifacts import CHECKPOINTS
 from segmentation.common.errors import InputError
 from segmentation.common.files import missing
 from segmentation.common.geometry import Fit, Geometry, Resize
@@ -110,7 +111,8 @@ def load_checkpoint(path: Path, file: bytes | None = None) -> Checkpoint:
             epoch, epochs = map(int, so_far)
             warn(f"{path}: of a training that has not ended (epoch {epoch} of {epochs})")
     except FileNotFoundError:
-        raise missing(path, "the training", "checkpoint") from None
+        ours = missing(path, "the training", "checkpoint")
+        raise (ours if path.parent == CHECKPOINTS else InputError(f"{path}: no such checkpoint")) from None
     except InputError:
         raise
     except Exception as error:  # a foreign file can fail in any of torch's readers
