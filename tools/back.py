@@ -19,7 +19,6 @@ from segmentation.params import PARAMS, changed_params, read_params
 from segmentation.workspace import LOCK, call
 
 WAIT_S = 60  # for a stage whose DVC was killed: it finishes its step and saves it
-KILLED = ("refs/exps/stash", "refs/exps/exec/EXEC_BASELINE")  # a `dvc exp run` that was killed leaves them
 
 
 def main() -> None:
@@ -72,19 +71,17 @@ def wait_for_stages() -> None:
 
 
 def end_experiment() -> None:
-    """Undo what a killed `dvc exp run` leaves in git: no branch, a planned run, edits laid aside."""
-    left = set(call("git", "for-each-ref", "--format=%(refname)", *KILLED, "refs/stash").splitlines())
-    if "refs/stash" in left:
-        print("edits of yours are missing? DVC was killed while git's stash held them: `git stash pop`")
-    for ref in left & set(KILLED):
-        call("git", "update-ref", "-d", ref)
-    if left & set(KILLED) and call("git", "rev-parse", "--abbrev-ref", "HEAD") == "HEAD\n":
+    """Undo what a killed `dvc exp run` leaves in git: what it was about to run, and HEAD without its branch."""
+    call("git", "update-ref", "-d", "refs/exps/stash")
+    if call("git", "rev-parse", "--abbrev-ref", "HEAD") == "HEAD\n":
         here = call("git", "branch", "--points-at", "HEAD", "--format=%(refname:short)").splitlines()
-        log = call("git", "reflog", "--format=%gs")
-        for branch in re.findall(r"^checkout: moving from (\S+) to", log, re.M):
+        log = call("git", "reflog", "--format=%gs")  # DVC writes the whole hash
+        for branch in re.findall(r"^checkout: moving from (\S+) to [0-9a-f]{40}$", log, re.M):
             if branch in here:
                 call("git", "symbolic-ref", "HEAD", f"refs/heads/{branch}")
                 break
+    if call("git", "stash", "list"):
+        print("if edits of yours are missing, DVC was killed while git's stash held them: `git stash pop`")
 
 
 if __name__ == "__main__":
