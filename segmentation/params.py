@@ -32,6 +32,7 @@ from segmentation.common.errors import InputError
 
 PARAMS = Path("params.yaml")
 SHOWN = 8  # problems in an error
+DIFFERENCES = 4  # in a message
 
 Leaves = dict[str, Any]  # params by their dotted names
 
@@ -261,14 +262,16 @@ def flat(groups: Mapping[str, Any], prefix: str = "") -> Leaves:
     return leaves
 
 
-def changed_params(then: Mapping[str, Any], now: Any) -> list[str]:
-    """Name each leaf of params `then` whose value is another one `now`, as a file holds it."""
-    present = flat(now) if isinstance(now, Mapping) else {}
-    return [
-        f"{name} = {_short(value)}, now {_short(present.get(name))}"
-        for name, value in flat(then).items()
-        if _number(value) != _number(present.get(name))
-    ]
+def differences(theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> str:
+    """Name the first differences: `train.lr 0.1 -> 0.2`, or only the name of a long value."""
+    texts = []
+    for name in {**mine, **theirs}:
+        old, new = theirs.get(name), mine.get(name)
+        if old != new:
+            change = f"{old} -> {new}"
+            texts.append(f"{name} {change}" if len(change) < 64 else f"another {name}")
+    more = f" and {len(texts) - DIFFERENCES} more" if len(texts) > DIFFERENCES else ""
+    return ", ".join(texts[:DIFFERENCES]) + more
 
 
 def _describe(problem: Any) -> str:

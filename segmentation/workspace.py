@@ -4,22 +4,23 @@ import hashlib
 import subprocess
 from pathlib import Path
 
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from segmentation.common.artifacts import CHECKPOINTS, SPLIT, TEST_METRICS
 from segmentation.common.errors import Fault
-from segmentation.params import PARAMS, changed_params, read_params
+from segmentation.params import PARAMS, differences, flat
 
 LOCK = Path("dvc.lock")
-SHOWN = 4  # differences in a line
 
 
 def call(*command: str) -> str:
-    """Run a short command and return what it printed; raises `Fault` with its last line if it fails."""
+    """Run a short command and return what it printed; raises `Fault` with its error if it fails."""
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     if ended.returncode:
         said = (ended.stderr.strip() or ended.stdout.strip() or "it says nothing").splitlines()
-        raise Fault(f"`{' '.join(command[:3])}` failed: {said[-1]}")
+        error = next((line for line in said if line.startswith("ERROR: ")), said[0])
+        raise Fault(f"`{' '.join(command[:3])}` failed: {error}")
     return ended.stdout
 
 
@@ -28,28 +29,24 @@ def other_results() -> str:
 
     Empty too where dvc.lock does not know these results, as after stages that were run without DVC.
     """
+    read = YAML(typ="safe").load  # 1e-05, which DVC writes, is no number to PyYAML
     try:
-        stages = yaml.safe_load(LOCK.read_text(encoding="utf-8"))["stages"]
+        stages, present = read(LOCK)["stages"], flat(read(PARAMS))
+        stages.pop("check_params", None)  # it runs long before there are results
         evaluate = stages["evaluate"]
-        files = {Path(file["path"]): file["md5"] for file in evaluate["deps"] + evaluate["outs"]}
-        params = [
-            stage.get("params", {}).get(str(PARAMS), {})
-            for name, stage in stages.items()
-            if name != "check_params"  # which runs long before there are results
-        ]
-    except (OSError, yaml.YAMLError, LookupError, TypeError):
+        files = {file["path"]: file["md5"] for file in evaluate["deps"] + evaluate["outs"]}
+        groups = [stage.get("params", {}).get(str(PARAMS), {}) for stage in stages.values()]
+    except (OSError, YAMLError, LookupError, TypeError, AttributeError):
         return ""
-    if files.get(TEST_METRICS) != _md5(TEST_METRICS):
+    if files.get(str(TEST_METRICS)) != _md5(str(TEST_METRICS)):
         return ""
-    present = read_params(PARAMS)
-    found = list(dict.fromkeys(line for then in params for line in changed_params(then, present)))
-    for path, md5 in files.items():
-        if (path == SPLIT or path.parent == CHECKPOINTS) and md5 != _md5(path):
-            found.append(f"another {path}")
-    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    used = {path: md5 for path, md5 in files.items() if path.startswith((str(SPLIT), f"{CHECKPOINTS}/"))}
+    then = {name: value for group in groups for name, value in flat(group).items()}
+    now = {name: present.get(name) for name in then} | {path: _md5(path) for path in used}
+    changes = differences(then | used, now)
     remedy = "`dvc repro` makes those of what is here, `make back` goes back to the last commit"
-    return f"results of other params or data ({'; '.join(found[:SHOWN])}{more}): {remedy}" if found else ""
+    return f"results of other params or data ({changes}): {remedy}" if changes else ""
 
 
-def _md5(path: Path) -> str | None:
-    return hashlib.md5(path.read_bytes()).hexdigest() if path.is_file() else None
+def _md5(path: str) -> str:
+    return hashlib.md5(Path(path).read_bytes()).hexdigest() if Path(path).is_file() else "-" * 32

@@ -141,7 +141,7 @@ def test_back_after_a_signal(
     to(process, signum)
     process.wait(60)
     said = goes_back()
-    assert f"params.yaml: train.epochs = 2, now {epochs}\n" in said
+    assert f"params.yaml: train.epochs 2 -> {epochs}\n" in said
     assert "discarded: " in said and "params.yaml" in said
     if moment == EPOCH:
         assert "discarded: checkpoints/unet.pt\n" in said
@@ -187,6 +187,6 @@ def test_back_does_not_disturb_what_runs(
     process.kill()
     process.wait(60)
     ended = run_here(project, "tools.summary")
-    assert "train.epochs = 2, now 2000" in ended.stderr and "(epoch " in ended.stderr
+    assert "train.epochs 2 -> 2000" in ended.stderr and "(epoch " in ended.stderr
     goes_back()
     assert run_here(project, "tools.summary").stderr == ""

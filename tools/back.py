@@ -15,7 +15,7 @@ import yaml
 
 from segmentation.common.command_line import make_parser, run
 from segmentation.common.errors import InputError
-from segmentation.params import PARAMS, changed_params, read_params
+from segmentation.params import PARAMS, differences, flat, read_params
 from segmentation.workspace import LOCK, call
 
 WAIT_S = 60  # for a stage whose DVC was killed: it finishes its step and saves it
@@ -24,32 +24,28 @@ WAIT_S = 60  # for a stage whose DVC was killed: it finishes its step and saves 
 def main() -> None:
     """Restore what git tracks of the pipeline, then what DVC does."""
     wait_for_stages()
-    committed = call("git", "show", f"HEAD:./{LOCK}"), call("git", "show", f"HEAD:./{PARAMS}")
-    lock, params = map(yaml.safe_load, committed)
-    outputs = [out["path"] for stage in lock["stages"].values() for out in stage["outs"]]
+    stages = yaml.safe_load(call("git", "show", f"HEAD:./{LOCK}"))["stages"].values()
+    outputs = [out["path"] for stage in stages for out in stage["outs"]]
     paths = call("git", "ls-tree", "-r", "--name-only", "HEAD", str(PARAMS), str(LOCK), *outputs).splitlines()
-    with suppress(InputError):  # it may be beyond reading
-        for line in changed_params(params, read_params(PARAMS)):
-            print(f"{PARAMS}: {line}")
-    changed = call("git", "diff", "--name-only", "--relative", "--diff-filter=d", "HEAD", "--", *paths)
-    say_discarded(changed.splitlines())
+    with suppress(InputError, AttributeError):  # it may be beyond reading
+        committed = flat(yaml.safe_load(call("git", "show", f"HEAD:./{PARAMS}")))
+        if changes := differences(committed, flat(read_params(PARAMS))):
+            print(f"{PARAMS}: {changes}")
+    diff = "git", "diff", "--name-only", "--relative", "--diff-filter=d"
+    if changed := ", ".join(call(*diff, "HEAD", "--", *paths).splitlines()):
+        print("discarded:", changed)
     call("git", "reset", "-q", "HEAD", "--", ".dvc/tmp", *paths)  # what `dvc exp run` has staged
     call("git", "checkout", "-q", "HEAD", "--", *paths)
     end_experiment()
     status = json.loads(call("dvc", "data", "status", "--json"))
-    uncommitted = status.get("uncommitted", {})
-    say_discarded([*uncommitted.get("modified", []), *uncommitted.get("added", [])])
+    there = {"modified": [], "added": []} | status.get("uncommitted", {})
+    if changed := ", ".join(sorted(there["modified"] + there["added"])):
+        print("discarded:", changed)
     call("dvc", "checkout", "--quiet", "--force", "--allow-missing")
     commit = call("git", "log", "-1", "--format=%h %s").strip()
     print("params, lock, metrics and outputs are those of the last commit:", commit)
     if missing := ", ".join(sorted(status.get("not_in_cache", []))):
         print(f"not in DVC's cache: {missing}; `dvc pull`, or `rm {LOCK} && dvc repro`, brings them")
-
-
-def say_discarded(paths: list[str]) -> None:
-    """Say whose present content is lost."""
-    if paths:
-        print("discarded:", ", ".join(sorted(paths)))
 
 
 def wait_for_stages() -> None:
@@ -71,7 +67,7 @@ def wait_for_stages() -> None:
 
 
 def end_experiment() -> None:
-    """Undo what a killed `dvc exp run` leaves in git: what it was about to run, and HEAD without its branch."""
+    """Undo what a killed `dvc exp run` leaves in git: what it was about to run, and a detached HEAD."""
     call("git", "update-ref", "-d", "refs/exps/stash")
     if call("git", "rev-parse", "--abbrev-ref", "HEAD") == "HEAD\n":
         here = call("git", "branch", "--points-at", "HEAD", "--format=%(refname:short)").splitlines()
