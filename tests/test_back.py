@@ -164,10 +164,12 @@ def test_back_without_the_cache_says_what_is_missing(
 ) -> None:
     monkeypatch.setenv("PATH", dvc_environment()["PATH"])
     git(tmp_path, "clone", "-q", str(finished), "project")
+    git(tmp_path / "project", "checkout", "-q", "--detach")
     (tmp_path / "project/checkpoints/unet.pt").write_text("unfinished")
     ended = run_here(tmp_path / "project", "tools.back")
     assert ended.status == 0 and not (tmp_path / "project/checkpoints/unet.pt").exists()
     assert "not in DVC's cache: checkpoints/resnet.pt, checkpoints/unet.pt" in ended.stdout
+    assert not (tmp_path / "project/.git/HEAD").read_text().startswith("ref:")  # one's own choice
 
 
 def test_back_does_not_disturb_what_runs(

@@ -71,8 +71,10 @@ def end_experiment() -> None:
     call("git", "update-ref", "-d", "refs/exps/stash")
     if call("git", "rev-parse", "--abbrev-ref", "HEAD") == "HEAD\n":
         here = call("git", "branch", "--points-at", "HEAD", "--format=%(refname:short)").splitlines()
-        log = call("git", "reflog", "--format=%gs")  # DVC writes the whole hash
-        for branch in re.findall(r"^checkout: moving from (\S+) to [0-9a-f]{40}$", log, re.M):
+        log = call("git", "reflog", "--format=%gs")
+        for branch, commit in re.findall(r"^checkout: moving from (\S+) to (\S+)$", log, re.M):
+            if len(commit) < 40:  # a person's own: DVC writes the whole hash
+                break
             if branch in here:
                 call("git", "symbolic-ref", "HEAD", f"refs/heads/{branch}")
                 break
