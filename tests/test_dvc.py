@@ -157,14 +157,15 @@ def test_running_stages_by_hand_leaves_the_cache_intact(project: Path) -> None:
 @pytest.mark.slow
 def test_a_bad_param_loses_nothing(project: Path) -> None:
     outputs = digests(project, OUTPUTS)
-    for key, value, problem in (
-        ("train.lr", "100", "must be less than or equal to 10"),
-        ("image.size", "2", "must be greater than or equal to 32"),
-        ("data.seed", "-1", "must be greater than or equal to 0"),
-        ("train.start_from", "/nowhere", "no such folder"),
+    for changes, problem in (
+        ("train.lr=100", "train.lr = 100: must be less than or equal to 10"),
+        ("image.size=2", "image.size = 2: must be greater than or equal to 32"),
+        ("data.source=folder data.folder.path=/nowhere", "data.folder.path = /nowhere: no such folder"),
+        (f"train.start_from=/no train.start_sha256=[{64 * 'a'}]", "train.start_from = /no: no such folder"),
     ):
-        refused = dvc(project, "exp", "run", "-S", f"{key}={value}", status=255)
-        assert f"check_params: error: params.yaml: {key} = {value}: {problem}" in refused.replace("'", "")
+        options = [option for change in changes.split() for option in ("-S", change)]
+        refused = dvc(project, "exp", "run", *options, status=255)
+        assert f"check_params: error: params.yaml: {problem}\n" in refused
         assert digests(project, OUTPUTS) == outputs
         git(project, "checkout", "HEAD", "--", "params.yaml")
     assert ran(dvc(project, "repro")) == []
