@@ -23,6 +23,8 @@ WAIT_S = 60  # for a stage whose DVC was killed: it finishes its step and saves 
 
 def main() -> None:
     """Restore what git tracks of the pipeline, then what DVC does."""
+    if not Path(".dvc").is_dir():
+        raise InputError(".dvc: no such folder; run from the folder that holds it")
     wait_for_stages()
     stages = yaml.safe_load(call("git", "show", f"HEAD:./{LOCK}"))["stages"].values()
     outputs = [out["path"] for stage in stages for out in stage["outs"]]
