@@ -7,7 +7,7 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 
 PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help setup run experiments report test test-all lint clean
+.PHONY: help setup run experiments report back test test-all lint clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*##/ { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -36,6 +36,9 @@ experiments: setup  ## ask the lab report's questions: run what is missing, say 
 
 report: setup  ## write the page about the latest run: report/index.html
 	@python -m tools.report
+
+back: setup  ## go back to the last commit: params, lock, metrics, outputs; asks nothing, keeps your code
+	@python -m tools.back
 
 test: setup  ## the fast tests
 	python -m pytest -m "not slow" -n 2 --dist loadfile

@@ -18,6 +18,7 @@ from servers import Server, running
 from segmentation.common.artifacts import GROUP_COLUMNS, GROUPS, RAW
 from segmentation.common.files import write_bytes
 from segmentation.common.tables import csv_bytes
+from segmentation.models.checkpoints import warn
 from segmentation.sources.groups import breeds
 from segmentation.sources.sample.generator import write_sample
 
@@ -83,6 +84,7 @@ def run_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
         monkeypatch.chdir(folder)
         monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
         monkeypatch.delitem(sys.modules, name, raising=False)
+        warn.cache_clear()  # each command warns once
         capsys.readouterr()
         status = 0
         try:

@@ -10,12 +10,12 @@ from types import ModuleType
 import pytest
 import torch
 import yaml
-from commands import RunHere, dvc, dvc_environment, ran
+from commands import CHECK, RunHere, dvc, dvc_environment, ran
 from projects import TINY, TRAINING, set_params
 from recipes import follow, recipe
 from safetensors.torch import save_file
 
-STAGES = ["download", "split", "compute_stats", *TRAINING]
+STAGES = [CHECK, "download", "split", "compute_stats", *TRAINING]
 
 pytestmark = pytest.mark.slow
 
@@ -41,7 +41,7 @@ def with_new_key(project: Path) -> None:
 
 def test_a_new_key_of_the_evaluation_reruns_evaluate_alone(project: Path) -> None:
     with_new_key(project)
-    assert set(json.loads(dvc(project, "status", "--json"))) == {"evaluate"}
+    assert set(json.loads(dvc(project, "status", "--json"))) == {CHECK, "evaluate"}
     assert ran(dvc(project, "repro")) == ["evaluate"]
     assert ran(dvc(project, "repro")) == []
 

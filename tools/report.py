@@ -14,6 +14,7 @@ def main() -> None:
 
     from segmentation.common.files import write_bytes
     from segmentation.params import PARAMS
+    from segmentation.prediction.load import warn_of_results
     from segmentation.report.outputs import read_outputs
     from segmentation.report.page import page
 
@@ -24,6 +25,7 @@ def main() -> None:
         problem = "damaged, or of different runs or versions; run `dvc repro` or `dvc checkout`"
         raise InputError(f"data/ or metrics/: {problem}") from None
     write_bytes(PAGE, html.encode())
+    warn_of_results()
     print(f"report: {PAGE}")
 
 

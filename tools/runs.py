@@ -39,7 +39,7 @@ def main(md: bool) -> None:
 
 def read_runs(shown: Sequence[Mapping[str, Any]]) -> Iterator[Run]:
     """Yield the last commit, the workspace, and the experiments of that commit."""
-    from segmentation.experiments.plan import flat
+    from segmentation.params import flat
 
     workspace, commit = shown[:2]
     runs = [(commit["name"], "commit", commit), ("workspace", "", workspace)]

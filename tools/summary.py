@@ -10,13 +10,15 @@ def main() -> None:
     from segmentation.common.files import read_json
     from segmentation.evaluation.tables import EXPLANATION, notes, results_table, start_note
     from segmentation.models.build import network_names
+    from segmentation.prediction.load import warn_of_results
 
     metrics, details = (read_json(path, "evaluate", dict) for path in (TEST_METRICS, DETAILS))
+    warn_of_results()
     try:
         print(results_table(metrics, details))
         print("\n".join(notes(details)))
     except (KeyError, IndexError, TypeError, AttributeError, ValueError):
-        problem = "damaged, or of another version of this program; run `python -m stages.evaluate` again"
+        problem = "damaged, or of another version of this program; `dvc repro` makes them again"
         raise InputError(f"{TEST_METRICS}, {DETAILS}: {problem}") from None
     for name in network_names():
         path = training_summary_path(name)

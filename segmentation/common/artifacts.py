@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import FiniteFloat
 from typing_extensions import TypedDict  # typing's own is not enough for pydantic before Python 3.12
 
+PARAMS_CHECKED = Path("data/params_checked.txt")
 RAW = Path("data/raw")
 GROUPS = Path("data/groups.csv")
 GROUP_COLUMNS = ("id", "group", "species")

@@ -18,6 +18,7 @@ from collections.abc import Container
 from pathlib import Path
 
 from segmentation.common.errors import InputError
+from segmentation.common.files import missing
 
 PET, BACKGROUND, BORDER = 1, 2, 3
 
@@ -53,7 +54,7 @@ def read_lines(path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()  # Windows' editors begin with a mark
     except FileNotFoundError:
-        raise InputError(f"{path}: no such list; run `python -m stages.download` first") from None
+        raise missing(path, "download", "list") from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: not a text file in UTF-8") from None
     return [line for line in lines if line.strip() and not line.startswith("#")]

@@ -8,6 +8,7 @@ destination, synced to disk and renamed over it.
 import glob
 import json
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -24,6 +25,8 @@ from segmentation.common.errors import Fault, InputError, reason
 T = TypeVar("T")
 
 MANY_FILES = 100  # from here on syncing them one by one takes longer than syncing the whole system
+
+RWLOCK = Path(".dvc/tmp/rwlock")  # where DVC notes which process runs a stage
 
 _MARK = f".tmp-{socket.gethostname()}-"  # followed by the process that writes
 
@@ -165,14 +168,23 @@ def visible_files(folder: Path) -> list[Path]:
     return [file for file in visible if file.is_file()]
 
 
+def missing(path: Path, stage: str, what: str = "file") -> InputError:
+    """Return the error that `stage` has not written `path`: what is running, or what continues."""
+    with suppress(OSError):
+        for pid in re.findall(r'"pid": (\d+)', RWLOCK.read_text(encoding="utf-8")):
+            if _alive(int(pid)) and "DVC_STAGE" not in os.environ:
+                return InputError(f"{path}: no such {what} yet; DVC is running (process {pid}): wait for it")
+    return InputError(f"{path}: no such {what}; {stage} has not run to its end: `dvc repro` continues")
+
+
 def read_json(path: Path, stage: str, kind: type[T]) -> T:
     """Read the JSON that `stage` wrote; raises `InputError` if it is missing or not of the `kind`."""
     try:
         return TypeAdapter(kind).validate_json(path.read_bytes(), strict=True)
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file; run `python -m stages.{stage}` first") from None
+        raise missing(path, stage) from None
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(map(str, problem["loc"]))
         what = f"{where}: {problem['msg']}" if where else problem["msg"]
-        raise InputError(f"{path}: damaged ({what}); run `python -m stages.{stage}` again") from None
+        raise InputError(f"{path}: damaged ({what}); `dvc repro` makes it again") from None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from segmentation.common.errors import InputError
+from segmentation.common.files import missing
 
 
 def csv_bytes(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> bytes:
@@ -27,13 +28,13 @@ def read_csv(
 
     Raises `InputError` if it is missing or damaged, lacks one of `columns`, or has no rows but should.
     """
-    damaged = InputError(f"{path}: damaged; run `python -m stages.{stage}` again")
+    damaged = InputError(f"{path}: damaged; `dvc repro` makes it again")
     try:
         with path.open(encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file, strict=True)
             rows, header = list(reader), reader.fieldnames
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file; run `python -m stages.{stage}` first") from None
+        raise missing(path, stage) from None
     except (csv.Error, UnicodeDecodeError):
         raise damaged from None
     torn = any(None in row or None in row.values() for row in rows)

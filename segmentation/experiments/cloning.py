@@ -17,7 +17,8 @@ from segmentation.common.errors import Fault, InputError
 from segmentation.common.signals import listen
 from segmentation.experiments.plan import PIPELINE, code_hash
 from segmentation.experiments.results import RunScores
-from segmentation.experiments.running import Experiment, call, log_of, train
+from segmentation.experiments.running import Experiment, log_of, train
+from segmentation.workspace import call
 
 COMMITTED = ("segmentation", "stages", "requirements-core.txt", str(PIPELINE), ".dvc/config")
 LOCAL_CONFIG = Path(".dvc/config.local")

@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from segmentation.common.errors import InputError
-from segmentation.params import Params, check_params, load_params
+from segmentation.params import Leaves, Params, check_params, flat, load_params
 
 PRESETS = Path("presets")
 PRESET = "preset"  # in an arm: the preset that it starts from instead of the file's
@@ -23,7 +23,6 @@ SEED = "train.seed"
 ADDRESSES = ("data.pets.images_url", "data.pets.annotations_url")  # where the archives are
 INDIFFERENT = (*ADDRESSES, "machine.")  # how params begin that decide no result
 
-Leaves = dict[str, Any]  # params by their dotted names
 Name = Annotated[str, Field(pattern=r"^[^|\n]+$")]  # it is shown in a table
 
 
@@ -136,14 +135,3 @@ def code_hash() -> str:
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:  # as DVC (.dvcignore)
             digest.update(f"{file}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:12]
-
-
-def flat(groups: Mapping[str, Any], prefix: str = "") -> Leaves:
-    """Return the leaves of nested params by their dotted names."""
-    leaves: Leaves = {}
-    for key, value in groups.items():
-        if isinstance(value, Mapping):
-            leaves |= flat(value, f"{prefix}{key}.")
-        else:
-            leaves[f"{prefix}{key}"] = value
-    return leaves

@@ -14,14 +14,15 @@ from typing import Any, NamedTuple
 import yaml
 
 from segmentation.common.artifacts import PER_IMAGE, TEST_METRICS, training_summary_path
-from segmentation.common.errors import Fault, InputError
+from segmentation.common.errors import InputError
 from segmentation.common.progress import LINE_EVERY_S
 from segmentation.common.signals import deferred
 from segmentation.common.tables import read_csv
-from segmentation.experiments.plan import SEED, Run, flat
+from segmentation.experiments.plan import SEED, Run
 from segmentation.experiments.results import SCORES, RunScores
-from segmentation.params import PARAMS, read_params
+from segmentation.params import PARAMS, flat, read_params
 from segmentation.runtime.devices import choose_device, describe
+from segmentation.workspace import call
 
 LOGS = Path(".dvc/tmp/experiments")
 
@@ -49,15 +50,6 @@ def one_by_one(experiments: Sequence[Experiment]) -> Iterator[tuple[Experiment, 
             scores = train(experiment, log)
             took.append(time.monotonic() - started)
         yield experiment, scores
-
-
-def call(*command: str) -> str:
-    """Run a short command and return what it printed; raises `Fault` with its last line if it fails."""
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    if ended.returncode:
-        said = (ended.stderr.strip() or ended.stdout.strip() or "it says nothing").splitlines()
-        raise Fault(f"`{' '.join(command[:3])}` failed: {said[-1]}")
-    return ended.stdout
 
 
 def train(experiment: Experiment, log: Path, *options: str) -> RunScores | None:

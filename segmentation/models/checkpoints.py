@@ -5,8 +5,10 @@ allocated for the network that it names.
 """
 
 import io
+import sys
 import zipfile
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import IO, Annotated, Any, NamedTuple
 
@@ -14,7 +16,9 @@ import torch
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from segmentation.common.artifacts import CHECKPOINTS
 from segmentation.common.errors import InputError
+from segmentation.common.files import missing
 from segmentation.common.geometry import Fit, Geometry, Resize
 from segmentation.models.build import build_model, check_name
 from segmentation.params import ImageSettings, Model, Part
@@ -67,13 +71,22 @@ class Checkpoint(NamedTuple):
     meta: Metadata
 
 
-def checkpoint_bytes(weights: Mapping[str, Tensor], meta: Metadata) -> bytes:
+@cache  # a command may load a checkpoint twice
+def warn(line: str) -> None:
+    """Print a warning on standard error, once."""
+    print(f"warning: {line}", file=sys.stderr, flush=True)
+
+
+def checkpoint_bytes(weights: Mapping[str, Tensor], meta: Metadata, so_far: Sequence[int] = ()) -> bytes:
     """Return the checkpoint file of a network, whose `state_dict()` is `weights`.
 
-    The bytes depend on the content alone: `torch.save` to a file would put its name into them, and a
-    tensor its memory format; a view would drag the whole of its base along.
+    If its training has not ended, `so_far` are the finished epochs and all of them. The bytes depend on the
+    content alone: `torch.save` to a file would put its name into them, and a tensor its memory format; a view
+    would drag the whole of its base along.
     """
-    content = {"version": VERSION, "meta": meta.model_dump_json(), "weights": fresh(weights)}
+    content: dict[str, Any] = {"version": VERSION, "meta": meta.model_dump_json(), "weights": fresh(weights)}
+    if so_far:
+        content["so_far"] = list(so_far)
     buffer = io.BytesIO()
     torch.save(content, buffer)
     return buffer.getvalue()
@@ -82,7 +95,8 @@ def checkpoint_bytes(weights: Mapping[str, Tensor], meta: Metadata) -> bytes:
 def load_checkpoint(path: Path, file: bytes | None = None) -> Checkpoint:
     """Return a trained network, in evaluation mode on the CPU; `file` is the content of `path`, if known.
 
-    Raises `InputError` if the file is missing, or is not a checkpoint that this program can read.
+    Warns if its training has not ended. Raises `InputError` if the file is missing, or is not a checkpoint
+    that this program can read.
     """
     try:
         if file is None and path.stat().st_size == len(UNTRAINED):
@@ -98,8 +112,12 @@ def load_checkpoint(path: Path, file: bytes | None = None) -> Checkpoint:
         with torch.device("meta"):  # no memory yet; He initialisation there would load torch's compiler (2 s)
             model = build_model(meta.model, meta.width, dropout=0.0, init="default")
         model.load_state_dict(_checked(content["weights"], model.state_dict()), assign=True)
+        if so_far := content.get("so_far"):
+            epoch, epochs = map(int, so_far)
+            warn(f"{path}: of a training that has not ended (epoch {epoch} of {epochs})")
     except FileNotFoundError:
-        raise InputError(f"{path}: no such checkpoint; train the network first: `dvc repro`") from None
+        ours = missing(path, "the training", "checkpoint")
+        raise (ours if path.parent == CHECKPOINTS else InputError(f"{path}: no such checkpoint")) from None
     except InputError:
         raise
     except Exception as error:  # a foreign file can fail in any of torch's readers

@@ -1,15 +1,18 @@
 """Which network predicts: the better one, one by name, or a file that somebody shared."""
 
 import dataclasses
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from segmentation.common.artifacts import CHECKPOINTS, checkpoint_path
+from segmentation.common.artifacts import CHECKPOINTS, checkpoint_path, training_summary_path
 from segmentation.common.errors import InputError
+from segmentation.common.files import missing
 from segmentation.inference.predictor import Predictor
 from segmentation.models.build import check_name, network_names
-from segmentation.models.checkpoints import UNTRAINED, load_checkpoint
+from segmentation.models.checkpoints import UNTRAINED, load_checkpoint, warn
 from segmentation.prediction.onnx_predictor import OnnxPredictor
+from segmentation.workspace import LOCK, other_results
 
 AnyPredictor = Predictor | OnnxPredictor
 
@@ -42,12 +45,27 @@ def choose_network(model: str | None) -> str:
 
 
 def trained_networks() -> list[str]:
-    """Return the names of the networks that were trained here; raises `InputError` if there is none."""
+    """Return the names of the networks that were trained here; warn of one whose training has not come far.
+
+    Raises `InputError` if there is none.
+    """
     files = {name: file for name in network_names() if (file := checkpoint_path(name)).exists()}
     trained = [name for name, file in files.items() if file.stat().st_size != len(UNTRAINED)]
     if not trained:
-        raise InputError(f"{CHECKPOINTS}: no such checkpoints; train first (`make run`)")
+        raise missing(CHECKPOINTS, "the training", "checkpoints")
+    for name in network_names():
+        if name not in files and LOCK.exists() and not training_summary_path(name).exists():
+            warn(str(missing(checkpoint_path(name), f"train_{name}", "checkpoint")))
     return trained
+
+
+def warn_of_results() -> None:
+    """Warn of results of other params or data than those here, and of trainings that have not ended."""
+    if other := other_results():
+        warn(other)
+    for name in network_names():
+        with suppress(InputError):  # it does not have to be there
+            load_checkpoint(checkpoint_path(name))
 
 
 def _val_dice(name: str) -> float:

@@ -1,18 +1,16 @@
 """What the stages have left, and what git knows of it."""
 
 import subprocess
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from segmentation.common import artifacts
 from segmentation.common.artifacts import Split
 from segmentation.common.errors import InputError
-from segmentation.common.files import read_json
+from segmentation.common.files import missing, read_json
 from segmentation.common.tables import read_csv
 from segmentation.models.build import network_names
 from segmentation.params import PARAMS
-
-LOCK = Path("dvc.lock")
+from segmentation.workspace import LOCK
 
 Table = list[dict[str, str]]
 
@@ -40,7 +38,7 @@ def read_outputs() -> RunOutputs:
         raise InputError(f"{artifacts.TEST_METRICS}: holds no network of this program; run `dvc repro`")
     gallery = {path.stem: path.read_bytes() for path in sorted(artifacts.GALLERY.glob("*.jpg"))}
     if not gallery:
-        raise InputError(f"{artifacts.GALLERY}: no images there; run `python -m stages.evaluate` first")
+        raise missing(artifacts.GALLERY, "evaluate", "images")
     return RunOutputs(
         names=names,
         test=test,

@@ -22,6 +22,7 @@ from segmentation.report import charts
 from segmentation.report.checks import ENOUGH, checks
 from segmentation.report.outputs import RunOutputs, commit, matches_commit
 from segmentation.training.fingerprint import installed
+from segmentation.workspace import other_results
 
 TEMPLATE = Path(__file__).with_name("page.html")
 EXPERIMENTS = Path("experiments")
@@ -76,6 +77,7 @@ def page(outputs: RunOutputs, params: str) -> str:
         params=params,
         versions={"Python": platform.python_version()} | dict(installed()),
         commit="" if committed is None else commit(),
+        other_results=other_results(),
     )
 
 

@@ -12,7 +12,7 @@ import yaml
 from segmentation.common.artifacts import RAW
 from segmentation.common.errors import InputError
 from segmentation.inference.runner import Runner
-from segmentation.params import Params
+from segmentation.params import Params, differences
 from segmentation.runtime.distributed import all_gather, world_size
 from segmentation.training.outputs import used_params
 from segmentation.training.warm_start import WarmStart
@@ -20,7 +20,6 @@ from segmentation.training.warm_start import WarmStart
 PIPELINE = Path("dvc.yaml")
 CODE = "segmentation"
 CORE = Path("requirements-core.txt")
-SHOWN = 4  # differences in a message
 
 Fingerprint = Mapping[str, Any]  # by name: what JSON can hold
 
@@ -50,18 +49,6 @@ def installed() -> Iterator[tuple[str, str | None]]:
             yield name, version(name)
         except PackageNotFoundError:  # under another name, as opencv-python
             yield name, None
-
-
-def differences(theirs: Fingerprint, mine: Fingerprint) -> str:
-    """Name the first differences: `train.lr 0.1 -> 0.2`, or only the name of a long value."""
-    texts = []
-    for name in {**mine, **theirs}:
-        old, new = theirs.get(name), mine.get(name)
-        if old != new:
-            change = f"{old} -> {new}"
-            texts.append(f"{name} {change}" if len(change) < 64 else f"another {name}")
-    more = f" and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
-    return ", ".join(texts[:SHOWN]) + more
 
 
 def require_same(mine: Fingerprint) -> None:

@@ -72,24 +72,26 @@ class Outputs:
                 tracking.log_images(self._board, title, epoch, size, self._images, self._targets, predictions)
         self._print(tracking.epoch_line(metrics, training))
 
-    def write(self, history: Sequence[EpochMetrics]) -> None:
+    def write(self, training: Training) -> None:
         """Write the curve and the checkpoint of the best epoch."""
         if self.best:
+            history, epochs = training.history, training.epochs
+            so_far = (len(history), epochs) if len(history) < epochs else ()
             write_bytes(curve_path(self.name), csv_bytes(list(history[0]), history))
-            write_bytes(checkpoint_path(self.name), checkpoint_bytes(*self.best))
+            write_bytes(checkpoint_path(self.name), checkpoint_bytes(*self.best, so_far))
 
     def state_dict(self) -> dict[str, Any]:
         """Return what `load_state_dict` takes."""
         weights, meta = self.best or ({}, None)
         return {"weights": weights, "meta": meta.model_dump_json() if meta else None}
 
-    def load_state_dict(self, state: dict[str, Any], history: Sequence[EpochMetrics]) -> None:
+    def load_state_dict(self, state: dict[str, Any], training: Training) -> None:
         """Write again what the finished epochs of a stopped training had left."""
         if state["meta"]:
             self.best = state["weights"], Metadata.model_validate_json(state["meta"])
-        self.write(history)
+        self.write(training)
         with fault(self._runs):
-            for metrics in history:
+            for metrics in training.history:
                 tracking.log_epoch(self._board, metrics)
 
     def finish(self, history: Sequence[EpochMetrics], device: torch.device) -> None:

@@ -128,7 +128,7 @@ def _train(name: str, params: Params, device: torch.device) -> None:
             training.load_state_dict(saved["training"])
         if saved and outputs:
             print(f"{name}: resuming {training.progress}", flush=True)
-            outputs.load_state_dict(saved["outputs"], training.history)
+            outputs.load_state_dict(saved["outputs"], training)
         _take_epochs(training, outputs, Saver(training, outputs, state))
         if outputs:
             outputs.finish(training.history, device)
@@ -166,7 +166,7 @@ class Saver:
         content = self.training.state_dict()
         if self.outputs:
             started = time.monotonic()
-            self.outputs.write(self.training.history)
+            self.outputs.write(self.training)
             self.state.save({"training": content, "outputs": self.outputs.state_dict()})
             self.saved = time.monotonic()
             self.cost = self.saved - started

@@ -173,11 +173,11 @@ MESSAGES = {
     "list leads out": "trainval.txt: '../../x' is not a plain image id",
     "mask of another size": "1 of 400 images are unusable",
     "broken image": "does not decode as an image",
-    "no split": "data/split.json: no such file; run `python -m stages.split` first",
-    "no stats": "data/stats.json: no such file; run `python -m stages.compute_stats` first",
+    "no split": "data/split.json: no such file; split has not run to its end: `dvc repro` continues",
+    "no stats": "data/stats.json: no such file; compute_stats has not run to its end",
     "no images": ".jpg: no such file, but the split names it",
     "no foreground": "data/raw: no training image shows any foreground",
-    "no raw": "data/raw/annotations/list.txt: no such list; run `python -m stages.download` first",
+    "no raw": "data/raw/annotations/list.txt: no such list; download has not run to its end",
     "no checkpoint": "checkpoints/unet.pt: no such checkpoint",
 }
 

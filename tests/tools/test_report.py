@@ -111,15 +111,18 @@ def test_names_from_files_are_text(finished: Path, tmp_path: Path, run_here: Run
 @pytest.mark.parametrize(
     ("what", "said"),
     [
-        ("metrics/test.json", "metrics/test.json: no such file; run `python -m stages.evaluate` first"),
-        ("metrics/details.json", "metrics/details.json: no such file; run `python -m stages.evaluate` first"),
+        (
+            "metrics/test.json",
+            "metrics/test.json: no such file; evaluate has not run to its end: `dvc repro` continues",
+        ),
+        ("metrics/details.json", "metrics/details.json: no such file; evaluate has not run to its end"),
         (
             "metrics/plots/gallery",
-            "metrics/plots/gallery: no images there; run `python -m stages.evaluate` first",
+            "metrics/plots/gallery: no such images; evaluate has not run to its end: `dvc repro`",
         ),
         (
             "metrics/plots/train_unet.csv",
-            "train_unet.csv: no such file; run `python -m stages.train_unet` first",
+            "train_unet.csv: no such file; train_unet has not run to its end: `dvc repro` continues",
         ),
     ],
 )

@@ -26,4 +26,4 @@ def test_scores_of_another_version_are_one_line(finished: Path, tmp_path: Path, 
     (project / "metrics/details.json").unlink()
     (project / "metrics/details.json").write_text("{}")
     ended = run_here(project, "tools.summary")
-    assert (ended.status, ended.stdout) == (2, "") and "run `python -m stages.evaluate` again" in ended.stderr
+    assert (ended.status, ended.stdout) == (2, "") and "`dvc repro` makes them again" in ended.stderr

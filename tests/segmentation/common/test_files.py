@@ -56,7 +56,7 @@ def test_a_folder_survives_a_failed_rebuild(tmp_path: Path) -> None:
 def test_missing_or_broken_json_names_the_stage(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
         (tmp_path / "a.json").write_bytes(content)
-    with pytest.raises(InputError, match=r"a\.json.*python -m stages\.split"):
+    with pytest.raises(InputError, match=r"a\.json.*`dvc repro`"):
         read_json(tmp_path / "a.json", "split", dict)
 
 

@@ -41,10 +41,8 @@ def test_floats_have_six_digits() -> None:
 def test_a_damaged_table(tmp_path: Path, content: str) -> None:
     path = tmp_path / "groups.csv"
     path.write_text(content)
-    with pytest.raises(InputError, match=r"groups\.csv: damaged; run `python -m stages\.download` again"):
+    with pytest.raises(InputError, match=r"groups\.csv: damaged; `dvc repro` makes it again"):
         read_csv(path, "download", COLUMNS)
     path.unlink()
-    with pytest.raises(
-        InputError, match=r"groups\.csv: no such file; run `python -m stages\.download` first"
-    ):
+    with pytest.raises(InputError, match=r"groups\.csv: no such file; download has not run to its end"):
         read_csv(path, "download")

@@ -56,6 +56,26 @@ def test_plain_tensors_without_their_base(tmp_path: Path) -> None:
     assert (tmp_path / "a.pt").stat().st_size < 1.2 * numbers + 50_000
 
 
+def test_a_training_that_has_not_ended_is_named_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, path = build_model("unet", 4), tmp_path / "a.pt"
+    save_checkpoint(path, model, meta("unet"))
+    ended = torch.load(path, weights_only=True)
+    path.write_bytes(checkpoint_bytes(model.state_dict(), meta("unet"), so_far=(3, 10)))
+    so_far = torch.load(path, weights_only=True)
+    assert (
+        set(so_far) - set(ended) == {"so_far"} and so_far["meta"] == ended["meta"]
+    )  # as older versions read it
+    for _ in range(2):
+        assert load_checkpoint(path)[1] == meta("unet")
+    line = f"warning: {path}: of a training that has not ended (epoch 3 of 10)\n"
+    assert capsys.readouterr() == ("", line)
+    rewritten(path, so_far="3 of 10")
+    with pytest.raises(InputError, match="not a checkpoint of this program"):
+        load_checkpoint(path)
+
+
 def rewritten(path: Path, **changes: object) -> None:
     torch.save(torch.load(path, weights_only=True) | changes, path)
 

@@ -11,7 +11,7 @@ from projects import ROOT
 
 from segmentation.inference.runner import Runner
 from segmentation.loading.transforms import NONE
-from segmentation.params import load_params
+from segmentation.params import differences, load_params
 from segmentation.training import fingerprint as module
 from segmentation.training.fingerprint import fingerprint, installed
 
@@ -31,5 +31,5 @@ def test_another_version_is_another_training(project: Path, monkeypatch: pytest.
     assert fingerprint("train_unet", load_params(), runner, None) == before
     real = importlib.metadata.version
     monkeypatch.setattr(module, "version", lambda name: "0.0" if name == "pillow" else real(name))
-    found = module.differences(before, fingerprint("train_unet", load_params(), runner, None))
+    found = differences(before, fingerprint("train_unet", load_params(), runner, None))
     assert found == f"pillow {real('pillow')} -> 0.0"

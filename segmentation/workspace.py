@@ -1,0 +1,52 @@
+"""The project's folder as git and DVC know it."""
+
+import hashlib
+import subprocess
+from pathlib import Path
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from segmentation.common.artifacts import CHECKPOINTS, SPLIT, TEST_METRICS
+from segmentation.common.errors import Fault
+from segmentation.params import PARAMS, differences, flat
+
+LOCK = Path("dvc.lock")
+
+
+def call(*command: str) -> str:
+    """Run a short command and return what it printed; raises `Fault` with its error if it fails."""
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        said = (ended.stderr.strip() or ended.stdout.strip() or "it says nothing").splitlines()
+        error = next((line for line in said if line.startswith("ERROR: ")), said[0])
+        raise Fault(f"`{' '.join(command[:3])}` failed: {error}")
+    return ended.stdout
+
+
+def other_results() -> str:
+    """Say in one line how the results in metrics/ differ from the params and data here; empty if they do not.
+
+    Empty too where dvc.lock does not know these results, as after stages that were run without DVC.
+    """
+    read = YAML(typ="safe").load  # 1e-05, which DVC writes, is no number to PyYAML
+    try:
+        stages, present = read(LOCK)["stages"], flat(read(PARAMS))
+        stages.pop("check_params", None)  # it runs long before there are results
+        evaluate = stages["evaluate"]
+        files = {file["path"]: file["md5"] for file in evaluate["deps"] + evaluate["outs"]}
+        groups = [stage.get("params", {}).get(str(PARAMS), {}) for stage in stages.values()]
+    except (OSError, YAMLError, LookupError, TypeError, AttributeError):
+        return ""
+    if files.get(str(TEST_METRICS)) != _md5(str(TEST_METRICS)):
+        return ""
+    used = {path: md5 for path, md5 in files.items() if path.startswith((str(SPLIT), f"{CHECKPOINTS}/"))}
+    then = {name: value for group in groups for name, value in flat(group).items()}
+    now = {name: present.get(name) for name in then} | {path: _md5(path) for path in used}
+    changes = differences(then | used, now)
+    remedy = "`dvc repro` makes those of what is here, `make back` goes back to the last commit"
+    return f"results of other params or data ({changes}): {remedy}" if changes else ""
+
+
+def _md5(path: str) -> str:
+    return hashlib.md5(Path(path).read_bytes()).hexdigest() if Path(path).is_file() else "-" * 32
