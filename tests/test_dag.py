@@ -35,7 +35,7 @@ NO_DEPENDENCY = "segmentation/params.py"
 LEVELS = [
     {"common"},
     {"params"},
-    {"sources", "splitting", "pixel_stats", "runtime", "workspace"},
+    {"sources", "splitting", "pixel_stats", "runtime", "workspace", "going_back"},
     {"layers", "loading", "scoring"},
     {"networks"},
     {"models"},
