@@ -7,7 +7,6 @@ from jinja2 import UndefinedError
 from segmentation.common.command_line import make_parser, run
 from segmentation.common.errors import InputError
 from segmentation.common.files import write_bytes
-from segmentation.params import PARAMS
 from segmentation.report.outputs import read_outputs
 from segmentation.report.page import page
 
@@ -18,7 +17,7 @@ def main() -> None:
     """Read what the stages left in data/ and metrics/."""
     outputs = read_outputs()
     try:
-        html = page(outputs, PARAMS.read_text(encoding="utf-8"))
+        html = page(outputs)
     except (LookupError, TypeError, ValueError, AttributeError, UndefinedError):
         problem = "damaged, or of different runs or versions; run `dvc repro` or `dvc checkout`"
         raise InputError(f"data/ or metrics/: {problem}") from None

@@ -1,7 +1,6 @@
 """What the stages have left, and what git knows of it."""
 
 import subprocess
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from segmentation.common import artifacts
@@ -11,8 +10,6 @@ from segmentation.common.files import read_json
 from segmentation.common.tables import read_csv
 from segmentation.models.build import network_names
 from segmentation.params import PARAMS
-
-LOCK = Path("dvc.lock")
 
 Table = list[dict[str, str]]
 
@@ -29,7 +26,7 @@ class RunOutputs(NamedTuple):
     thresholds: dict[str, Table]
     reliability: dict[str, Table]
     split: Split
-    gallery: dict[str, bytes]  # JPEG files by image
+    gallery: dict[str, bytes]  # by name; `overlays.gallery_files` says what they are
 
 
 def read_outputs() -> RunOutputs:
@@ -38,7 +35,7 @@ def read_outputs() -> RunOutputs:
     names = [name for name in network_names() if name in test]
     if not names:
         raise InputError(f"{artifacts.TEST_METRICS}: holds no network of this program; run `dvc repro`")
-    gallery = {path.stem: path.read_bytes() for path in sorted(artifacts.GALLERY.glob("*.jpg"))}
+    gallery = {path.name: path.read_bytes() for path in sorted(artifacts.GALLERY.glob("*"))}
     if not gallery:
         raise InputError(f"{artifacts.GALLERY}: no images there; run `python -m stages.evaluate` first")
     return RunOutputs(
@@ -59,16 +56,14 @@ def read_outputs() -> RunOutputs:
 
 def matches_commit() -> bool | None:
     """Say whether dvc.lock and params.yaml are as in the last commit; None where git does not know them."""
-    if any(_git("cat-file", "-e", f"HEAD:./{path}") is None for path in (LOCK, PARAMS)):
+    if any(_git("cat-file", "-e", f"HEAD:./{path}") is None for path in ("dvc.lock", PARAMS)):
         return None
-    return _git("diff", "--quiet", "HEAD", "--", str(LOCK), str(PARAMS)) is not None
+    return _git("diff", "--quiet", "HEAD", "--", "dvc.lock", str(PARAMS)) is not None
 
 
 def commit() -> str:
-    """Return the hash of the last commit, with a remark if files have changed since."""
-    changed = _git("status", "--porcelain", "--untracked-files=no")
-    remark = "    # with uncommitted changes" if changed else ""
-    return f"{_git('rev-parse', '--verify', 'HEAD') or ''}{remark}"
+    """Return the hash of the last commit, or nothing if there is none."""
+    return _git("rev-parse", "--verify", "HEAD") or ""
 
 
 def _git(*arguments: str) -> str | None:
