@@ -62,8 +62,10 @@ def matches_commit() -> bool | None:
 
 
 def commit() -> str:
-    """Return the hash of the last commit, or nothing if there is none."""
-    return _git("rev-parse", "--verify", "HEAD") or ""
+    """Return the hash of the last commit, with a remark if files have changed since."""
+    changed = _git("status", "--porcelain", "--untracked-files=no")
+    remark = "    # with uncommitted changes" if changed else ""
+    return f"{_git('rev-parse', '--verify', 'HEAD') or ''}{remark}"
 
 
 def _git(*arguments: str) -> str | None:

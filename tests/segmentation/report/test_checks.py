@@ -77,7 +77,7 @@ def test_another_run_than_the_committed_one(tmp_path: Path, monkeypatch: pytest.
         assert matches_commit() is False
         Path(name).write_text("one")
     Path("dvc.lock").write_text("two")
-    assert re.fullmatch(r"[0-9a-f]{40}", commit())
+    assert re.fullmatch(r"[0-9a-f]{40}    # with uncommitted changes", commit())
 
 
 def test_two_images_pass_no_check_of_an_interval() -> None:
