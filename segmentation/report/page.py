@@ -37,7 +37,6 @@ def page(outputs: RunOutputs) -> str:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["percent"] = lambda value: f"{100 * value:.0f} %"
     environment.filters["size"] = lambda data: Image.open(io.BytesIO(data)).size
     environment.filters["base64"] = lambda data: base64.b64encode(data).decode()
     params, default = (flat(load_params(path).model_dump()) for path in (PARAMS, DEFAULT))
