@@ -21,7 +21,7 @@ from segmentation.experiments.plan import flat
 from segmentation.experiments.plan_file import read_plan
 from segmentation.experiments.results import read_results
 from segmentation.models.build import network_title
-from segmentation.params import PARAMS, load_params
+from segmentation.params import PARAMS, read_params
 from segmentation.report import charts
 from segmentation.report.checks import ENOUGH, checks
 from segmentation.report.outputs import RunOutputs, Table, commit, matches_commit
@@ -39,7 +39,7 @@ def page(outputs: RunOutputs) -> str:
     )
     environment.filters["size"] = lambda data: Image.open(io.BytesIO(data)).size
     environment.filters["base64"] = lambda data: base64.b64encode(data).decode()
-    params, default = (flat(load_params(path).model_dump()) for path in (PARAMS, DEFAULT))
+    params, default = (flat(read_params(path)) for path in (PARAMS, DEFAULT))
     source = os.path.expanduser(params["data.folder.path"]) if params["data.source"] == "folder" else RAW
     images = gallery(outputs)
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
@@ -47,7 +47,7 @@ def page(outputs: RunOutputs) -> str:
         outputs=outputs,
         details=outputs.details,
         params=params,
-        changed={key: value for key, value in params.items() if value != default[key]},
+        changed={key: value for key, value in params.items() if value != default.get(key)},
         source=source,
         date=newest(Path(source)),
         commit=commit(),

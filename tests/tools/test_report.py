@@ -212,3 +212,11 @@ def test_results_that_do_not_fit_together(
     (project / what).write_text(content)
     ended = run_here(project, "tools.report")
     assert ended.status == 2 and "damaged" in ended.stderr and len(ended.stderr.splitlines()) == 1
+
+
+def test_a_gallery_of_an_earlier_version(finished: Path, tmp_path: Path, run_here: RunHere) -> None:
+    project = copied(finished, tmp_path)
+    for path in (project / "metrics/plots/gallery").glob("*.png"):
+        path.unlink()
+    ended = run_here(project, "tools.report")
+    assert ended.status == 2 and "run `dvc repro`" in ended.stderr and len(ended.stderr.splitlines()) == 1
