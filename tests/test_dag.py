@@ -35,7 +35,7 @@ NO_DEPENDENCY = "segmentation/params.py"
 LEVELS = [
     {"common"},
     {"params"},
-    {"sources", "splitting", "pixel_stats", "runtime", "workspace", "going_back"},
+    {"sources", "splitting", "pixel_stats", "runtime", "workspace"},
     {"layers", "loading", "scoring"},
     {"networks"},
     {"models"},
@@ -45,7 +45,7 @@ LEVELS = [
     {"export", "serving"},
     {"experiments"},
     {"report"},
-    {"petseg"},
+    {"petseg", "going_back"},
 ]
 
 

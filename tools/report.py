@@ -13,14 +13,13 @@ def main() -> None:
     from jinja2 import UndefinedError
 
     from segmentation.common.files import write_bytes
-    from segmentation.params import PARAMS
     from segmentation.prediction.load import warn_of_results
     from segmentation.report.outputs import read_outputs
     from segmentation.report.page import page
 
     outputs = read_outputs()
     try:
-        html = page(outputs, PARAMS.read_text(encoding="utf-8"))
+        html = page(outputs)
     except (LookupError, TypeError, ValueError, AttributeError, UndefinedError):
         problem = "damaged, or of different runs or versions; run `dvc repro` or `dvc checkout`"
         raise InputError(f"data/ or metrics/: {problem}") from None

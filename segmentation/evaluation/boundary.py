@@ -26,6 +26,16 @@ def band_width(shape: tuple[int, ...]) -> int:
     return max(1, round(BAND * hypot(*shape[:2])))
 
 
+def object_width(mask: Mask) -> float:
+    """Return the width in pixels of the foreground of a mask `(H, W)` of 0 and 1; 0 if there is none.
+
+    Six times the mean distance to the background: the diameter of a disc, 1.5 times the width of a line.
+    """
+    framed = cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    distances = cv2.distanceTransform(framed, cv2.DIST_L2, 5)
+    return 6 * max(0.0, cv2.mean(distances, framed)[0] - 0.5)  # to the edge of a pixel
+
+
 def boundary_iou(predictions: Sequence[Mask], target: Mask) -> list[float]:
     """Return the IoU of the band of each prediction with that of the target; 0/0 is 1.
 

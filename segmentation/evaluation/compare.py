@@ -18,8 +18,7 @@ POOLED: dict[str, Callable[[NDArray[Any]], Values]] = {
     "precision": scores.precision,
     "recall": scores.recall,
 }
-# Of a block of scores, what metrics/test.json shows:
-SHORT = ("dice", "dice_low", "dice_high", "iou", "dice_pooled", "iou_pooled", "precision", "recall")
+SHORT = ("dice", "dice_low", "dice_high", "dice_pooled")  # of a block of scores, what metrics/test.json shows
 
 Key = tuple[str, str, str]  # a view of the images, such as "original", a network or baseline, and a score
 Columns = dict[Key, NDArray[Any]]  # a value, or the counts, of each image

@@ -15,7 +15,7 @@ from segmentation.evaluation.breakdown import break_down
 from segmentation.evaluation.calibration import calibration_error, reliability, table, threshold_curves
 from segmentation.evaluation.compare import compare, contour_scores
 from segmentation.evaluation.failures import failure, failure_table, mask_looks_wrong
-from segmentation.evaluation.overlays import Example, encoded, panels, ranked, sheet
+from segmentation.evaluation.overlays import TRUE, Example, gallery_files, ranked, sheet
 from segmentation.evaluation.prediction_scores import Scored, baselines, read_test_image, score_predictions
 from segmentation.inference.predictor import Predictor
 from segmentation.loading.dataset import SegmentationDataset
@@ -127,11 +127,10 @@ def _image_rows(
     for i, (image_id, (group, species)) in enumerate(zip(ids, labels, strict=True)):
         for name, network in scored.networks.items():
             counts = network.counts[resolution][i]
-            tp, fp, fn, tn = counts.tolist()
             rows.append(
                 {"id": image_id, "model": name, "group": group, "species": species}
                 | {"dice": float(scores.dice(counts)), "iou": float(scores.iou(counts))}
-                | {"tp": tp, "fp": fp, "fn": fn, "tn": tn}
+                | dict(zip(("tp", "fp", "fn", "tn"), counts.tolist(), strict=True))
                 | {key: float(values[i]) for key, values in contour_scores(network).items()}
                 | {"height": int(facts.height[i]), "width": int(facts.width[i])}
                 | {"foreground_share": float(facts.foreground_share[i]), "twin": int(twin[i])}
@@ -151,8 +150,8 @@ def _example_images(
 
     def example(index: int) -> Example:
         """Let every network predict an image once more."""
-        image = read_test_image(raw, ids[index], foreground)
-        masks = {name: predictor.mask(image.image) for name, predictor in predictors.items()}
+        image, target, _ = read_test_image(raw, ids[index], foreground)
+        masks = {TRUE: target} | {name: predictor.mask(image) for name, predictor in predictors.items()}
         of_image = {name: float(values[index]) for name, values in dice.items()}
         return Example(ids[index], image, masks, of_image)
 
@@ -166,5 +165,5 @@ def _example_images(
         if chosen
     }
     shown = sorted(index for chosen in ranked(dice, IN_THE_GALLERY).values() for index in chosen)
-    gallery = {f"{ids[index]}.jpg": encoded(panels(example(index)), "JPEG", quality=80) for index in shown}
+    gallery = {name: data for index in shown for name, data in gallery_files(example(index)).items()}
     return {artifacts.OVERLAYS: sheets, artifacts.GALLERY: gallery}

@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segmentation.common.geometry import Mask
-from segmentation.evaluation.boundary import band_width, square
+from segmentation.evaluation.boundary import band_width, object_width, square
 
 KINDS = ("missed object", "extra region", "hole", "boundary")
 WRONG_MASK = "mask looks wrong"
 EXAMPLES = 3  # of each kind
+BAND = 1 / 8  # of the width of the objects: the widest band along their contours
 AGREE, DISAGREE = 0.9, 0.75  # Dice of two networks with each other, and of each with the mask
 
 
@@ -24,11 +25,11 @@ def false_pixels(predictions: Sequence[Mask], target: Mask) -> NDArray[np.int64]
     - missed object: missed, in an object (8-connected) of which nothing was found
     - extra region: found, in a predicted region (8-connected) that touches no object
     - hole: missed, and enclosed by predicted foreground
-    - boundary: within 2 % of the image's diagonal of the contour of an object, on either side (the width of
-      the band of Boundary IoU)
+    - boundary: near the contour of an object, on either side: within 2 % of the image's diagonal (the band of
+      Boundary IoU), but no more than an eighth of the objects' width, which the band would swallow
     - otherwise missed object, if missed (a part of one, such as a leg), or extra region, if found (a bulge)
     """
-    kernel = square(band_width(target.shape))
+    kernel = square(max(1, min(band_width(target.shape), int(BAND * object_width(target)))))
     band = cv2.dilate(target, kernel) > cv2.erode(target, kernel)
     objects, counts = _regions(target), []
     for prediction in predictions:

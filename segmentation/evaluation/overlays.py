@@ -2,28 +2,33 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from segmentation.common.geometry import Geometry, Mask
-from segmentation.evaluation.prediction_scores import LabelledImage
+from segmentation.evaluation.boundary import object_width, square
 from segmentation.scoring.scores import Values
 
 PANEL, GAP, LINE = 256, 8, 22  # pixels
+LARGE = 1600  # pixels at the longer side of an image in the gallery, at most
+THIN = 16  # pixels of width, from which foreground is tinted
+TINT = 140  # of 255: its opacity
+TRUE = "true"
 # Okabe and Ito 2008, "Color Universal Design": told apart by colour-blind people too.
 LEGEND = {"true positive": (86, 180, 233), "false positive": (213, 94, 0), "false negative": (240, 228, 66)}
-OPACITY = 0.55
 
 
 class Example(NamedTuple):
-    """A test image, the mask that each network predicts for it, 0 or 1 in its own size, and their Dice."""
+    """A test image, its masks, 0 or 1: the true one and that of each network, by name; and their Dice."""
 
     image_id: str
-    image: LabelledImage
-    masks: Mapping[str, Mask]
+    image: NDArray[np.uint8]
+    masks: Mapping[str, Mask]  # the first is `TRUE`
     dice: Mapping[str, float]
 
 
@@ -48,30 +53,56 @@ def ranked(dice: Mapping[str, Values], counts: Mapping[str, int]) -> dict[str, l
     return chosen
 
 
-def overlay(image: NDArray[np.uint8], target: Mask, prediction: Mask) -> Image.Image:
-    """Tint the pixels of `image` that are true positive, false positive or false negative (`LEGEND`)."""
-    tinted = image.astype(np.float32)
-    cases = (target & prediction, prediction & ~target & 1, target & ~prediction & 1)
-    for color, where in zip(LEGEND.values(), cases, strict=True):
-        inside = where == 1
-        tinted[inside] = (1 - OPACITY) * tinted[inside] + OPACITY * np.array(color, np.float32)
-    return Image.fromarray(tinted.round().astype(np.uint8))
+def shown(example: Example, side: int) -> Example:
+    """Return an example with `side` pixels at the longer side."""
+    geometry = Geometry(side, "area", "pad")
+    masks = {name: geometry.mask_to_network(mask) for name, mask in example.masks.items()}
+    return example._replace(image=geometry.to_network(example.image), masks=masks)
+
+
+def errors(target: Mask, prediction: Mask) -> Image.Image:
+    """Draw what is true positive, false positive or false negative (`LEGEND`); the rest is transparent.
+
+    A tint, or outlines of one pixel where the foreground is so thin that a tint would hide it.
+    """
+    kinds, opacity = target + 2 * prediction, TINT
+    if object_width(target | prediction) < THIN:
+        kinds, opacity = kinds * (cv2.erode(kinds, square(1)) != cv2.dilate(kinds, square(1))), 255
+    drawn = Image.fromarray(kinds)
+    drawn.putpalette(bytes([0, 0, 0, *chain(*reversed(LEGEND.values()))]))
+    drawn.info["transparency"] = bytes([0, opacity, opacity, opacity])
+    return drawn
 
 
 def panels(example: Example) -> Image.Image:
-    """Draw an image and the overlay of each network side by side, each 256 pixels at its longer side."""
-    image, target, _ = example.image
-    parts = [Image.fromarray(image), *(overlay(image, target, mask) for mask in example.masks.values())]
-    height, width = Geometry(PANEL, fit="pad").network_shape(*image.shape[:2])
-    canvas = Image.new("RGB", (len(parts) * (width + GAP) - GAP, height), "white")
-    for index, part in enumerate(parts):
-        canvas.paste(part.resize((width, height), Image.Resampling.BICUBIC), (index * (width + GAP), 0))
+    """Draw an image and what each network got right and wrong, side by side."""
+    height, width = example.image.shape[:2]
+    canvas = Image.new("RGB", (len(example.masks) * (width + GAP) - GAP, height), "white")
+    for index, (name, mask) in enumerate(example.masks.items()):
+        canvas.paste(Image.fromarray(example.image), place := (index * (width + GAP), 0))
+        if name != TRUE:
+            drawn = errors(example.masks[TRUE], mask).convert("RGBA")
+            canvas.paste(drawn, place, drawn)
     return canvas
+
+
+def gallery_files(example: Example) -> dict[str, bytes]:
+    """Return the files of an image in the gallery, by name, of at most `LARGE` pixels a side.
+
+    ID.jpg, the image; ID.NAME.png, each mask; ID.NAME.errors.png, to be laid on the image.
+    """
+    image_id, image, masks, _ = shown(example, min(LARGE, max(example.image.shape)))
+    files = {f"{image_id}.jpg": encoded(Image.fromarray(image), "JPEG", quality=80)}
+    for name, mask in masks.items():
+        files[f"{image_id}.{name}.png"] = encoded(Image.fromarray(mask > 0), "PNG")
+        if name != TRUE:
+            files[f"{image_id}.{name}.errors.png"] = encoded(errors(masks[TRUE], mask), "PNG")
+    return files
 
 
 def sheet(title: str, examples: Sequence[Example], titles: Mapping[str, str]) -> bytes:
     """Draw examples one below the other, id and Dice under each, as a PNG; `titles` name the networks."""
-    rows = [panels(example) for example in examples]
+    rows = [panels(shown(example, PANEL)) for example in examples]
     width = max(3 * PANEL, *(row.width for row in rows)) + 2 * GAP
     canvas = Image.new("RGB", (width, 3 * LINE + sum(row.height + LINE + GAP for row in rows)), "white")
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(size=14)

@@ -7,6 +7,8 @@ from segmentation.evaluation.calibration import BADLY
 from segmentation.models.build import network_names, network_title
 
 BASELINES = {"all_foreground": "all foreground", "mean_mask": "mean training mask"}
+# Of fewer test images, not even the range is a 95 % interval: it misses the median in 1 of 2^(n - 1) cases.
+FEWEST = 6
 EXPLANATION = """\
 dice, iou  mean over the images, and the 95 % bootstrap interval of the mean Dice
 pooled     Dice of all pixels of all images together
@@ -14,9 +16,10 @@ soft       soft Dice of batches of 8, averaged: the lab report's score, to compa
 
 
 def results_table(metrics: Mapping[str, Any], details: Mapping[str, Any]) -> str:
-    """Format the content of metrics/test.json and the baselines of details.json in less than 80 columns."""
+    """Format the contents of metrics/test.json and metrics/details.json in less than 80 columns."""
     names = [name for name in network_names() if name in metrics]
-    rows = {network_title(name): metrics[name] for name in names}
+    scores = details[details["resolution"]]
+    rows = {network_title(name): scores[name] | metrics[name] for name in names}
     rows |= {title: details["baselines"][name] for name, title in BASELINES.items()}
     count = f"{details['images']} test images"
     lines = [f"{count:<20}    dice        95 %          iou  pooled    soft"]
@@ -38,6 +41,8 @@ def notes(details: Mapping[str, Any]) -> list[str]:
     lines = [f"scored {size}; threshold, chosen on validation images: {thresholds}"]
     if details["tta"] == "flip":
         lines[0] += "; probabilities are the mean over an image and its mirror image"
+    if details["images"] < FEWEST:
+        lines.append(f"fewer than {FEWEST} test images: the intervals mean nothing")
     for name, gain in details["gain"].items():
         if gain["low"] <= 0:
             baseline = BASELINES.get(gain["baseline"], gain["baseline"])
@@ -45,14 +50,12 @@ def notes(details: Mapping[str, Any]) -> list[str]:
                 f"warning: {name} is no better than the answer {baseline!r}: {gain['dice']:+.4f} mean Dice,"
                 f" {gain['low']:+.4f} to {gain['high']:+.4f}"
             )
-    for name, error in badly_calibrated(details).items():
-        lines.append(f"{name}: its probabilities are off by {error:.3f} on average; use them for masks only")
+    for name, error in details["calibration_error"].items():
+        if error > BADLY:
+            lines.append(
+                f"{name}: its probabilities are off by {error:.3f} on average; use them for masks only"
+            )
     return lines
-
-
-def badly_calibrated(details: Mapping[str, Any]) -> dict[str, float]:
-    """Return the calibration error of each network whose probabilities should not be read as such."""
-    return {name: error for name, error in details["calibration_error"].items() if error > BADLY}
 
 
 def start_note(name: str, started_from: str) -> str:

@@ -110,8 +110,8 @@ def spelled(value: Any) -> str:
 def finished(experiment: Experiment, hardware: str | None = None) -> RunScores | None:
     """Return what a finished run leaves, None if there is no such experiment here.
 
-    It ran on `hardware`, by default that of this machine. An experiment whose table of test images is no
-    longer in DVC's cache is removed.
+    It ran on `hardware`, by default that of this machine. An experiment whose outputs are no longer in
+    DVC's cache is removed.
     """
     commits = call(
         "git", "for-each-ref", "--format=%(objectname)", f"refs/exps/*/*/{experiment.name}"
@@ -122,15 +122,17 @@ def finished(experiment: Experiment, hardware: str | None = None) -> RunScores |
     def show(path: str | Path) -> str:
         return call("git", "show", f"{commits[0]}:{path}")
 
-    outs = yaml.safe_load(show("dvc.lock"))["stages"]["evaluate"]["outs"]
-    (md5,) = (out["md5"] for out in outs if out["path"] == PER_IMAGE.as_posix())
-    table = Path(call("dvc", "cache", "dir").strip()) / "files/md5" / md5[:2] / md5[2:]
-    if not table.exists():
+    cache = Path(call("dvc", "cache", "dir").strip()) / "files/md5"
+    stages = yaml.safe_load(show("dvc.lock"))["stages"].values()
+    kept = {out["path"]: cache / out["md5"][:2] / out["md5"][2:] for stage in stages for out in stage["outs"]}
+    run, test, rows = experiment.run, json.loads(show(TEST_METRICS)), []
+    summaries = {name: kept[str(training_summary_path(name))] for name in test if name != "difference"}
+    table = kept[str(PER_IMAGE)]
+    if not all(path.exists() for path in (table, *summaries.values())):
         call("dvc", "exp", "remove", experiment.name)
         return None
-    run, test, rows = experiment.run, json.loads(show(TEST_METRICS)), []
-    for network in (name for name in test if name != "difference"):
-        summary = json.loads(show(training_summary_path(network)))
+    for network, path in summaries.items():
+        summary = json.loads(path.read_bytes())
         rows.append(
             {"run": run.key, "code": experiment.code, "seed": str(run.params[SEED]), "network": network}
             | {score: f"{test[network][score]:.6g}" for score in SCORES}

@@ -8,6 +8,7 @@ from typing import Any
 import vl_convert
 
 from segmentation.evaluation.failures import KINDS, WRONG_MASK
+from segmentation.evaluation.tables import FEWEST
 from segmentation.experiments.charts import intervals, nominal, quantitative
 from segmentation.models.build import network_title
 from segmentation.report.outputs import RunOutputs, Table
@@ -15,18 +16,18 @@ from segmentation.report.outputs import RunOutputs, Table
 # Okabe and Ito 2008: told apart by colour-blind people too, on white and on black. Dashes and shapes repeat
 # what the colours say, for print in grey.
 COLORS = ["#0083c9", "#e69f00", "#009e73", "#cc79a7"]
-INK = {"labelColor": "currentColor", "titleColor": "currentColor"}
+INK = {"labelColor": "currentColor", "titleColor": "currentColor", "labelFontSize": 12, "titleFontSize": 12}
 AXIS = {"domainColor": "currentColor", "tickColor": "currentColor", "gridOpacity": 0.25, "tickCount": 5}
 CONFIG = {
     "background": None,
     "padding": {"left": 30, "top": 5, "right": 15, "bottom": 5},  # a reader's font may be wider
     "font": "system-ui, sans-serif",
     "view": {"stroke": None},
-    "axis": INK | AXIS | {"labelOverlap": True, "labelLimit": 260},
-    "legend": INK | {"orient": "top", "title": None},
+    "axis": INK | AXIS | {"labelOverlap": True, "labelLimit": 150},
+    "legend": INK | {"orient": "top", "title": None, "layout": {"top": {"margin": 30}}},
     "range": {"category": COLORS},
 }
-SIZE = {"width": 300, "height": 200}
+SIZE = {"width": 240, "height": 180}
 MANY = 30  # points of all lines together, from which they need no marks
 FOREGROUND = "share of foreground"
 NETWORK = nominal("network", legend={"title": None})
@@ -112,6 +113,7 @@ def by_group(outputs: RunOutputs, table: list[dict[str, Any]], label: str) -> st
     """The mean Dice of each group with its interval."""
     rows = [
         {"network": network_title(name), "group": f"{row['label']} ({row['images']})", **row[name]}
+        | ({} if row["images"] >= FEWEST else dict.fromkeys(("low", "high"), row[name]["dice"]))
         for row in table
         for name in outputs.names
     ]

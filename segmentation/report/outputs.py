@@ -10,7 +10,6 @@ from segmentation.common.files import missing, read_json
 from segmentation.common.tables import read_csv
 from segmentation.models.build import network_names
 from segmentation.params import PARAMS
-from segmentation.workspace import LOCK
 
 Table = list[dict[str, str]]
 
@@ -27,7 +26,7 @@ class RunOutputs(NamedTuple):
     thresholds: dict[str, Table]
     reliability: dict[str, Table]
     split: Split
-    gallery: dict[str, bytes]  # JPEG files by image
+    gallery: dict[str, bytes]  # by name; `overlays.gallery_files` says what they are
 
 
 def read_outputs() -> RunOutputs:
@@ -36,7 +35,7 @@ def read_outputs() -> RunOutputs:
     names = [name for name in network_names() if name in test]
     if not names:
         raise InputError(f"{artifacts.TEST_METRICS}: holds no network of this program; run `dvc repro`")
-    gallery = {path.stem: path.read_bytes() for path in sorted(artifacts.GALLERY.glob("*.jpg"))}
+    gallery = {path.name: path.read_bytes() for path in sorted(artifacts.GALLERY.glob("*"))}
     if not gallery:
         raise missing(artifacts.GALLERY, "evaluate", "images")
     return RunOutputs(
@@ -57,9 +56,9 @@ def read_outputs() -> RunOutputs:
 
 def matches_commit() -> bool | None:
     """Say whether dvc.lock and params.yaml are as in the last commit; None where git does not know them."""
-    if any(_git("cat-file", "-e", f"HEAD:./{path}") is None for path in (LOCK, PARAMS)):
+    if any(_git("cat-file", "-e", f"HEAD:./{path}") is None for path in ("dvc.lock", PARAMS)):
         return None
-    return _git("diff", "--quiet", "HEAD", "--", str(LOCK), str(PARAMS)) is not None
+    return _git("diff", "--quiet", "HEAD", "--", "dvc.lock", str(PARAMS)) is not None
 
 
 def commit() -> str:

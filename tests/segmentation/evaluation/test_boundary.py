@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from surface_distance import compute_surface_dice_at_tolerance, compute_surface_distances
 
-from segmentation.evaluation.boundary import TOLERANCES, band_width, boundary_iou, surface_dice
+from segmentation.evaluation.boundary import TOLERANCES, band_width, boundary_iou, object_width, surface_dice
 
 # surface-distance 0.1 imports from places that scipy has moved.
 pytestmark = pytest.mark.filterwarnings("ignore:Please import:DeprecationWarning")
@@ -56,6 +56,17 @@ def test_boundary_iou_is_that_of_its_definition(prediction: Mask, target: Mask) 
 
 def test_the_band_is_two_percent_of_the_diagonal() -> None:
     assert [band_width(size) for size in ((375, 500), (128, 128), (20, 20))] == [12, 4, 1]
+
+
+def test_the_width_of_objects() -> None:
+    disc = (np.hypot(*(np.indices((200, 200)) - 100)) <= 40).astype(np.uint8)
+    square = np.zeros((100, 100), np.uint8)
+    square[20:80, 20:80] = 1
+    line = np.zeros((100, 4000), np.uint8)
+    line[40:50, 5:-5] = 1
+    assert [object_width(mask) for mask in (disc, square, line)] == pytest.approx([80, 60, 15], rel=0.05)
+    assert object_width(np.zeros((30, 30), np.uint8)) == 0
+    assert object_width(np.ones((60, 60), np.uint8)) == pytest.approx(60, rel=0.05)  # the edge ends it
 
 
 def test_empty_and_full_masks() -> None:

@@ -58,10 +58,12 @@ def test_the_console_says_where_a_network_learned_nothing() -> None:
     gain = {"baseline": "all_foreground", "dice": -0.0002, "low": -0.01, "high": 0.02}
     details = {
         "resolution": "network", "thresholds": {"unet": 0.42, "resnet": 0.5}, "tta": "flip",
+        "images": 6,
         "gain": {"unet": gain, "resnet": gain | {"low": 0.01}},
         "calibration_error": {"unet": 0.05, "resnet": 0.123},
     }  # fmt: skip
     said = notes(details)
+    assert notes(details | {"images": 5})[1] == "fewer than 6 test images: the intervals mean nothing"
     scored = "scored at network size; threshold, chosen on validation images: unet 0.42, resnet 0.50; "
     assert said[0] == scored + "probabilities are the mean over an image and its mirror image"
     assert said[1] == (

@@ -86,7 +86,7 @@ def test_the_resolution_decides_what_is_compared() -> None:
 
 def test_scores_are_pooled_and_averaged() -> None:
     found = counted([[1, 0, 0, 9], [0, 9, 1, 0], [0, 0, 0, 10]])
-    row = compared({"a": found}, found)[0]["a"]
+    row = compared({"a": found}, found)[1]["network"]["a"]
     assert row["dice"] == pytest.approx(2 / 3) and row["dice_pooled"] == pytest.approx(2 / 12)
     assert row["iou_pooled"] == pytest.approx(1 / 11)
     assert row["precision"] == pytest.approx(1 / 10) and row["recall"] == pytest.approx(1 / 2)

@@ -54,6 +54,20 @@ def test_nothing_or_everything() -> None:
     assert counted(everything, pet) == {"extra region": 10_000 - 66 * 66, "boundary": 66 * 66 - 3600}
 
 
+def test_the_boundary_of_thin_structures_is_thin() -> None:
+    """Lines 8 pixels wide in an image of 500: 2 % of its diagonal would be 14 pixels to each side."""
+    lines = np.zeros((500, 500), np.uint8)
+    for left in range(30, 500, 40):
+        lines[:, left : left + 8] = 1
+    lines[:8] = 1  # all of them are one object
+    assert counted(np.roll(lines, 1, axis=1), lines)["boundary"] == 2 * 12 * 492
+    half = lines.copy()
+    half[250:] = 0
+    shares = counted(half, lines)
+    assert set(shares) == {"missed object", "boundary"}
+    assert shares["missed object"] > 2.5 * shares["boundary"]
+
+
 def test_a_gap_that_reaches_the_edge_is_no_hole() -> None:
     everything = boxes((0, 100, 0, 100))
     gap = everything.copy()
