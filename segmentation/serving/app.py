@@ -17,6 +17,7 @@ from segmentation.serving.examples import View, example_png
 from segmentation.serving.limits import HeadAsGet, Limits, WithoutPrefix
 from segmentation.serving.networks import Network
 from segmentation.serving.requests import (
+    ALLOWED,
     MAX_BODY,
     PredictOptions,
     PreviewOptions,
@@ -24,6 +25,7 @@ from segmentation.serving.requests import (
     read_request,
     refuse_other_hosts,
     refuse_other_sites,
+    refuse_parameters,
 )
 from segmentation.serving.worker import Worker, predict_photo, preview_photo
 
@@ -41,6 +43,7 @@ ERRORS: dict[type[Exception], int] = {  # and the status of their answers
     ClientDisconnect: 400,
 }
 OWN_PAGE = [Depends(refuse_other_sites)]
+NO_PARAMETERS = [Depends(refuse_parameters)]
 
 
 def create_app(
@@ -76,15 +79,15 @@ def create_app(
         _add_page(app, name, media_type)
     worker = Worker()
 
-    @app.get("/healthz")
+    @app.get("/healthz", dependencies=NO_PARAMETERS)
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
-    @app.get("/models")
+    @app.get("/models", dependencies=NO_PARAMETERS)
     async def models() -> list[dict[str, Any]]:
         return [network.describe(name) for name, network in networks.items()]
 
-    @app.get("/examples")
+    @app.get("/examples", dependencies=NO_PARAMETERS)
     async def list_examples() -> list[str]:
         return list(examples)
 
@@ -103,7 +106,7 @@ def create_app(
         network = chosen(options.model)
         threshold = options.threshold or network.meta.threshold
         work = partial(predict_photo, network, file, options.white, options.kind, threshold)
-        content, headers = await worker.do_with_photo(file, work)
+        content, headers = await worker.do_with_photo(request, file, network, work)
         return Response(content, headers=headers, media_type="image/png")
 
     @app.post("/probabilities", dependencies=OWN_PAGE)
@@ -111,14 +114,23 @@ def create_app(
         file, options = await read_request(request, query)
         network = chosen(options.model)
         work = partial(predict_photo, network, file, options.white, None, network.meta.threshold)
-        content, headers = await worker.do_with_photo(file, work)
+        content, headers = await worker.do_with_photo(request, file, network, work)
         return Response(content, headers=headers, media_type="application/octet-stream")
 
     @app.post("/preview", dependencies=OWN_PAGE)
     async def preview(request: Request, query: Annotated[PreviewOptions, Query()]) -> Response:
         file, options = await read_request(request, query)
-        content = await worker.do_with_photo(file, partial(preview_photo, file, options.white, options.side))
+        content = await worker.do_with_photo(
+            request, file, None, lambda _: preview_photo(file, options.white, options.side)
+        )
         return Response(content, media_type="image/jpeg")
+
+    @app.get("/progress/{request_id}", dependencies=NO_PARAMETERS)
+    async def progress(request_id: str) -> dict[str, int]:
+        if request_id not in worker.jobs:
+            raise HTTPException(404, "no request of this X-Request-ID is worked on")
+        job = worker.jobs[request_id]
+        return {"done": job.done, "windows": job.windows}
 
     def chosen(model: str | None) -> Network:
         name = next(iter(networks)) if model is None else model
@@ -142,7 +154,10 @@ async def _answer_in_one_line(_: Request, error: Exception) -> JSONResponse:
     text = str(error)
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]
-        text = f"{first['loc'][-1]}: {first['msg']}"
+        name = first["loc"][-1]
+        text = f"{name}: {first['msg']}"
+        if name in ALLOWED:
+            text += f" (allowed: {ALLOWED[name]})"
     elif isinstance(error, ClientDisconnect):
         text = "the client closed the connection"
     status = next(status for kind, status in ERRORS.items() if isinstance(error, kind))

@@ -7,10 +7,13 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from segmentation.common.artifacts import RAW, SPLIT, Split
-from segmentation.common.dataset_layout import image_path, trimap_path
+from segmentation.common.artifacts import RAW, SPLIT, STATS, Split, Stats
+from segmentation.common.dataset_layout import LIST, image_path, trimap_path
 from segmentation.common.files import read_json
 from segmentation.common.image_io import foreground_mask, read_image, read_trimap
+from segmentation.loading.transforms import Normalization, choose_normalization
+from segmentation.models.checkpoints import Metadata
+from segmentation.sources.sample.generator import LIST_HEAD
 
 EXAMPLES = 6
 THUMBNAIL = 160  # pixels at the longer side
@@ -18,9 +21,30 @@ THUMBNAIL = 160  # pixels at the longer side
 View = Literal["thumbnail", "image", "mask"]  # what is shown of an example
 
 
-def choose_examples() -> list[str]:
-    """Return the ids of some images of the test part, evenly spaced; none where there is no dataset."""
-    if not (RAW.is_dir() and SPLIT.is_file()):
+def trained_here(meta: Metadata) -> bool:
+    """Whether a network was trained on the dataset that is here, as far as that is known.
+
+    A network whose `image.normalize` is `own` carries the mean and std of its training images.
+    """
+    if not (RAW.is_dir() and SPLIT.is_file() and STATS.is_file()):
+        return False
+    own = choose_normalization("own", read_json(STATS, "compute_stats", Stats))
+    return Normalization(meta.mean, meta.std) == own
+
+
+def trained_on_sample(meta: Metadata) -> bool:
+    """Whether a network was trained on the sample data, as far as that is known."""
+    return trained_here(meta) and (RAW / LIST).read_bytes().startswith(LIST_HEAD.encode())
+
+
+def choose_examples(networks: Sequence[Metadata]) -> list[str]:
+    """Return the ids of some images of the test part, evenly spaced.
+
+    None unless all networks were trained on this dataset, and all look for the same: else some might have
+    seen these images, or look for something else than the mask shows.
+    """
+    one_task = len({tuple(meta.foreground) for meta in networks}) == 1
+    if not (one_task and all(map(trained_here, networks))):
         return []
     ids = read_json(SPLIT, "split", Split)["test"]
     count = min(EXAMPLES, len(ids))

@@ -13,6 +13,7 @@ from segmentation.inference.predictor import Predictor
 from segmentation.models.build import network_title
 from segmentation.models.checkpoints import Metadata, load_checkpoint
 from segmentation.prediction.load import trained_networks
+from segmentation.serving.examples import trained_on_sample
 
 
 class Network(NamedTuple):
@@ -32,6 +33,7 @@ class Network(NamedTuple):
             "size": self.meta.size,
             "fit": self.meta.fit,
             "foreground": list(self.meta.foreground),
+            "sample": trained_on_sample(self.meta),
             "sha256": self.sha256,
         }
 

@@ -35,7 +35,7 @@ class Options(BaseModel):
     """What a request may say about its image, in its address or in the fields of its form."""
 
     model_config = ConfigDict(extra="allow")  # `read_request` refuses what is unknown, in both places
-    white: Annotated[int | None, Field(ge=1, le=2**32)] = None
+    white: Annotated[int | None, Field(ge=1, le=2**32, description="whole numbers from 1 to 2^32")] = None
 
 
 class ProbabilityOptions(Options):
@@ -48,14 +48,17 @@ class PredictOptions(ProbabilityOptions):
     """Options of /predict."""
 
     kind: str = "mask"
-    threshold: Annotated[float | None, Field(gt=0, lt=1)] = None
+    threshold: Annotated[float | None, Field(gt=0, lt=1, description="above 0 and below 1")] = None
 
 
 class PreviewOptions(Options):
     """Options of /preview."""
 
-    side: Annotated[int, Field(ge=1, le=4096)] = 1000
+    side: Annotated[int, Field(ge=1, le=4096, description="whole numbers from 1 to 4096")] = 1000
 
+
+_FIELDS = PredictOptions.model_fields | PreviewOptions.model_fields
+ALLOWED = {name: field.description for name, field in _FIELDS.items() if field.description}
 
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 
@@ -76,7 +79,11 @@ async def read_request(request: Request, query: AnyOptions) -> tuple[bytes, AnyO
     except TimeoutError:
         raise HTTPException(408, f"the image did not arrive within {ARRIVAL_S} s") from None
     if not file:
-        raise InputError("no image was sent: the body, or the file of the multipart form, is empty")
+        texts = [name for name, _ in fields if name not in type(query).model_fields]
+        hint = (
+            f"; its field {texts[0][:40]!r} is text, not a file (with curl: -F image=@FILE)" if texts else ""
+        )
+        raise InputError(f"no image was sent: the body, or the file of the multipart form, is empty{hint}")
     names = [name for name, _ in (*request.query_params.multi_items(), *fields)]
     known = list(type(query).model_fields)
     for name in names:
@@ -117,6 +124,12 @@ def refuse_other_hosts(request: Request, names: Sequence[str], any_address: bool
         if host in names or (any_address and ipaddress.ip_address(host)):
             return
     raise HTTPException(400, "the Host header names another machine")
+
+
+async def refuse_parameters(request: Request) -> None:
+    """Refuse parameters in an address that takes none."""
+    for name in request.query_params:
+        raise InputError(f"{name[:40]!r} is not a known parameter (this address takes none)")
 
 
 async def refuse_other_sites(request: Request) -> None:
