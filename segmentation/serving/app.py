@@ -29,7 +29,8 @@ from segmentation.serving.requests import (
 )
 from segmentation.serving.worker import Worker, predict_photo, preview_photo
 
-PAGE = {"": "text/html", "page.css": "text/css", "page.js": "text/javascript", "pixels.js": "text/javascript"}
+PAGE = {"": "text/html", "page.css": "text/css"}
+PAGE |= dict.fromkeys(("page.js", "pixels.js", "zip.js", "zoom.js"), "text/javascript")
 PAGE_HEADERS = {  # nothing from anywhere else, whatever the page may come to hold
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none';"
     " style-src 'self' 'unsafe-inline'; base-uri 'none'",
@@ -126,11 +127,9 @@ def create_app(
         return Response(content, media_type="image/jpeg")
 
     @app.get("/progress/{request_id}", dependencies=NO_PARAMETERS)
-    async def progress(request_id: str) -> dict[str, int]:
-        if request_id not in worker.jobs:
-            raise HTTPException(404, "no request of this X-Request-ID is worked on")
-        job = worker.jobs[request_id]
-        return {"done": job.done, "windows": job.windows}
+    async def progress(request_id: str) -> dict[str, int] | None:
+        job = worker.jobs.get(request_id)
+        return {"done": job.done, "windows": job.windows} if job else None
 
     def chosen(model: str | None) -> Network:
         name = next(iter(networks)) if model is None else model

@@ -94,6 +94,7 @@ def test_what_a_client_may_know(server: Server, finished: Path) -> None:
             "size": 32,
             "fit": "stretch",
             "foreground": ["pet", "border"],
+            "sample": True,
             "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
         }
     best_first = sorted(models.values(), key=lambda model: -model["val_dice"])

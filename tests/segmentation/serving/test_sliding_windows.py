@@ -10,25 +10,16 @@ import numpy as np
 import psutil
 import pytest
 from photos import png, png_of_one_colour, save, scene
-from servers import Server, running
+from servers import Server, running, tiles
 
 from segmentation.inference.predictor import Predictor
 from segmentation.inference.windows import window_count
-from segmentation.models.checkpoints import checkpoint_bytes, load_checkpoint
 from segmentation.prediction.job import BATCH_PIXELS, PhotoTask, _batches
 from segmentation.prediction.load import pixels_in_memory
 from segmentation.serving.worker import LARGE, MAX_PIXELS
 
 SIDE = 3000  # pixels; takes many seconds in windows of 32
 STOPS_S = 2  # seconds
-
-
-def tiles(finished: Path, file: Path, scale: float = 1.0) -> Path:
-    """The checkpoint of a network that slides windows of 32x32 pixels."""
-    model, meta = load_checkpoint(finished / "checkpoints/unet.pt")
-    changed = meta.model_copy(update={"fit": "tiles", "scale": scale})
-    file.write_bytes(checkpoint_bytes(model.state_dict(), changed))
-    return file
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +41,8 @@ def sent(server: Server, name: str, photo: bytes) -> socket.socket:
 
 
 def progress(server: Server, name: str) -> tuple[int, int] | None:
-    answer = server.get(f"/progress/{name}")
-    assert answer.status_code in (200, 404), answer.text
-    return (answer.json()["done"], answer.json()["windows"]) if answer.status_code == 200 else None
+    state = server.get(f"/progress/{name}").json()
+    return (state["done"], state["windows"]) if state else None
 
 
 def wait_for_windows(server: Server, name: str) -> None:
