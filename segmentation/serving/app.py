@@ -12,12 +12,10 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.requests import ClientDisconnect
 
 from segmentation.common.errors import Fault, InputError
-from segmentation.prediction.kinds import KINDS
 from segmentation.serving.examples import View, example_png
-from segmentation.serving.limits import HeadAsGet, Limits, WithoutPrefix
+from segmentation.serving.limits import Addresses, Limits
 from segmentation.serving.networks import Network
 from segmentation.serving.requests import (
-    ALLOWED,
     MAX_BODY,
     PredictOptions,
     PreviewOptions,
@@ -25,7 +23,6 @@ from segmentation.serving.requests import (
     read_request,
     refuse_other_hosts,
     refuse_other_sites,
-    refuse_parameters,
 )
 from segmentation.serving.worker import Worker, predict_photo, preview_photo
 
@@ -44,7 +41,6 @@ ERRORS: dict[type[Exception], int] = {  # and the status of their answers
     ClientDisconnect: 400,
 }
 OWN_PAGE = [Depends(refuse_other_sites)]
-NO_PARAMETERS = [Depends(refuse_parameters)]
 
 
 def create_app(
@@ -62,6 +58,8 @@ def create_app(
 
     async def own_host(request: Request) -> None:
         refuse_other_hosts(request, names, any_address)
+        if request.method == "GET" and request.scope["route"].include_in_schema and request.query_params:
+            raise InputError(f"{next(iter(request.query_params))[:40]!r}: this address takes no parameters")
 
     app = FastAPI(
         title="Binary segmentation",
@@ -74,21 +72,20 @@ def create_app(
     )
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=MAX_BODY)
     app.add_middleware(Limits)
-    app.add_middleware(HeadAsGet)
-    app.add_middleware(WithoutPrefix, prefix=root_path)  # the last one added is the first to answer
+    app.add_middleware(Addresses, prefix=root_path)  # the last one added is the first to answer
     for name, media_type in PAGE.items():
         _add_page(app, name, media_type)
     worker = Worker()
 
-    @app.get("/healthz", dependencies=NO_PARAMETERS)
+    @app.get("/healthz")
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
-    @app.get("/models", dependencies=NO_PARAMETERS)
+    @app.get("/models")
     async def models() -> list[dict[str, Any]]:
         return [network.describe(name) for name, network in networks.items()]
 
-    @app.get("/examples", dependencies=NO_PARAMETERS)
+    @app.get("/examples")
     async def list_examples() -> list[str]:
         return list(examples)
 
@@ -102,8 +99,6 @@ def create_app(
     @app.post("/predict", dependencies=OWN_PAGE)
     async def predict(request: Request, query: Annotated[PredictOptions, Query()]) -> Response:
         file, options = await read_request(request, query)
-        if options.kind not in KINDS:
-            raise InputError(f"kind {options.kind[:40]!r}: allowed: {', '.join(KINDS)}")
         network = chosen(options.model)
         threshold = options.threshold or network.meta.threshold
         work = partial(predict_photo, network, file, options.white, options.kind, threshold)
@@ -126,7 +121,7 @@ def create_app(
         )
         return Response(content, media_type="image/jpeg")
 
-    @app.get("/progress/{request_id}", dependencies=NO_PARAMETERS)
+    @app.get("/progress/{request_id}")
     async def progress(request_id: str) -> dict[str, int] | None:
         job = worker.jobs.get(request_id)
         return {"done": job.done, "windows": job.windows} if job else None
@@ -154,10 +149,6 @@ async def _answer_in_one_line(_: Request, error: Exception) -> JSONResponse:
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]
         name = first["loc"][-1]
-        text = f"{name}: {first['msg']}"
-        if name in ALLOWED:
-            text += f" (allowed: {ALLOWED[name]})"
-    elif isinstance(error, ClientDisconnect):
-        text = "the client closed the connection"
+        text = f"{name}: {first['msg']}{' (allowed: above 0 and below 1)' * (name == 'threshold')}"
     status = next(status for kind, status in ERRORS.items() if isinstance(error, kind))
     return JSONResponse({"detail": " ".join(text.split())[:300]}, status)

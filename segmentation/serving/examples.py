@@ -11,7 +11,7 @@ from segmentation.common.artifacts import RAW, SPLIT, STATS, Split, Stats
 from segmentation.common.dataset_layout import LIST, image_path, trimap_path
 from segmentation.common.files import read_json
 from segmentation.common.image_io import foreground_mask, read_image, read_trimap
-from segmentation.loading.transforms import Normalization, choose_normalization
+from segmentation.loading.transforms import choose_normalization
 from segmentation.models.checkpoints import Metadata
 from segmentation.sources.sample.generator import LIST_HEAD
 
@@ -22,14 +22,13 @@ View = Literal["thumbnail", "image", "mask"]  # what is shown of an example
 
 
 def trained_here(meta: Metadata) -> bool:
-    """Whether a network was trained on the dataset that is here, as far as that is known.
+    """Whether a network was trained on the dataset that is here, by the mean and std that it normalises with.
 
-    A network whose `image.normalize` is `own` carries the mean and std of its training images.
+    They are those of the dataset only where `image.normalize` is `own`; of others it is not known.
     """
     if not (RAW.is_dir() and SPLIT.is_file() and STATS.is_file()):
         return False
-    own = choose_normalization("own", read_json(STATS, "compute_stats", Stats))
-    return Normalization(meta.mean, meta.std) == own
+    return choose_normalization("own", read_json(STATS, "compute_stats", Stats)) == (meta.mean, meta.std)
 
 
 def trained_on_sample(meta: Metadata) -> bool:
@@ -40,11 +39,9 @@ def trained_on_sample(meta: Metadata) -> bool:
 def choose_examples(networks: Sequence[Metadata]) -> list[str]:
     """Return the ids of some images of the test part, evenly spaced.
 
-    None unless all networks were trained on this dataset, and all look for the same: else some might have
-    seen these images, or look for something else than the mask shows.
+    None unless all networks were trained on this dataset, to find what the true masks show.
     """
-    one_task = len({tuple(meta.foreground) for meta in networks}) == 1
-    if not (one_task and all(map(trained_here, networks))):
+    if len({tuple(meta.foreground) for meta in networks}) > 1 or not all(map(trained_here, networks)):
         return []
     ids = read_json(SPLIT, "split", Split)["test"]
     count = min(EXAMPLES, len(ids))

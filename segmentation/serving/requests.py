@@ -6,7 +6,7 @@ import ipaddress
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from fastapi import HTTPException, Request
@@ -35,7 +35,7 @@ class Options(BaseModel):
     """What a request may say about its image, in its address or in the fields of its form."""
 
     model_config = ConfigDict(extra="allow")  # `read_request` refuses what is unknown, in both places
-    white: Annotated[int | None, Field(ge=1, le=2**32, description="whole numbers from 1 to 2^32")] = None
+    white: Annotated[int | None, Field(ge=1, le=2**32)] = None
 
 
 class ProbabilityOptions(Options):
@@ -47,18 +47,15 @@ class ProbabilityOptions(Options):
 class PredictOptions(ProbabilityOptions):
     """Options of /predict."""
 
-    kind: str = "mask"
-    threshold: Annotated[float | None, Field(gt=0, lt=1, description="above 0 and below 1")] = None
+    kind: Literal["mask", "cutout", "overlay", "probability"] = "mask"
+    threshold: Annotated[float | None, Field(gt=0, lt=1)] = None
 
 
 class PreviewOptions(Options):
     """Options of /preview."""
 
-    side: Annotated[int, Field(ge=1, le=4096, description="whole numbers from 1 to 4096")] = 1000
+    side: Annotated[int, Field(ge=1, le=4096)] = 1000
 
-
-_FIELDS = PredictOptions.model_fields | PreviewOptions.model_fields
-ALLOWED = {name: field.description for name, field in _FIELDS.items() if field.description}
 
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 
@@ -79,11 +76,7 @@ async def read_request(request: Request, query: AnyOptions) -> tuple[bytes, AnyO
     except TimeoutError:
         raise HTTPException(408, f"the image did not arrive within {ARRIVAL_S} s") from None
     if not file:
-        texts = [name for name, _ in fields if name not in type(query).model_fields]
-        hint = (
-            f"; its field {texts[0][:40]!r} is text, not a file (with curl: -F image=@FILE)" if texts else ""
-        )
-        raise InputError(f"no image was sent: the body, or the file of the multipart form, is empty{hint}")
+        raise InputError("no image was sent: the body, or the file of the multipart form, is empty")
     names = [name for name, _ in (*request.query_params.multi_items(), *fields)]
     known = list(type(query).model_fields)
     for name in names:
@@ -111,6 +104,8 @@ async def _form(request: Request, boundary: bytes) -> tuple[bytes, list[tuple[st
         raise InputError(f"the form cannot be read: {error.message}") from None
     files = [value for value in form.values() if isinstance(value, UploadFile)]
     fields = [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
+    if not files and fields:
+        raise InputError("no image was sent: the form holds text alone; a file is, with curl, -F image=@FILE")
     return await files[0].read() if files else b"", fields
 
 
@@ -124,12 +119,6 @@ def refuse_other_hosts(request: Request, names: Sequence[str], any_address: bool
         if host in names or (any_address and ipaddress.ip_address(host)):
             return
     raise HTTPException(400, "the Host header names another machine")
-
-
-async def refuse_parameters(request: Request) -> None:
-    """Refuse parameters in an address that takes none."""
-    for name in request.query_params:
-        raise InputError(f"{name[:40]!r} is not a known parameter (this address takes none)")
 
 
 async def refuse_other_sites(request: Request) -> None:

@@ -84,9 +84,8 @@ class Worker:
     ) -> Result:
         """Call a function that decodes the photo `file`, for `network` if there is one.
 
-        Of photos that take much memory or more than a batch of windows, one at a time. The header
-        X-Request-ID names the job. Raises `InputError` if `file` is not an image, or too large for the
-        network; `Fault` if memory runs out; `ClientDisconnect`.
+        Of photos that take much memory or many windows, one at a time. The header X-Request-ID names the job.
+        Raises `InputError` for no image or one too large, `Fault` without memory, and `ClientDisconnect`.
         """
         width, height = await self.do(partial(image_size, io.BytesIO(file)))
         job, pixels = Job(), width * height
@@ -95,10 +94,7 @@ class Worker:
             job.windows = window_count(*geometry.network_shape(height, width), geometry.size)
             pixels = pixels_in_memory(network.predictor, width, height)
         if pixels > MAX_PIXELS:
-            raise InputError(
-                f"{width}x{height} pixels are {pixels / 1e6:.0f} million at the network's scale, more than"
-                f" {MAX_PIXELS / 1e6:.0f}; send a smaller photo"
-            )
+            raise InputError(f"{pixels / 1e6:.0f} million pixels at the network's scale; send fewer")
 
         def work_in_memory() -> Result:
             job.check()
@@ -124,9 +120,9 @@ class Worker:
 def predict_photo(
     network: Network, file: bytes, white: int | None, kind: str | None, threshold: float, job: Job
 ) -> tuple[bytes, dict[str, str]]:
-    """Return a prediction as `tools.predict` writes it, and headers that say how long each step took.
+    """Return a prediction as `tools.predict` writes it, and headers: how long each step took, and its size.
 
-    With `kind` None, it is the probabilities, little-endian float32, row by row; headers say their size.
+    With `kind` None, it is the probabilities, little-endian float32, row by row.
     """
     began = time.perf_counter()
     photo = read_photo(io.BytesIO(file), white)
@@ -136,11 +132,9 @@ def predict_photo(
     (probabilities,) = dataclasses.replace(network.predictor, runner=shared).probabilities([photo.image])
     predicted = time.perf_counter()
     job.check()
-    headers = {}
+    height, width = probabilities.shape
     if kind is None:
         content = np.ascontiguousarray(probabilities, "<f4").tobytes()
-        height, width = probabilities.shape
-        headers = {"X-Height": str(height), "X-Width": str(width)}
     else:
         buffer = io.BytesIO()
         write_kind(kind, photo, probabilities, threshold, buffer)
@@ -149,7 +143,7 @@ def predict_photo(
     in_network = predicted - decoded - job.waited
     seconds = {"read": decoded - began, "network": in_network, "write": encoded - predicted}
     timing = ", ".join(f"{step};dur={1000 * taken:.1f}" for step, taken in seconds.items())
-    return content, {"Server-Timing": timing} | headers
+    return content, {"Server-Timing": timing, "X-Height": str(height), "X-Width": str(width)}
 
 
 def preview_photo(file: bytes, white: int | None, side: int) -> bytes:

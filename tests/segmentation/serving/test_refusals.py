@@ -29,7 +29,7 @@ NAMED = b'--x\r\nContent-Disposition: form-data; name="a\xff"\r\n\r\nabc\r\n--x-
         ("?model=vgg", PHOTO, "model 'vgg': there are "),
         ("?model=", PHOTO, "model '': there are "),
         ("?model=../checkpoints/unet", PHOTO, "there are "),
-        ("?kind=matte", PHOTO, "kind 'matte': allowed: mask, cutout, overlay, probability"),
+        ("?kind=matte", PHOTO, "kind: Input should be 'mask', 'cutout', 'overlay' or 'probability'"),
         ("?threshold=0", PHOTO, "(allowed: above 0 and below 1)"),
         ("?threshold=1", PHOTO, "(allowed: above 0 and below 1)"),
         ("?threshold=nan", PHOTO, "(allowed: above 0 and below 1)"),
@@ -38,7 +38,7 @@ NAMED = b'--x\r\nContent-Disposition: form-data; name="a\xff"\r\n\r\nabc\r\n--x-
         ("?treshold=0.9", PHOTO, "'treshold' is not a known parameter (did you mean threshold?)"),
         ("?x=1", PHOTO, "'x' is not a known parameter (allowed here: white, model, kind, threshold)"),
         ("?kind=mask&kind=cutout", PHOTO, "kind: is given more than once"),
-        ("?white=0", PHOTO, "(allowed: whole numbers from 1 to 2^32)"),
+        ("?white=0", PHOTO, "white: "),
         ("?white=1" + 5000 * "0", PHOTO, "white: "),
     ],
 )
@@ -77,7 +77,7 @@ def test_forms_without_an_image(kind: str, body: bytes, said: str, server: Serve
         ({"treshold": "0.9"}, "'treshold' is not a known parameter (did you mean threshold?)"),
         ({"side": "9"}, "'side' is not a known parameter"),
         ({"threshold": "high"}, "threshold: "),
-        ({"kind": "matte"}, "kind 'matte': allowed: mask, cutout, overlay, probability"),
+        ({"kind": "matte"}, "kind: Input should be 'mask', 'cutout', 'overlay' or 'probability'"),
         ({"model": "resnet"}, "model: is given more than once"),
     ],
 )
@@ -89,13 +89,15 @@ def test_fields_of_a_form(fields: dict[str, str], said: str, server: Server) -> 
 def test_a_file_that_is_sent_as_text(server: Server) -> None:
     """`curl -F image=photo.jpg` sends the name of the file."""
     answer = server.post("/predict", files={"image": (None, "photo.jpg")})
-    assert answer.status_code == 422 and "its field 'image' is text" in answer.json()["detail"]
+    assert answer.status_code == 422 and "-F image=@FILE" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("path", ["/models", "/healthz", "/examples", "/progress/1"])
 def test_addresses_without_parameters(path: str, server: Server) -> None:
     answer = server.get(f"{path}?model=unet")
-    assert answer.status_code == 422 and "'model' is not a known parameter" in answer.json()["detail"]
+    assert (
+        answer.status_code == 422 and "'model': this address takes no parameters" in answer.json()["detail"]
+    )
 
 
 def test_two_files_in_a_form(server: Server) -> None:
