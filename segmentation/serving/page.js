@@ -123,7 +123,8 @@ function removePhoto(photo) {
 function list() {
   document.body.classList.toggle("empty", !photos.length);
   $("start").hidden = photos.length > 0;
-  $("list").hidden = photos.length < 2;
+  $("list").hidden = photos.length === 0;
+  $("all").hidden = photos.length < 2;
   $("zip").disabled = !photos.some(({state}) => state === "done");
   if (!photos.length) $("result").hidden = true;
   for (const photo of photos) {
