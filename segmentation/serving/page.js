@@ -115,6 +115,10 @@ function removePhoto(photo) {
   forget(photo);
   photos.splice(photos.indexOf(photo), 1);
   photo.row.remove();
+  if (shown === photo) {
+    shown = null;
+    $("result").hidden = true;
+  }
   if (wanted === photo) want(photos.find(({state}) => state === "done") ?? photos[0] ?? null); else list();
   if (!photos.length) say("");
 }
@@ -317,7 +321,9 @@ function save(blob, name) {
 async function download(photo, result, kind) {
   try {
     save(await fetched(photo, result, kind), fileName(photo, result, kind));
-  } catch (error) { say(`${photo.name}: ${error.message}`, true); }
+  } catch (error) {
+    if (!photo.stop.signal.aborted) say(`${photo.name}: ${error.message}`, true);
+  }
 }
 
 async function downloadAll() {
@@ -332,7 +338,7 @@ async function downloadAll() {
         files.set(name, new Uint8Array(await (await fetched(photo, result, kind)).arrayBuffer()));
       }
     }
-    save(zip([...files].map(([name, bytes]) => ({name, bytes}))), `${kind}s.zip`.replace("ys.", "ies."));
+    save(zip([...files].map(([name, bytes]) => ({name, bytes}))), `${DOWNLOADS[kind].replace(/[^s]$/, "$&s")}.zip`);
     say(`ZIP: ${files.size} files`);
   } catch (error) { say(`ZIP: ${error.message}`, true); }
   list();

@@ -197,7 +197,7 @@ def test_many_photos_and_their_zip(page: Any, server: Server, tmp_path: Path) ->
     with page.expect_download() as started:
         page.get_by_role("button", name="Download all as ZIP").click()
     started.value.save_as(tmp_path / "all.zip")
-    assert started.value.suggested_filename == "cutouts.zip"
+    assert started.value.suggested_filename == "cut-outs.zip"
     with zipfile.ZipFile(tmp_path / "all.zip") as archive:
         assert archive.testzip() is None
         models = [model["name"] for model in server.get("/models").json()]
@@ -282,7 +282,8 @@ def test_the_progress_of_a_large_photo_and_its_end_with_the_page(
         context = browser.new_context()
         page = context.new_page()
         page.goto(server.url)
-        assert page.locator("#examples").is_visible() and page.locator("#sample").is_visible()
+        page.locator("#examples img").first.wait_for()
+        assert page.locator("#sample").is_visible()
         page.set_input_files("#file", save(tmp_path / "large.png", scene(4000, 4000)))
         page.get_by_text(re.compile(r"Predicting large.png: U-Net … \d+ %, about \d+ s left")).wait_for()
         assert page.locator("#bar").is_visible()
@@ -304,7 +305,8 @@ def test_a_network_of_another_dataset(browser: Any, finished: Path, tmp_path: Pa
         context = browser.new_context()
         page = context.new_page()
         page.goto(server.url)
-        page.locator("#networks li").wait_for()
+        page.get_by_text("U-Net, Dice").wait_for()
+        page.wait_for_load_state("networkidle")
         assert page.locator("#examples").is_hidden() and page.locator("#sample").is_hidden()
         assert page.get_by_text("Bring photos").is_visible()
         assert server.get("/" + page.get_by_role("link").get_attribute("href")).json()["openapi"]
