@@ -27,7 +27,7 @@ from segmentation.serving.requests import (
 from segmentation.serving.worker import Worker, predict_photo, preview_photo
 
 PAGE = {"": "text/html", "page.css": "text/css"}
-PAGE |= dict.fromkeys(("page.js", "pixels.js", "zip.js", "zoom.js"), "text/javascript")
+PAGE |= {file.name: "text/javascript" for file in Path(__file__).parent.glob("*.js")}
 PAGE_HEADERS = {  # nothing from anywhere else, whatever the page may come to hold
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none';"
     " style-src 'self' 'unsafe-inline'; base-uri 'none'",

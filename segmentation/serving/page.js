@@ -1,28 +1,16 @@
+import {$, element, percent, say} from "./dom.js";
+import {DOWNLOADS, download, downloadAll} from "./downloads.js";
 import {
   FALSE_NEGATIVE, FALSE_POSITIVE, ONLY, OUTLINE, SEVERAL, TRUE_POSITIVE, colorOf, counted, different, draw, paint, pixelsOf,
   pixelsOfPart,
 } from "./pixels.js";
-import {zip} from "./zip.js";
+import {ask, askPatiently, query} from "./server.js";
 import {WHOLE, listen, partOf} from "./zoom.js";
 
 const VIEWS = {overlay: "Overlay", mask: "Mask", cutout: "Cut-out", errors: "Errors"};
-const DOWNLOADS = {mask: "mask", cutout: "cut-out", overlay: "overlay", probability: "probabilities"};
 const SIDE = 1000;      // pixels of a canvas; of a larger part, every second, third ... pixel is drawn
 const PREVIEW = 4096;   // pixels of what the server shows of a photo
 const KEPT = 100e6;     // probabilities that are kept: of photos beyond that, they are asked for again
-const PATIENCE = 2000;  // milliseconds until the progress is shown
-
-const $ = id => document.getElementById(id);
-const percent = share => `${(100 * share).toFixed(1)} %`;
-
-function element(name, properties = {}, ...children) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(properties)) {
-    if (key === "role" || key === "style" || key.startsWith("aria-")) made.setAttribute(key, value); else made[key] = value;
-  }
-  made.append(...children);
-  return made;
-}
 
 let models = [];
 const photos = [];    // {name, get, state: waiting | working | done | failed, results, row ...}
@@ -31,47 +19,6 @@ let shown = null;     // with what the networks made of it, and the part that it
 let view = "overlay";
 let part = WHOLE;
 let large = null;     // number of the panel that fills the window
-
-// ---- the server ----
-
-async function ask(path, body, signal, headers) {
-  const response = await fetch(path, body === undefined ? {signal} : {method: "POST", body, signal, headers});
-  if (response.ok) return response;
-  if (response.status === 413) throw new Error("it has more than 50 MiB");
-  const text = await response.text();
-  let detail = text;
-  try { detail = JSON.parse(text).detail; } catch { /* not JSON: as it is */ }
-  throw new Error(detail || `the server answers ${response.status}`);
-}
-
-// The same, and what takes long says how far it is.
-async function askPatiently(path, body, signal, what) {
-  const id = `${Date.now()}-${Math.random()}`, began = performance.now(), before = $("status").textContent;
-  const timer = setInterval(async () => {
-    const seconds = (performance.now() - began) / 1000;
-    if (1000 * seconds < PATIENCE) return;
-    const state = await fetch(`progress/${id}`).then(response => response.json()).catch(() => null);
-    if (!state || timer !== askPatiently.timer) return;
-    const share = state.done / state.windows, left = seconds * (1 - share) / share;
-    $("bar").hidden = false;
-    if (state.done) $("bar").value = share; else $("bar").removeAttribute("value");
-    say(`${what} … ${state.done ? `${Math.floor(100 * share)} %, about ${Math.ceil(left)} s left` : "waiting for the network"}`);
-  }, PATIENCE / 4);
-  askPatiently.timer = timer;
-  try {
-    return await ask(path, body, signal, {"X-Request-ID": id});
-  } finally {
-    clearInterval(timer);
-    if (timer === askPatiently.timer) {
-      askPatiently.timer = null;
-      if (!$("bar").hidden) say(before);
-      $("bar").hidden = true;
-    }
-  }
-}
-
-const query = (model, kind, threshold) =>
-  `predict?${new URLSearchParams({model, kind, ...(kind === "cutout" ? {} : {threshold})})}`;
 
 async function predict(photo, model) {
   const began = performance.now(), path = `probabilities?${new URLSearchParams({model: model.name})}`;
@@ -202,11 +149,6 @@ function keepFew(latest) {
   }
 }
 
-function say(text, bad = false) {
-  $("status").textContent = text;
-  $("status").className = bad ? "error" : "";
-}
-
 // ---- what is shown ----
 
 function show(photo) {
@@ -303,47 +245,6 @@ async function loadCutout(photo, result) {
   }
 }
 
-// ---- downloads ----
-
-const SUFFIX = /\.(jpe?g|png|gif|bmp|tiff?|webp|avif|jp2|ppm|tga|hei[cf])$/i;
-const fileName = (photo, result, kind, copy = "") =>
-  `${photo.name.replace(SUFFIX, "")}${copy}.${result.model.name}${kind === "mask" ? "" : `.${kind}`}.png`;
-
-const fetched = async (photo, result, kind) =>
-  (await askPatiently(query(result.model.name, kind, result.threshold), photo.image, photo.stop.signal, `Download of ${photo.name}`)).blob();
-
-function save(blob, name) {
-  const link = element("a", {href: URL.createObjectURL(blob), download: name});
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-}
-
-async function download(photo, result, kind) {
-  try {
-    save(await fetched(photo, result, kind), fileName(photo, result, kind));
-  } catch (error) {
-    if (!photo.stop.signal.aborted) say(`${photo.name}: ${error.message}`, true);
-  }
-}
-
-async function downloadAll() {
-  const kind = $("kind").value, done = photos.filter(({state}) => state === "done"), files = new Map();
-  $("zip").disabled = true;
-  try {
-    for (const [number, photo] of done.entries()) {
-      say(`ZIP: photo ${number + 1} of ${done.length} \u2026`);
-      for (const result of photo.results) {
-        let name = fileName(photo, result, kind);
-        for (let copy = 2; files.has(name); copy++) name = fileName(photo, result, kind, `-${copy}`);
-        files.set(name, new Uint8Array(await (await fetched(photo, result, kind)).arrayBuffer()));
-      }
-    }
-    save(zip([...files].map(([name, bytes]) => ({name, bytes}))), `${DOWNLOADS[kind].replace(/[^s]$/, "$&s")}.zip`);
-    say(`ZIP: ${files.size} files`);
-  } catch (error) { say(`ZIP: ${error.message}`, true); }
-  list();
-}
-
 // ---- drawing ----
 
 // What canvases of at most `side` pixels show of a part.
@@ -407,7 +308,7 @@ addEventListener("drop", event => {
   $("drop").classList.remove("over");
   chosen(event.dataTransfer.files);
 });
-$("zip").onclick = downloadAll;
+$("zip").onclick = async () => { await downloadAll(photos); list(); };
 $("clear").onclick = () => { for (const photo of [...photos].reverse()) removePhoto(photo); };
 $("whole").onclick = () => setPart(WHOLE);
 addEventListener("keydown", event => {
