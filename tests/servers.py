@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import requests
 
+from segmentation.models.checkpoints import checkpoint_bytes, load_checkpoint
+
 
 class Server(NamedTuple):
     """A server that runs, and its address."""
@@ -45,3 +47,11 @@ def running(project: Path, *arguments: str | Path) -> Iterator[Server]:
             process.kill()  # one that does not stop must not stay
     assert stderr == "", stderr
     assert (process.returncode, stdout.splitlines()[-1]) == (0, "stopped")
+
+
+def tiles(finished: Path, file: Path, scale: float = 1.0) -> Path:
+    """The checkpoint of a network that slides windows of 32x32 pixels."""
+    model, meta = load_checkpoint(finished / "checkpoints/unet.pt")
+    changed = meta.model_copy(update={"fit": "tiles", "scale": scale})
+    file.write_bytes(checkpoint_bytes(model.state_dict(), changed))
+    return file

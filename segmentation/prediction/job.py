@@ -21,14 +21,14 @@ from segmentation.common.image_io import image_size
 from segmentation.common.progress import progress
 from segmentation.prediction.inputs import PhotoFile, Shard, resolved
 from segmentation.prediction.kinds import Photo, read_photo, write_kind
-from segmentation.prediction.load import AnyPredictor
+from segmentation.prediction.load import AnyPredictor, pixels_in_memory
 
 ReadError = tuple[Path, str]  # a photo that cannot be read, and why
 
 STDIN = Path("/dev/stdin")
 HEADER = ["image", "error"]  # of the table of errors
 NAME_BYTES = 255  # of a file, on Linux and macOS
-BATCH_PIXELS = 32_000_000  # photos of more pixels than that in all do not go into one batch
+BATCH_PIXELS = 32_000_000  # in memory; photos of more than that in all do not go into one batch
 
 
 class PhotoTask(NamedTuple):
@@ -101,7 +101,7 @@ def predict(
         ThreadPoolExecutor(usable_cores()) as pool,
         progress(None, "photos", len(tasks), hidden=len(tasks) == 1) as bar,
     ):
-        for batch in _batches(tasks, batch_size):
+        for batch in _batches(predictor, tasks, batch_size):
             photos = []
             for task, photo in zip(batch, pool.map(_read, batch, repeat(white)), strict=True):
                 if isinstance(photo, Photo):
@@ -128,15 +128,17 @@ def pipe(kinds: Sequence[str], predictor: AnyPredictor, white: int | None) -> No
     write_kind(kinds[0], photo, probabilities, predictor.threshold, sys.stdout.buffer)
 
 
-def _batches(tasks: Sequence[PhotoTask], batch_size: int) -> Iterator[list[PhotoTask]]:
+def _batches(
+    predictor: AnyPredictor, tasks: Sequence[PhotoTask], batch_size: int
+) -> Iterator[list[PhotoTask]]:
     batch: list[PhotoTask] = []
     pixels = 0
     for task in tasks:
         try:
             width, height = image_size(task.source)
         except InputError:  # said when it is read
-            width, height = 0, 0
-        new = width * height
+            width, height = 1, 1
+        new = pixels_in_memory(predictor, width, height)
         if batch and (len(batch) == batch_size or pixels + new > BATCH_PIXELS):
             yield batch
             batch, pixels = [], 0

@@ -1,6 +1,7 @@
 """Which network predicts: the better one, one by name, or a file that somebody shared."""
 
 import dataclasses
+import math
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -28,6 +29,13 @@ def load_predictor(
         raise InputError(f"{file}: is a folder, not a checkpoint")
     predictor = OnnxPredictor.load(file) if file.suffix.lower() == ".onnx" else Predictor.load(file)
     return dataclasses.replace(predictor, tta=tta, threshold=threshold or predictor.threshold)
+
+
+def pixels_in_memory(predictor: AnyPredictor, width: int, height: int) -> int:
+    """Return how many pixels of a photo are in memory: its own, or, if more, those that the network sees."""
+    network = predictor if isinstance(predictor, Predictor) else predictor.windows
+    shape = network.geometry.network_shape(height, width) if network else ()
+    return max(width * height, math.prod(shape))
 
 
 def choose_network(model: str | None) -> str:

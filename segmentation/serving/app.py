@@ -12,9 +12,8 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.requests import ClientDisconnect
 
 from segmentation.common.errors import Fault, InputError
-from segmentation.prediction.kinds import KINDS
 from segmentation.serving.examples import View, example_png
-from segmentation.serving.limits import HeadAsGet, Limits, WithoutPrefix
+from segmentation.serving.limits import Addresses, Limits
 from segmentation.serving.networks import Network
 from segmentation.serving.requests import (
     MAX_BODY,
@@ -27,7 +26,8 @@ from segmentation.serving.requests import (
 )
 from segmentation.serving.worker import Worker, predict_photo, preview_photo
 
-PAGE = {"": "text/html", "page.css": "text/css", "page.js": "text/javascript", "pixels.js": "text/javascript"}
+PAGE = {"": "text/html", "page.css": "text/css"}
+PAGE |= {file.name: "text/javascript" for file in Path(__file__).parent.glob("*.js")}
 PAGE_HEADERS = {  # nothing from anywhere else, whatever the page may come to hold
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none';"
     " style-src 'self' 'unsafe-inline'; base-uri 'none'",
@@ -58,6 +58,8 @@ def create_app(
 
     async def own_host(request: Request) -> None:
         refuse_other_hosts(request, names, any_address)
+        if request.method == "GET" and request.scope["route"].include_in_schema and request.query_params:
+            raise InputError(f"{next(iter(request.query_params))[:40]!r}: this address takes no parameters")
 
     app = FastAPI(
         title="Binary segmentation",
@@ -70,8 +72,7 @@ def create_app(
     )
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=MAX_BODY)
     app.add_middleware(Limits)
-    app.add_middleware(HeadAsGet)
-    app.add_middleware(WithoutPrefix, prefix=root_path)  # the last one added is the first to answer
+    app.add_middleware(Addresses, prefix=root_path)  # the last one added is the first to answer
     for name, media_type in PAGE.items():
         _add_page(app, name, media_type)
     worker = Worker()
@@ -98,12 +99,10 @@ def create_app(
     @app.post("/predict", dependencies=OWN_PAGE)
     async def predict(request: Request, query: Annotated[PredictOptions, Query()]) -> Response:
         file, options = await read_request(request, query)
-        if options.kind not in KINDS:
-            raise InputError(f"kind {options.kind[:40]!r}: allowed: {', '.join(KINDS)}")
         network = chosen(options.model)
         threshold = options.threshold or network.meta.threshold
         work = partial(predict_photo, network, file, options.white, options.kind, threshold)
-        content, headers = await worker.do_with_photo(file, work)
+        content, headers = await worker.do_with_photo(request, file, network, work)
         return Response(content, headers=headers, media_type="image/png")
 
     @app.post("/probabilities", dependencies=OWN_PAGE)
@@ -111,14 +110,21 @@ def create_app(
         file, options = await read_request(request, query)
         network = chosen(options.model)
         work = partial(predict_photo, network, file, options.white, None, network.meta.threshold)
-        content, headers = await worker.do_with_photo(file, work)
+        content, headers = await worker.do_with_photo(request, file, network, work)
         return Response(content, headers=headers, media_type="application/octet-stream")
 
     @app.post("/preview", dependencies=OWN_PAGE)
     async def preview(request: Request, query: Annotated[PreviewOptions, Query()]) -> Response:
         file, options = await read_request(request, query)
-        content = await worker.do_with_photo(file, partial(preview_photo, file, options.white, options.side))
+        content = await worker.do_with_photo(
+            request, file, None, lambda _: preview_photo(file, options.white, options.side)
+        )
         return Response(content, media_type="image/jpeg")
+
+    @app.get("/progress/{request_id}")
+    async def progress(request_id: str) -> dict[str, int] | None:
+        job = worker.jobs.get(request_id)
+        return {"done": job.done, "windows": job.windows} if job else None
 
     def chosen(model: str | None) -> Network:
         name = next(iter(networks)) if model is None else model
@@ -142,8 +148,7 @@ async def _answer_in_one_line(_: Request, error: Exception) -> JSONResponse:
     text = str(error)
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]
-        text = f"{first['loc'][-1]}: {first['msg']}"
-    elif isinstance(error, ClientDisconnect):
-        text = "the client closed the connection"
+        name = first["loc"][-1]
+        text = f"{name}: {first['msg']}{' (allowed: above 0 and below 1)' * (name == 'threshold')}"
     status = next(status for kind, status in ERRORS.items() if isinstance(error, kind))
     return JSONResponse({"detail": " ".join(text.split())[:300]}, status)

@@ -84,22 +84,11 @@ def _refusal(reason: str) -> JSONResponse:
     return JSONResponse({"detail": f"{reason}; try again"}, 503, {"Retry-After": str(RETRY_AFTER)})
 
 
-class HeadAsGet:
-    """Middleware that answers HEAD wherever GET is; the server itself leaves the body out."""
+class Addresses:
+    """Middleware that answers HEAD wherever GET is, and takes a proxy's prefix off addresses that have it.
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
-        is_head = scope["type"] == "http" and scope["method"] == "HEAD"
-        await self._app({**scope, "method": "GET"} if is_head else scope, receive, send)
-
-
-class WithoutPrefix:
-    """Middleware that takes the prefix under which a proxy shows the server off the addresses that have it.
-
-    The page asks for its parts beside it, so its own address must end with a slash.
+    The server itself leaves the body of HEAD out. The page asks for its parts beside it, so its own address
+    must end with a slash.
     """
 
     def __init__(self, app: ASGIApp, prefix: str) -> None:
@@ -107,14 +96,14 @@ class WithoutPrefix:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-        if scope["type"] == "http" and self._prefix != "/":
-            path = scope["path"]
-            if path == self._prefix:  # relative: only the browser knows the proxy's name
-                here = quote(self._prefix.rpartition("/")[2])
+        if scope["type"] == "http":
+            path, method = scope["path"], "GET" if scope["method"] == "HEAD" else scope["method"]
+            if path == self._prefix != "/":  # relative: only the browser knows the proxy's name
                 query = f"?{scope['query_string'].decode()}" if scope["query_string"] else ""
-                location = {"Location": f"./{here}/{query}"}
+                location = {"Location": f"./{quote(path.rpartition('/')[2])}/{query}"}
                 await Response(status_code=307, headers=location)(scope, receive, send)
                 return
             if path.startswith(f"{self._prefix}/"):
-                scope = {**scope, "path": path.removeprefix(self._prefix)}
+                path = path.removeprefix(self._prefix)
+            scope = {**scope, "path": path, "method": method}
         await self._app(scope, receive, send)

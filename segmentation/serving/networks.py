@@ -13,6 +13,7 @@ from segmentation.inference.predictor import Predictor
 from segmentation.models.build import network_title
 from segmentation.models.checkpoints import Metadata, load_checkpoint
 from segmentation.prediction.load import trained_networks
+from segmentation.serving.examples import trained_on_sample
 
 
 class Network(NamedTuple):
@@ -21,19 +22,13 @@ class Network(NamedTuple):
     predictor: Predictor
     meta: Metadata
     sha256: str
+    sample: bool  # whether it was trained on the sample data, as far as that is known
 
     def describe(self, name: str) -> dict[str, Any]:
         """Return what `GET /models` says about this network, which requests call `name`."""
-        return {
-            "name": name,
-            "title": network_title(self.meta.model),
-            "val_dice": self.meta.val_dice,
-            "threshold": self.meta.threshold,
-            "size": self.meta.size,
-            "fit": self.meta.fit,
-            "foreground": list(self.meta.foreground),
-            "sha256": self.sha256,
-        }
+        known = self.meta.model_dump(include={"val_dice", "threshold", "size", "fit", "foreground"})
+        first = {"name": name, "title": network_title(self.meta.model)}
+        return first | known | {"sample": self.sample, "sha256": self.sha256}
 
 
 def load_networks(files: Sequence[Path]) -> dict[str, Network]:
@@ -51,14 +46,13 @@ def load_networks(files: Sequence[Path]) -> dict[str, Network]:
 
 
 def _load(file: Path) -> Network:
-    if file.is_dir():
-        raise InputError(f"{file}: is a folder, not a checkpoint")
+    if not file.is_file():
+        raise InputError(f"{file}: {'is a folder, not a checkpoint' if file.is_dir() else 'no such file'}")
     if file.suffix.lower() == ".onnx":
         raise InputError(f"{file}: ONNX files are for `tools.predict`; name the checkpoint")
-    if not file.exists():
-        raise InputError(f"{file}: no such file")
     content = file.read_bytes()
     checkpoint = load_checkpoint(file, content)
     predictor = Predictor.from_checkpoint(checkpoint)
     predictor.probabilities([np.zeros((32, 32, 3), np.uint8)])  # the first time, torch chooses its kernels
-    return Network(predictor, checkpoint.meta, hashlib.sha256(content).hexdigest())
+    sha256, sample = hashlib.sha256(content).hexdigest(), trained_on_sample(checkpoint.meta)
+    return Network(predictor, checkpoint.meta, sha256, sample)

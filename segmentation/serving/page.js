@@ -1,103 +1,170 @@
+import {$, element, percent, say} from "./dom.js";
+import {DOWNLOADS, download, downloadAll} from "./downloads.js";
 import {
-  FALSE_NEGATIVE, FALSE_POSITIVE, ONLY, OUTLINE, SEVERAL, TRUE_POSITIVE, colorOf, counted, dimmed, different, paint, pixelsOf,
+  FALSE_NEGATIVE, FALSE_POSITIVE, ONLY, OUTLINE, SEVERAL, TRUE_POSITIVE, colorOf, counted, different, draw, paint, pixelsOf,
+  pixelsOfPart,
 } from "./pixels.js";
+import {ask, askPatiently, query} from "./server.js";
+import {WHOLE, listen, partOf} from "./zoom.js";
 
 const VIEWS = {overlay: "Overlay", mask: "Mask", cutout: "Cut-out", errors: "Errors"};
-const SIDE = 1000;  // pixels of a canvas; of a larger photo, every second, third ... pixel is drawn
-
-const $ = id => document.getElementById(id);
-const percent = share => `${(100 * share).toFixed(1)} %`;
-
-function element(name, properties = {}, ...children) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(properties)) {
-    if (key === "role" || key === "style" || key.startsWith("aria-")) made.setAttribute(key, value); else made[key] = value;
-  }
-  made.append(...children);
-  return made;
-}
+const SIDE = 1000;      // pixels of a canvas; of a larger part, every second, third ... pixel is drawn
+const PREVIEW = 4096;   // pixels of what the server shows of a photo
+const KEPT = 100e6;     // probabilities that are kept: of photos beyond that, they are asked for again
 
 let models = [];
-let shown = null;     // the photo, and what the networks made of it
+const photos = [];    // {name, get, state: waiting | working | done | failed, results, row ...}
+let wanted = null;    // the photo that is shown, or will be once it is done
+let shown = null;     // with what the networks made of it, and the part that its panels show
 let view = "overlay";
-let asked = 0;        // number of the latest photo; answers about earlier ones are dropped
+let part = WHOLE;
+let large = null;     // number of the panel that fills the window
 
-// ---- the server ----
-
-async function ask(path, body) {
-  const response = await fetch(path, body === undefined ? {} : {method: "POST", body});
-  if (response.ok) return response;
-  if (response.status === 413) throw new Error("it has more than 50 MiB");
-  const text = await response.text();
-  let detail = text;
-  try { detail = JSON.parse(text).detail; } catch { /* not JSON: as it is */ }
-  throw new Error(detail || `the server answers ${response.status}`);
-}
-
-const query = (model, kind, threshold) =>
-  `predict?${new URLSearchParams({model, kind, ...(kind === "cutout" ? {} : {threshold})})}`;
-
-async function predict(model, photo) {
-  const began = performance.now();
-  const response = await ask(`probabilities?${new URLSearchParams({model: model.name})}`, photo);
+async function predict(photo, model) {
+  const began = performance.now(), path = `probabilities?${new URLSearchParams({model: model.name})}`;
+  const response = await askPatiently(path, photo.image, photo.stop.signal, `Predicting ${photo.name}: ${model.label}`);
   const values = new Float32Array(await response.arrayBuffer());
   const work = response.headers.get("Server-Timing").match(/network;dur=([\d.]+)/);
-  return {
-    model, values, threshold: model.threshold,
-    width: +response.headers.get("X-Width"), height: +response.headers.get("X-Height"),
-    network: +work[1], total: performance.now() - began,
-  };
+  photo.width = +response.headers.get("X-Width");
+  photo.height = +response.headers.get("X-Height");
+  return {model, values, threshold: model.threshold, network: +work[1], total: performance.now() - began};
 }
 
-// ---- a photo ----
+// ---- the photos ----
 
-// Predict a photo, a blob under a name; or a test image, from a function that gets it and its mask.
-async function show(name, photo, getExample = null) {
-  const number = ++asked;
-  say(`Predicting ${name} …`);
-  $("result").className = "old";
-  try {
-    await ready;
-    const [image, truth] = getExample ? await getExample() : [photo, null];
-    const results = [];
-    for (const model of models) {
-      if (number !== asked) return;
-      results.push(await predict(model, image));
-    }
-    const {width, height} = results[0], step = Math.ceil(Math.max(width, height) / SIDE);
-    // What the server sees of the photo: browsers turn fewer photos upright, and read fewer formats.
-    const preview = await (await ask(`preview?side=${SIDE}`, image)).blob();
-    const [photoPixels, target] = await Promise.all([pixelsOf(preview), truth && pixelsOf(truth)]);
-    if (number !== asked) return;
-    forget(shown);
-    shown = {photo: image, name, results, width, height, step, ...photoPixels, target};
-    shown.dimmed = dimmed(shown.pixels);
-    if (view === "errors" && !target) view = "overlay";
-    build();
-    say(`${name}: ${width} × ${height} pixels`);
-  } catch (error) {
-    if (number !== asked) return;
-    $("result").hidden = true;  // else it would pass for that of this photo
-    say(`${name}: ${error.message}`, true);
+// Add photos, {name, get}: `get` returns the image as a blob, and its true mask or null.
+function add(added) {
+  for (const photo of added) {
+    Object.assign(photo, {state: "waiting", stop: new AbortController(), results: []});
+    photo.open = element("button", {className: "open", type: "button", onclick: () => want(photo)},
+      element("canvas", {width: 0, height: 0}), element("span", {textContent: photo.name}), element("span", {className: "small"}));
+    const remove = element("button", {type: "button", textContent: "\u00d7", onclick: () => removePhoto(photo)});
+    remove.ariaLabel = `Remove ${photo.name}`;
+    photo.row = element("li", {}, photo.open, remove);
+    $("photos").append(photo.row);
+    photos.push(photo);
+  }
+  if (added.length) want(added[0]);
+}
+
+function want(photo) {
+  wanted = photo;
+  $("result").className = photo && photo === shown ? "" : "old";
+  if (photo?.state === "done" && photo.results.some(({values}) => !values)) photo.state = "waiting";
+  if (photo?.state === "done") show(photo);
+  else if (photo?.state === "failed") fail(photo);
+  list();
+  work();
+}
+
+function removePhoto(photo) {
+  photo.stop.abort();
+  forget(photo);
+  photos.splice(photos.indexOf(photo), 1);
+  photo.row.remove();
+  if (shown === photo) {
+    shown = null;
+    $("result").hidden = true;
+  }
+  if (wanted === photo) want(photos.find(({state}) => state === "done") ?? photos[0] ?? null); else list();
+  if (!photos.length) say("");
+}
+
+// What the list says.
+function list() {
+  document.body.classList.toggle("empty", !photos.length);
+  $("start").hidden = photos.length > 0;
+  $("list").hidden = photos.length === 0;
+  $("all").hidden = photos.length < 2;
+  $("zip").disabled = !photos.some(({state}) => state === "done");
+  if (!photos.length) $("result").hidden = true;
+  for (const photo of photos) {
+    const text = {waiting: "waiting", working: "in work \u2026", failed: photo.error, done: ""}[photo.state] ||
+      `foreground: ${photo.results.map(result => `${result.model.label} ${percent(result.area)}`).join(", ")}`;
+    photo.open.lastChild.textContent = text;
+    photo.open.lastChild.className = photo.state === "failed" ? "small error" : "small";
+    photo.open.setAttribute("aria-pressed", photo === wanted);
   }
 }
 
-function forget(old) {
-  old?.results.forEach(({cutout}) => cutout?.then(URL.revokeObjectURL, () => {}));
+// One photo after the other, the wanted one first.
+async function work() {
+  if (work.busy) return;
+  work.busy = true;
+  const waits = photo => photo?.state === "waiting";
+  for (let photo; (photo = waits(wanted) ? wanted : photos.find(waits));) await load(photo);
+  work.busy = false;
 }
 
-function say(text, bad = false) {
-  $("status").textContent = text;
-  $("status").className = bad ? "error" : "";
+async function load(photo) {
+  photo.state = "working";
+  list();
+  if (photo === wanted) say(`Predicting ${photo.name} \u2026`);
+  try {
+    await ready;
+    if (!photo.image) [photo.image, photo.truth] = await photo.get();
+    for (const [number, model] of models.entries()) {
+      const result = await predict(photo, model), before = photo.results[number];
+      photo.results[number] = {...result, threshold: before?.threshold ?? result.threshold};
+    }
+    // What the server sees of the photo: browsers turn fewer photos upright, and read fewer formats.
+    const preview = await (await ask(`preview?side=${PREVIEW}`, photo.image, photo.stop.signal)).blob();
+    photo.bitmap = await createImageBitmap(preview);
+    photo.target = photo.truth && pixelsOf(await createImageBitmap(photo.truth));
+    for (const result of photo.results) Object.assign(result, counted(photo, result));
+    if (photo.stop.signal.aborted) return forget(photo);
+    photo.state = "done";
+    draw(photo.open.firstChild, {...photo, ...drawn(photo, WHOLE, 96)}, photo.bitmap);
+    keepFew(photo);
+    if (photo === wanted) show(photo);
+  } catch (error) {
+    if (photo.stop.signal.aborted) return;
+    Object.assign(photo, {state: "failed", error: error.message});
+    if (photo === wanted) fail(photo);
+  }
+  list();
+}
+
+function fail(photo) {
+  $("result").hidden = true;  // else it would pass for that of this photo
+  say(`${photo.name}: ${photo.error}`, true);
+}
+
+function forget(photo) {
+  for (const result of photo.results) {
+    result.values = null;
+    result.cutout?.then(bitmap => bitmap.close(), () => {});
+    result.cutout = null;
+  }
+  photo.bitmap?.close();
+  photo.target = null;
+}
+
+function keepFew(latest) {
+  let sum = 0;
+  for (const photo of [latest, ...[...photos].reverse()]) {
+    if (!photo.results[0]?.values || (photo === latest && sum)) continue;
+    sum += photo.results.length * photo.width * photo.height;
+    if (sum > KEPT && photo !== latest && photo !== wanted) forget(photo);
+  }
 }
 
 // ---- what is shown ----
+
+function show(photo) {
+  if (photo !== shown) [part, large] = [WHOLE, null];
+  shown = photo;
+  if (view === "errors" && !photo.target) view = "overlay";
+  build();
+  say(`${photo.name}: ${photo.width} \u00d7 ${photo.height} pixels`);
+}
 
 function build() {
   $("result").hidden = false;
   $("result").className = "";
   $("views").replaceChildren(...Object.entries(VIEWS).filter(([key]) => key !== "errors" || shown.target).map(viewButton));
-  $("panels").replaceChildren(...shown.results.map(panel));
+  shown.original = canvas("The original");
+  $("panels").replaceChildren(figure("Original", shown.original), ...shown.results.map(panel));
   if (shown.results.length > 1) $("panels").append(disagreement());
   const legends = {
     overlay: [["outline of the foreground", OUTLINE]], cutout: [],
@@ -106,6 +173,7 @@ function build() {
   };
   $("legend").replaceChildren(...legends[view].map(swatch));
   if (view === "cutout") $("legend").append("Soft edges: the probability is the opacity, whatever the threshold.");
+  enlarge();
   redraw();
 }
 
@@ -119,14 +187,15 @@ function viewButton([key, title]) {
 }
 
 const swatch = ([label, color]) => element("span", {}, element("i", {style: `background: rgb(${color})`}), label);
+const canvas = label => element("canvas", {role: "img", "aria-label": label});
 
-// As wide as there is room, no higher than 32rem; small images are enlarged.
-const fitted = () => `max-width: calc(32rem * ${shown.width / shown.height})`;
-const canvas = label => element("canvas",
-  {className: "view", width: shown.across, height: shown.down, style: fitted(), role: "img", "aria-label": label});
+function figure(title, picture, ...below) {
+  const button = element("button", {type: "button", className: "view", title: "Click to enlarge"}, picture);
+  return element("figure", {}, element("h2", {textContent: title}), button, ...below);
+}
 
 function panel(result) {
-  const {model} = result;
+  const {model} = result, photo = shown;
   const validation = model.val_dice === null ? "" : `, validation Dice ${model.val_dice.toFixed(3)}`;
   const slider = element("input", {
     type: "range", min: .01, max: .99, step: .01, value: result.threshold, "aria-label": `Threshold of ${model.label}`,
@@ -135,23 +204,24 @@ function panel(result) {
   slider.oninput = () => {
     result.threshold = +slider.value;
     value.textContent = result.threshold.toFixed(2);
+    Object.assign(result, counted(photo, result));
+    list();
     redrawSoon();
   };
-  result.picture = view === "cutout"
-    ? element("img", {className: "view checkerboard", style: fitted(), alt: `The foreground that ${model.label} finds`})
-    : canvas(`${VIEWS[view]} by ${model.label}`);
-  if (view === "cutout") showCutout(result);
+  result.picture = canvas(`${VIEWS[view]} by ${model.label}`);
+  if (view === "cutout") {
+    result.picture.className = "checkerboard";
+    loadCutout(photo, result);
+  }
   result.numbers = element("p", {className: "numbers"});
-  const button = (kind, title) => element("button", {
-    type: "button", textContent: title, "aria-label": `${title} of ${model.label}`, onclick: () => download(result, kind),
+  const button = ([kind, title]) => element("button", {
+    type: "button", textContent: title, "aria-label": `Download ${title} of ${model.label}`, onclick: () => download(photo, result, kind),
   });
-  return element("figure", {},
-    element("h2", {textContent: model.label}),
-    element("div", {className: "small", textContent: `Sees ${model.fit === "tiles" ? "windows of " : ""}${model.size} × ${model.size} pixels${validation}`}),
-    result.picture,
-    element("label", {className: "slider"}, "Threshold", slider, value),
-    result.numbers,
-    element("div", {className: "row"}, button("mask", "Download mask"), button("cutout", "Download cut-out")));
+  const sees = `Sees ${model.fit === "tiles" ? "windows of " : ""}${model.size} \u00d7 ${model.size} pixels${validation}`;
+  return figure(model.label, result.picture,
+    element("label", {className: "slider", hidden: view === "cutout"}, "Threshold", slider, value),
+    result.numbers, element("div", {className: "small", textContent: sees}),
+    element("div", {className: "row small"}, "Download:", ...Object.entries(DOWNLOADS).map(button)));
 }
 
 function disagreement() {
@@ -159,34 +229,28 @@ function disagreement() {
   shown.picture = canvas("Where the networks disagree");
   const colors = shown.results.map(({model}, k) => [`only ${model.label}`, ONLY[k % ONLY.length]]);
   if (shown.results.length > 2) colors.push(["several, not all", SEVERAL]);
-  return element("figure", {},
-    element("h2", {textContent: "Where they disagree"}), element("div", {className: "legend small"}, ...colors.map(swatch)),
-    shown.picture, shown.numbers);
+  return figure("Where they disagree", shown.picture,
+    shown.numbers, element("div", {className: "legend small"}, ...colors.map(swatch)));
 }
 
-async function showCutout(result) {
-  const {picture} = result;
-  result.cutout ??= ask(query(result.model.name, "cutout"), shown.photo)
-    .then(response => response.blob()).then(URL.createObjectURL);
+async function loadCutout(photo, result) {
+  result.cutout ??= askPatiently(query(result.model.name, "cutout"), photo.image, photo.stop.signal, `Cut-out of ${photo.name}`)
+    .then(async response => result.bitmap = await createImageBitmap(await response.blob()));
   try {
-    picture.src = await result.cutout;
+    await result.cutout;
+    if (photo === shown && view === "cutout") redraw();
   } catch (error) {
     result.cutout = null;
-    if (shown.results.includes(result)) say(error.message, true);
+    if (photo === shown) say(error.message, true);
   }
 }
 
-async function download(result, kind) {
-  const {photo, name} = shown, suffix = kind === "mask" ? "" : ".cutout";
-  try {
-    const response = await ask(query(result.model.name, kind, result.threshold), photo);
-    const link = element("a", {
-      href: URL.createObjectURL(await response.blob()),
-      download: `${name.replace(/\.(jpe?g|png|gif|bmp|tiff?|webp|avif|jp2|ppm|tga)$/i, "")}.${result.model.name}${suffix}.png`,
-    });
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-  } catch (error) { say(`${name}: ${error.message}`, true); }
+// ---- drawing ----
+
+// What canvases of at most `side` pixels show of a part.
+function drawn(photo, part, side) {
+  const shownPart = partOf(part, photo), step = Math.ceil(Math.max(shownPart.w, shownPart.h) / side);
+  return {...shownPart, step, across: Math.ceil(shownPart.w / step), down: Math.ceil(shownPart.h / step)};
 }
 
 function redrawSoon() {
@@ -195,47 +259,97 @@ function redrawSoon() {
 }
 
 function redraw() {
-  const {results} = shown;
+  cancelAnimationFrame(redrawSoon.frame);
+  if (!shown?.results[0]?.values) return;
+  const photo = Object.assign(shown, drawn(shown, part, large === null ? SIDE : 2 * SIDE)), {results} = photo;
+  photo.pixels = pixelsOfPart(photo, photo.bitmap);
+  draw(photo.original, photo, photo.bitmap);
   for (const result of results) {
-    if (view !== "cutout") paint(result.picture, shown, colorOf[view](shown, result));
-    const {area, dice} = counted(shown, result);
-    result.numbers.textContent = `${percent(area)} foreground${dice === null ? "" : `, Dice ${dice.toFixed(3)}`}; ` +
+    if (view !== "cutout") paint(result.picture, photo, colorOf[view](photo, result));
+    else if (result.bitmap) draw(result.picture, photo, result.bitmap);
+    const dice = result.dice === null ? "" : `, Dice ${result.dice.toFixed(3)}`;
+    result.numbers.textContent = `${percent(result.area)} foreground${dice}; ` +
       `${result.network.toFixed(0)} ms in the network, ${result.total.toFixed(0)} ms in all`;
   }
   if (results.length < 2) return;
-  paint(shown.picture, shown, colorOf.disagreement(shown));
-  shown.numbers.textContent = `${percent(different(shown))} of the pixels`;
+  paint(photo.picture, photo, colorOf.disagreement(photo));
+  photo.numbers.textContent = `${percent(different(photo))} of the pixels`;
+}
+
+// Fit the panels into the window, the large one and the others.
+function enlarge() {
+  const ratio = shown.width / shown.height;
+  $("panels").querySelectorAll("figure").forEach((each, number) => {
+    each.classList.toggle("large", number === large);
+    const height = number === large ? "calc(100vh - 9rem)" : "30rem";
+    const view = each.querySelector(".view");
+    view.style.maxWidth = `calc(${height} * ${ratio})`;
+    view.querySelector("canvas").style.aspectRatio = ratio;
+  });
+  setPart(part);
+}
+
+function setPart(next) {
+  part = next;
+  $("whole").hidden = part.zoom === 1;
+  $("panels").querySelectorAll(".view").forEach(each => each.classList.toggle("zoomed", part.zoom > 1));
+  redrawSoon();
 }
 
 // ---- what a person does ----
 
-const chosen = file => file && show(file.name || "pasted.png", file);
-$("file").onchange = () => { chosen($("file").files[0]); $("file").value = ""; };
-addEventListener("paste", event => chosen(event.clipboardData.files[0]));
+const chosen = files => add([...files].map(file => ({name: file.name || "pasted.png", get: async () => [file, null]})));
+$("file").onchange = () => { chosen($("file").files); $("file").value = ""; };
+addEventListener("paste", event => chosen(event.clipboardData.files));
 addEventListener("dragover", event => { event.preventDefault(); $("drop").classList.add("over"); });
 addEventListener("dragleave", () => $("drop").classList.remove("over"));
 addEventListener("drop", event => {
   event.preventDefault();
   $("drop").classList.remove("over");
-  chosen(event.dataTransfer.files[0]);
+  chosen(event.dataTransfer.files);
+});
+$("zip").onclick = async () => { await downloadAll(photos); list(); };
+$("clear").onclick = () => { for (const photo of [...photos].reverse()) removePhoto(photo); };
+$("whole").onclick = () => setPart(WHOLE);
+addEventListener("keydown", event => {
+  if (event.key !== "Escape" || !shown) return;
+  if (large === null) setPart(WHOLE);
+  large = null;
+  enlarge();
+});
+listen($("panels"), {
+  get: () => part, set: setPart, photo: () => shown,
+  click: clicked => {
+    const number = [...$("panels").querySelectorAll(".view")].indexOf(clicked);
+    large = large === number ? null : number;
+    enlarge();
+  },
 });
 
 function addExample(id, number) {
-  const part = name => `examples/${number}/${name}`;
-  const get = () => Promise.all(["image", "mask"].map(async name => (await ask(part(name))).blob()));
-  $("examples").append(element("button", {type: "button", title: id, onclick: () => show(id, null, get)},
-    element("img", {src: part("thumbnail"), alt: id})));
+  const place = name => `examples/${number}/${name}`;
+  const get = () => Promise.all(["image", "mask"].map(async name => (await ask(place(name))).blob()));
+  const onclick = () => {
+    const before = photos.find(photo => photo.example === number);
+    if (before) want(before); else add([{name: id, example: number, get}]);
+  };
+  $("examples").append(element("button", {type: "button", title: id, onclick}, element("img", {src: place("thumbnail"), alt: id})));
 }
 
 async function start() {
+  $("address").textContent = new URL(".", location.href);
   models = await (await ask("models")).json();
   for (const model of models) {
     const alone = models.filter(({title}) => title === model.title).length === 1;
     model.label = alone ? model.title : `${model.title} (${model.name})`;
+    const dice = model.val_dice === null ? "" : `, Dice ${model.val_dice.toFixed(3)} on its validation images`;
+    $("networks").append(element("li", {textContent: `${model.label}${dice}`}));
   }
+  $("sample").hidden = !models.some(({sample}) => sample);
   const examples = await (await ask("examples")).json();
   examples.forEach(addExample);
   $("examples").hidden = examples.length === 0;
 }
 const ready = start();
 ready.catch(error => say(error.message, true));
+list();

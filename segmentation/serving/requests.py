@@ -6,7 +6,7 @@ import ipaddress
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from fastapi import HTTPException, Request
@@ -47,7 +47,7 @@ class ProbabilityOptions(Options):
 class PredictOptions(ProbabilityOptions):
     """Options of /predict."""
 
-    kind: str = "mask"
+    kind: Literal["mask", "cutout", "overlay", "probability"] = "mask"
     threshold: Annotated[float | None, Field(gt=0, lt=1)] = None
 
 
@@ -104,6 +104,8 @@ async def _form(request: Request, boundary: bytes) -> tuple[bytes, list[tuple[st
         raise InputError(f"the form cannot be read: {error.message}") from None
     files = [value for value in form.values() if isinstance(value, UploadFile)]
     fields = [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
+    if not files and fields:
+        raise InputError("no image was sent: the form holds text alone; a file is, with curl, -F image=@FILE")
     return await files[0].read() if files else b"", fields
 
 

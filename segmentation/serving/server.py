@@ -26,9 +26,7 @@ def serve(host: str, port: int, files: Sequence[Path], root_path: str = "") -> N
     `Fault` if the address cannot be had.
     """
     networks = load_networks(files)
-    # The true mask of an example must be what every network looks for.
-    one_task = len({tuple(network.meta.foreground) for network in networks.values()}) == 1
-    examples = choose_examples() if one_task else []
+    examples = choose_examples([network.meta for network in networks.values()])
     names = [*LOCAL, host.lower(), socket.gethostname().lower()]  # of this machine
     app = create_app(networks, names, host in ANY, examples, root_path)
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=FINISH_S))

@@ -1,6 +1,7 @@
 """The work of all requests: decoding photos, predicting, encoding results."""
 
 import asyncio
+import dataclasses
 import io
 import threading
 import time
@@ -11,10 +12,17 @@ from functools import partial
 from typing import TypeVar
 
 import numpy as np
+from fastapi import Request
 from PIL import Image
+from starlette.requests import ClientDisconnect
+from torch import Tensor, nn
 
+from segmentation.common.errors import InputError
 from segmentation.common.image_io import image_size
+from segmentation.inference.runner import Runner
+from segmentation.inference.windows import BATCH_SIZE, window_count
 from segmentation.prediction.kinds import read_photo, write_kind
+from segmentation.prediction.load import pixels_in_memory
 from segmentation.runtime.memory import enough_memory
 from segmentation.serving.networks import Network
 
@@ -22,14 +30,48 @@ Result = TypeVar("Result")
 
 THREADS = 2  # one photo is decoded or encoded while another one is in the network
 LARGE = 25_000_000  # pixels; of such photos, one at a time: each takes gigabytes
+MAX_PIXELS = 178_956_970  # of a photo in a network; Pillow refuses to decode larger ones
 
-_forward = threading.Lock()  # torch uses all cores for one image; two at once are slower
+_forward = threading.Lock()  # torch uses all cores for one batch; two at once are slower
+
+
+@dataclasses.dataclass
+class Job:
+    """The work for one request: how many of the photo's windows are done, and whether its client has gone."""
+
+    windows: int = 1
+    done: int = 0
+    gone: bool = False
+    waited: float = 0.0  # seconds, for the windows of other photos
+
+    def check(self) -> None:
+        """Raise `ClientDisconnect` if nobody waits for the result any more."""
+        if self.gone:
+            raise ClientDisconnect
+
+
+@dataclasses.dataclass(frozen=True)
+class SharedRunner(Runner):
+    """A runner that stops when the client has gone, and lets other photos in between batches of windows."""
+
+    job: Job
+
+    def logits(self, model: nn.Module, images: Tensor) -> Tensor:
+        """Return what `Runner.logits` does; raises `ClientDisconnect`."""
+        asked = time.perf_counter()
+        with _forward:
+            self.job.waited += time.perf_counter() - asked
+            self.job.check()
+            logits = super().logits(model, images)
+        self.job.done += len(images)
+        return logits
 
 
 class Worker:
-    """Threads that do the work, so that the server can listen meanwhile."""
+    """Threads that do the work, so that the server can listen meanwhile; `jobs` is what they do, by id."""
 
     def __init__(self) -> None:
+        self.jobs: dict[str, Job] = {}
         self._threads = ThreadPoolExecutor(THREADS)
         self._large = asyncio.Lock()  # photos that wait for it take no thread
 
@@ -37,48 +79,71 @@ class Worker:
         """Call a function in one of the threads."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
-    async def do_with_photo(self, file: bytes, work: Callable[[], Result]) -> Result:
-        """Call a function that decodes the photo `file`: of large photos, one at a time.
+    async def do_with_photo(
+        self, request: Request, file: bytes, network: Network | None, work: Callable[[Job], Result]
+    ) -> Result:
+        """Call a function that decodes the photo `file`, for `network` if there is one.
 
-        Raises `InputError` if `file` is not an image, and `Fault` if memory runs out.
+        Of photos that take much memory or many windows, one at a time. The header X-Request-ID names the job.
+        Raises `InputError` for no image or one too large, `Fault` without memory, and `ClientDisconnect`.
         """
         width, height = await self.do(partial(image_size, io.BytesIO(file)))
+        job, pixels = Job(), width * height
+        if network:
+            geometry = network.predictor.geometry
+            job.windows = window_count(*geometry.network_shape(height, width), geometry.size)
+            pixels = pixels_in_memory(network.predictor, width, height)
+        if pixels > MAX_PIXELS:
+            raise InputError(f"{pixels / 1e6:.0f} million pixels at the network's scale; send fewer")
 
         def work_in_memory() -> Result:
+            job.check()
             with enough_memory(f"a photo of {width}x{height} pixels", "send a smaller one"):
-                return work()
+                return work(job)
 
-        async with self._large if width * height > LARGE else nullcontext():
-            return await self.do(work_in_memory)
+        async def watch() -> None:
+            while (await request.receive())["type"] != "http.disconnect":
+                pass
+            job.gone = True
+
+        name, watcher = request.headers.get("x-request-id", ""), asyncio.create_task(watch())
+        self.jobs[name] = job
+        try:
+            async with self._large if pixels > LARGE or job.windows > BATCH_SIZE else nullcontext():
+                return await self.do(work_in_memory)
+        finally:
+            job.gone = True  # for a thread that works on, when the server stops
+            watcher.cancel()
+            self.jobs.pop(name, None)
 
 
 def predict_photo(
-    network: Network, file: bytes, white: int | None, kind: str | None, threshold: float
+    network: Network, file: bytes, white: int | None, kind: str | None, threshold: float, job: Job
 ) -> tuple[bytes, dict[str, str]]:
-    """Return a prediction as `tools.predict` writes it, and headers that say how long each step took.
+    """Return a prediction as `tools.predict` writes it, and headers: how long each step took, and its size.
 
-    With `kind` None, it is the probabilities, little-endian float32, row by row; headers say their size.
+    With `kind` None, it is the probabilities, little-endian float32, row by row.
     """
     began = time.perf_counter()
     photo = read_photo(io.BytesIO(file), white)
     decoded = time.perf_counter()
-    with _forward:
-        entered = time.perf_counter()
-        (probabilities,) = network.predictor.probabilities([photo.image])
+    runner = network.predictor.runner
+    shared = SharedRunner(runner.device, runner.precision, runner.normalization, job)
+    (probabilities,) = dataclasses.replace(network.predictor, runner=shared).probabilities([photo.image])
     predicted = time.perf_counter()
-    headers = {}
+    job.check()
+    height, width = probabilities.shape
     if kind is None:
         content = np.ascontiguousarray(probabilities, "<f4").tobytes()
-        height, width = probabilities.shape
-        headers = {"X-Height": str(height), "X-Width": str(width)}
     else:
         buffer = io.BytesIO()
         write_kind(kind, photo, probabilities, threshold, buffer)
         content = buffer.getvalue()
     encoded = time.perf_counter()
-    seconds = {"read": decoded - began, "network": predicted - entered, "write": encoded - predicted}
+    in_network = predicted - decoded - job.waited
+    seconds = {"read": decoded - began, "network": in_network, "write": encoded - predicted}
     timing = ", ".join(f"{step};dur={1000 * taken:.1f}" for step, taken in seconds.items())
-    return content, {"Server-Timing": timing} | headers
+    return content, {"Server-Timing": timing, "X-Height": str(height), "X-Width": str(width)}
 
 
 def preview_photo(file: bytes, white: int | None, side: int) -> bytes:

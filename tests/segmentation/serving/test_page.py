@@ -1,18 +1,25 @@
 """The page, in a real browser."""
 
 import io
+import re
+import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from browsers import needs_browser
 from photos import pixels, predictor, save, scene
 from PIL import Image
-from servers import Server
+from servers import Server, running, tiles
+
+from segmentation.models.checkpoints import checkpoint_bytes, load_checkpoint
 
 pytestmark = needs_browser
+NETWORKS = ".view canvas[aria-label*=' by ']"  # what networks made of the photo
 
 
 @pytest.fixture
@@ -38,10 +45,12 @@ def elsewhere(url: str, own: str) -> list[str]:
     return [] if url.startswith((own, "blob:" + own, "data:")) else [url]
 
 
-def choose(page: Any, photo: Path) -> None:
-    page.set_input_files("#file", photo)
-    page.get_by_text(f"{photo.name}: ").wait_for()
+def choose(page: Any, *photos: Path) -> None:
+    """Bring photos; the first one is shown."""
+    page.set_input_files("#file", photos)
+    page.get_by_text(f"{photos[0].name}: ").wait_for()
     page.wait_for_selector("#panels figure")
+    page.wait_for_function("() => !document.body.innerText.match(/waiting|in work/)")
 
 
 def areas(page: Any) -> list[float]:
@@ -59,7 +68,7 @@ def mask_area(page: Any, number: int) -> float:
         const {data} = copy.getImageData(0, 0, width, height);
         return 100 * data.filter((value, at) => at % 4 === 0 && value > 127).length / (data.length / 4);
     }"""
-    return float(page.locator("canvas.view").nth(number).evaluate(counted))
+    return float(page.locator(NETWORKS).nth(number).evaluate(counted))
 
 
 @pytest.mark.parametrize(
@@ -96,14 +105,13 @@ def test_the_slider_and_the_download(page: Any, server: Server, finished: Path, 
         slider.press("ArrowRight" if difference > 0 else "ArrowLeft")
     page.wait_for_function(f"() => document.querySelector('.numbers').innerText.startsWith('{area:.1f} %')")
     assert mask_area(page, 0) == pytest.approx(area, abs=0.001)
-    for kind, name in (("mask", f"photo.{model}.png"), ("cutout", f"photo.{model}.cutout.png")):
+    titles = {"mask": "mask", "cutout": "cut-out", "overlay": "overlay", "probability": "probabilities"}
+    for kind, title in titles.items():
         with page.expect_download() as started:
-            page.get_by_role(
-                "button", name={"mask": "Download mask", "cutout": "Download cut-out"}[kind]
-            ).first.click()
+            page.get_by_role("button", name=f"Download {title}").first.click()
         saved = tmp_path / "saved.png"
         started.value.save_as(saved)
-        assert started.value.suggested_filename == name
+        assert started.value.suggested_filename == f"photo.{model}{'' if kind == 'mask' else f'.{kind}'}.png"
         query = f"/predict?model={model}&kind={kind}&threshold={threshold}"
         assert saved.read_bytes() == server.post(query, photo.read_bytes()).content
         if kind == "mask":
@@ -121,8 +129,10 @@ def test_an_example_shows_what_is_wrong(page: Any) -> None:
     assert page.get_by_role("button", name="Cut-out", exact=True).evaluate(
         "it => it === document.activeElement"
     )
-    loaded = "() => [...document.querySelectorAll('img.view')].filter(it => it.naturalWidth > 0).length === 2"
-    page.wait_for_function(loaded)
+    page.wait_for_function("() => document.querySelectorAll('canvas.checkerboard').length === 2")
+    assert page.get_by_role("slider").count() == 0  # the threshold changes no cut-out
+    page.get_by_role("button", name="Overlay", exact=True).click()
+    assert page.get_by_role("slider").count() == 2
 
 
 def test_a_large_photo_that_only_the_server_turns(
@@ -136,8 +146,8 @@ def test_a_large_photo_that_only_the_server_turns(
     choose(page, photo)
     assert page.get_by_text("turned.webp: 1401 \N{MULTIPLICATION SIGN} 2500 pixels").is_visible()
     page.get_by_role("button", name="Mask", exact=True).click()
-    assert page.locator("canvas.view").first.evaluate("it => [it.width, it.height]") == [467, 834]
-    model = page.get_by_role("heading", level=2).first.inner_text()
+    assert page.locator(NETWORKS).first.evaluate("it => [it.width, it.height]") == [467, 834]
+    model = page.locator("figure h2").nth(1).inner_text()
     name = {"U-Net": "unet", "ResNet34-UNet": "resnet"}[model]
     mask = predictor(finished, name).mask(np.ascontiguousarray(upright))
     assert areas(page)[0] == pytest.approx(100 * mask.mean(), abs=0.051)
@@ -153,7 +163,7 @@ def test_a_download_belongs_to_its_photo(page: Any, server: Server, tmp_path: Pa
     choose(page, first)
     model = server.get("/models").json()[0]
     with page.expect_download() as started:
-        page.get_by_text("Download mask").first.click()
+        page.get_by_role("button", name="Download mask").first.click()
         page.set_input_files("#file", second)
     assert started.value.suggested_filename == f"0.{model['name']}.png"
     started.value.save_as(tmp_path / "saved.png")
@@ -171,3 +181,134 @@ def test_what_cannot_be_read_is_said(page: Any, server: Server, tmp_path: Path) 
     assert page.locator("#result").is_hidden()  # it is that of another photo
     choose(page, good)
     assert page.locator("#result").is_visible()
+
+
+def test_many_photos_and_their_zip(page: Any, server: Server, tmp_path: Path) -> None:
+    """One that cannot be read is named in the list, and is not in the ZIP; equal names stay apart."""
+    photos = [save(tmp_path / f"{k}/photo.png", scene(60 + k, 80, seed=k)) for k in range(3)]
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"nothing")
+    choose(page, *photos, bad)
+    assert page.locator("#photos li").count() == 4
+    assert page.locator("#photos li", has_text="does not decode").count() == 1
+    page.locator("#photos .open").nth(2).click()
+    page.get_by_text("photo.png: 80 \N{MULTIPLICATION SIGN} 62 pixels").wait_for()
+    page.get_by_label("What the ZIP holds").select_option("cutout")
+    with page.expect_download() as started:
+        page.get_by_role("button", name="Download all as ZIP").click()
+    started.value.save_as(tmp_path / "all.zip")
+    assert started.value.suggested_filename == "cut-outs.zip"
+    with zipfile.ZipFile(tmp_path / "all.zip") as archive:
+        assert archive.testzip() is None
+        models = [model["name"] for model in server.get("/models").json()]
+        names = [(k, name) for k in range(3) for name in models]
+        suffixes = ["", "-2", "-3"]
+        assert archive.namelist() == [f"photo{suffixes[k]}.{name}.cutout.png" for k, name in names]
+        for (k, name), content in zip(names, map(archive.read, archive.namelist()), strict=True):
+            assert (
+                content == server.post(f"/predict?model={name}&kind=cutout", photos[k].read_bytes()).content
+            )
+    page.get_by_role("button", name="Remove photo.png").first.click()
+    assert page.locator("#photos li").count() == 3
+    page.get_by_role("button", name="Remove all").click()
+    assert page.get_by_text("The networks that answer").is_visible() and page.locator("#result").is_hidden()
+
+
+def shown_columns(page: Any) -> list[Any]:
+    """The width in pixels of what each panel shows, and the colours of its first row."""
+    shown = "it => [it.width, [...it.getContext('2d').getImageData(0, 0, it.width, 1).data]]"
+    return [canvas.evaluate(shown) for canvas in page.locator(".view canvas").all()]
+
+
+def test_zoom_in_step_and_enlarge(page: Any, tmp_path: Path) -> None:
+    image = np.zeros((128, 256, 3), np.uint8)
+    image[..., 0] = np.arange(256)  # red says the column
+    choose(page, save(tmp_path / "columns.png", image))
+    whole = shown_columns(page)
+    assert [width for width, _ in whole] == [256] * 4
+    view = page.locator(".view").nth(1)
+    view.hover()  # its middle
+    page.mouse.wheel(0, -347)  # e ** 0.694: twice as large
+    page.get_by_role("button", name="Whole image").wait_for()
+    page.wait_for_function("() => document.querySelector('.view canvas').width < 256")
+    zoomed = shown_columns(page)
+    assert {width for width, _ in zoomed} == {zoomed[0][0]} and abs(zoomed[0][0] - 128) <= 1
+    assert abs(zoomed[0][1][0] - 64) <= 3  # the original begins at a quarter
+    box = view.bounding_box()
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"], box["y"] + box["height"] / 2, steps=5)  # by half a panel
+    page.mouse.up()
+    page.wait_for_function(
+        "() => document.querySelector('.view canvas').getContext('2d').getImageData(0, 0, 1, 1).data[0] < 8"
+    )
+    assert page.locator("figure.large").count() == 0  # dragging is no click
+    page.get_by_role("button", name="Whole image").click()
+    page.wait_for_function("() => document.querySelector('.view canvas').width === 256")
+    width = view.bounding_box()["width"]
+    view.click()
+    assert page.locator("figure.large").count() == 1 and view.bounding_box()["width"] > 1.5 * width
+    page.keyboard.press("Escape")
+    assert page.locator("figure.large").count() == 0
+    view.focus()
+    page.keyboard.press("+")
+    page.get_by_role("button", name="Whole image").wait_for()
+
+
+@pytest.mark.parametrize("page", [{"width": 390, "scheme": "light"}], indirect=True)
+def test_two_fingers(page: Any, tmp_path: Path) -> None:
+    choose(page, save(tmp_path / "photo.png", scene(200, 200)))
+    page.locator(".view").first.scroll_into_view_if_needed()
+    box, touch = page.locator(".view").first.bounding_box(), page.context.new_cdp_session(page)
+    middle, across = box["y"] + 50, box["x"] + box["width"] / 2
+
+    def fingers(kind: str, *apart: int) -> None:
+        points = [{"x": across + x, "y": middle, "id": number} for number, x in enumerate(apart)]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    fingers("touchStart", -20, 20)
+    for apart in range(25, 65, 5):
+        fingers("touchMove", -apart, apart)
+    fingers("touchEnd")
+    page.get_by_role("button", name="Whole image").wait_for()
+    page.wait_for_function("() => [...document.querySelectorAll('.view canvas')].every(it => it.width < 100)")
+    assert page.locator("figure.large").count() == 0
+
+
+def test_the_progress_of_a_large_photo_and_its_end_with_the_page(
+    browser: Any, finished: Path, tmp_path: Path
+) -> None:
+    checkpoint = tiles(finished, tmp_path / "tiles.pt")
+    with running(finished, "--checkpoint", checkpoint) as server:
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(server.url)
+        page.locator("#examples img").first.wait_for()
+        assert page.locator("#sample").is_visible()
+        page.set_input_files("#file", save(tmp_path / "large.png", scene(4000, 4000)))
+        page.get_by_text(re.compile(r"Predicting large.png: U-Net … \d+ %, about \d+ s left")).wait_for()
+        assert page.locator("#bar").is_visible()
+        context.close()
+        time.sleep(2)
+        process = psutil.Process(server.process.pid)
+        before = sum(process.cpu_times()[:2])
+        time.sleep(1)
+        assert sum(process.cpu_times()[:2]) - before < 0.3  # seconds
+
+
+def test_a_network_of_another_dataset(browser: Any, finished: Path, tmp_path: Path) -> None:
+    """No test images of this dataset, nothing about drawn animals; and the page says what to do."""
+    model, meta = load_checkpoint(finished / "checkpoints/unet.pt")
+    other = tmp_path / "other.pt"
+    other.write_bytes(checkpoint_bytes(model.state_dict(), meta.model_copy(update={"mean": [0.5, 0.4, 0.3]})))
+    with running(finished, "--checkpoint", other) as server:
+        assert server.get("/examples").json() == []
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(server.url)
+        page.get_by_text("U-Net, Dice").wait_for()
+        page.wait_for_load_state("networkidle")
+        assert page.locator("#examples").is_hidden() and page.locator("#sample").is_hidden()
+        assert page.get_by_text("Bring photos").is_visible()
+        assert server.get("/" + page.get_by_role("link").get_attribute("href")).json()["openapi"]
+        assert server.get("/docs").status_code == 404
+        context.close()

@@ -29,11 +29,11 @@ NAMED = b'--x\r\nContent-Disposition: form-data; name="a\xff"\r\n\r\nabc\r\n--x-
         ("?model=vgg", PHOTO, "model 'vgg': there are "),
         ("?model=", PHOTO, "model '': there are "),
         ("?model=../checkpoints/unet", PHOTO, "there are "),
-        ("?kind=matte", PHOTO, "kind 'matte': allowed: mask, cutout, overlay, probability"),
-        ("?threshold=0", PHOTO, "threshold: "),
-        ("?threshold=1", PHOTO, "threshold: "),
-        ("?threshold=nan", PHOTO, "threshold: "),
-        ("?threshold=half", PHOTO, "threshold: "),
+        ("?kind=matte", PHOTO, "kind: Input should be 'mask', 'cutout', 'overlay' or 'probability'"),
+        ("?threshold=0", PHOTO, "(allowed: above 0 and below 1)"),
+        ("?threshold=1", PHOTO, "(allowed: above 0 and below 1)"),
+        ("?threshold=nan", PHOTO, "(allowed: above 0 and below 1)"),
+        ("?threshold=half", PHOTO, "(allowed: above 0 and below 1)"),
         ("", b"\0\0\0\x18ftypheic" + bytes(50), "does not decode as an image"),
         ("?treshold=0.9", PHOTO, "'treshold' is not a known parameter (did you mean threshold?)"),
         ("?x=1", PHOTO, "'x' is not a known parameter (allowed here: white, model, kind, threshold)"),
@@ -77,13 +77,27 @@ def test_forms_without_an_image(kind: str, body: bytes, said: str, server: Serve
         ({"treshold": "0.9"}, "'treshold' is not a known parameter (did you mean threshold?)"),
         ({"side": "9"}, "'side' is not a known parameter"),
         ({"threshold": "high"}, "threshold: "),
-        ({"kind": "matte"}, "kind 'matte': allowed: mask, cutout, overlay, probability"),
+        ({"kind": "matte"}, "kind: Input should be 'mask', 'cutout', 'overlay' or 'probability'"),
         ({"model": "resnet"}, "model: is given more than once"),
     ],
 )
 def test_fields_of_a_form(fields: dict[str, str], said: str, server: Server) -> None:
     answer = server.post("/predict?model=unet", fields, files={"image": PHOTO})
     assert answer.status_code == 422 and said in answer.json()["detail"]
+
+
+def test_a_file_that_is_sent_as_text(server: Server) -> None:
+    """`curl -F image=photo.jpg` sends the name of the file."""
+    answer = server.post("/predict", files={"image": (None, "photo.jpg")})
+    assert answer.status_code == 422 and "-F image=@FILE" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("path", ["/models", "/healthz", "/examples", "/progress/1"])
+def test_addresses_without_parameters(path: str, server: Server) -> None:
+    answer = server.get(f"{path}?model=unet")
+    assert (
+        answer.status_code == 422 and "'model': this address takes no parameters" in answer.json()["detail"]
+    )
 
 
 def test_two_files_in_a_form(server: Server) -> None:

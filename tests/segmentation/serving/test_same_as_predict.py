@@ -94,6 +94,7 @@ def test_what_a_client_may_know(server: Server, finished: Path) -> None:
             "size": 32,
             "fit": "stretch",
             "foreground": ["pet", "border"],
+            "sample": True,
             "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
         }
     best_first = sorted(models.values(), key=lambda model: -model["val_dice"])
@@ -187,7 +188,6 @@ def test_behind_a_proxy_under_a_prefix(finished: Path, stripped: bool) -> None:
                 time.sleep(0.05)
             else:
                 raise AssertionError("no limit")
-    page = "".join(
-        (ROOT / "segmentation/serving" / name).read_text() for name in ("page.html", "page.js", "pixels.js")
-    )
+    files = [*(ROOT / "segmentation/serving").glob("*.js"), ROOT / "segmentation/serving/page.html"]
+    page = "".join(file.read_text() for file in files)
     assert not re.search(r"""(?:href|src)="/|(?:fetch|ask|import)[ (]+["'`]/""", page)
