@@ -111,5 +111,4 @@ class Predictor:
 
     def mask(self, image: Image) -> Mask:
         """Return the mask `(H, W)`, 0 or 1, of an image `(H, W, 3)`, uint8, RGB."""
-        (mask,) = self.masks([image])
-        return mask
+        return self.masks([image])[0]

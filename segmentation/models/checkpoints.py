@@ -29,8 +29,6 @@ VERSION = 6
 UNTRAINED = b"not trained: false under networks in params.yaml\n"  # in place of a checkpoint
 
 Channels = Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=3, max_length=3)]
-
-
 Byte = Annotated[int, Field(ge=0, le=255)]
 
 
@@ -99,7 +97,7 @@ def load_checkpoint(path: Path, file: bytes | None = None) -> Checkpoint:
     that this program can read.
     """
     try:
-        if file is None and path.stat().st_size == len(UNTRAINED):
+        if is_untrained(path):
             problem = f"not trained, as networks.{path.stem} was false in params.yaml"
             raise InputError(f"{path}: {problem}; set it to true and run `dvc repro`")
         content = read_archive(io.BytesIO(file) if file else path)
@@ -124,6 +122,12 @@ def load_checkpoint(path: Path, file: bytes | None = None) -> Checkpoint:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:120]
         raise InputError(f"{path}: not a checkpoint of this program ({reason}); train again") from None
     return Checkpoint(model.eval(), meta)
+
+
+def is_untrained(path: Path) -> bool:
+    """Whether a file stands in place of the checkpoint of a network that was not to be trained."""
+    with path.open("rb") as file:
+        return file.read(len(UNTRAINED) + 1) == UNTRAINED
 
 
 def read_archive(file: Path | IO[bytes]) -> dict[str, Any]:

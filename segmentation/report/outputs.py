@@ -38,15 +38,14 @@ def read_outputs() -> RunOutputs:
     gallery = {path.name: path.read_bytes() for path in sorted(artifacts.GALLERY.glob("*"))}
     if not gallery:
         raise missing(artifacts.GALLERY, "evaluate", "images")
+    summary = artifacts.training_summary_path
     return RunOutputs(
         names=names,
         test=test,
         details=read_json(artifacts.DETAILS, "evaluate", dict),
         images=read_csv(artifacts.PER_IMAGE, "evaluate"),
         curves={name: read_csv(artifacts.curve_path(name), f"train_{name}") for name in names},
-        training={
-            name: read_json(artifacts.training_summary_path(name), f"train_{name}", dict) for name in names
-        },
+        training={name: read_json(summary(name), f"train_{name}", dict) for name in names},
         thresholds={name: read_csv(artifacts.THRESHOLD_CURVES / f"{name}.csv", "evaluate") for name in names},
         reliability={name: read_csv(artifacts.RELIABILITY / f"{name}.csv", "evaluate") for name in names},
         split=read_json(artifacts.SPLIT, "split", Split),
