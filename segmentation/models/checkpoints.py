@@ -109,7 +109,13 @@ def load_checkpoint(path: Path, file: bytes | None = None) -> Checkpoint:
         meta = Metadata.model_validate_json(content["meta"])
         with torch.device("meta"):  # no memory yet; He initialisation there would load torch's compiler (2 s)
             model = build_model(meta.model, meta.width, dropout=0.0, init="default")
-        model.load_state_dict(_checked(content["weights"], model.state_dict()), assign=True)
+        expected = model.state_dict()
+        for name, tensor in content["weights"].items():  # whether the names are right, torch says
+            known = expected.get(name, tensor)
+            if (tensor.shape, tensor.dtype) != (known.shape, known.dtype):
+                raise ValueError(f"{name} is {tuple(tensor.shape)} {tensor.dtype}")
+        # Fresh: a file can describe a tensor whose elements share one place in memory.
+        model.load_state_dict(fresh(content["weights"]), assign=True)
         if so_far := content.get("so_far"):
             epoch, epochs = map(int, so_far)
             warn(f"{path}: of a training that has not ended (epoch {epoch} of {epochs})")
@@ -155,14 +161,6 @@ def save_archive(content: dict[str, Any], file: IO[bytes]) -> None:
         torch.save(content, file)
     except RuntimeError as error:  # torch's own, for a failed write
         raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
-
-
-def _checked(weights: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the weights if each has the shape and type that the network expects; names are left to torch."""
-    for name, tensor in weights.items():
-        if name in expected and (tensor.shape, tensor.dtype) != (expected[name].shape, expected[name].dtype):
-            raise ValueError(f"{name} is {tuple(tensor.shape)} {tensor.dtype}")
-    return fresh(weights)  # a file can describe a tensor whose elements share one place in memory
 
 
 def fresh(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -140,7 +140,7 @@ def predict_photo(
         threshold = options.threshold or network.meta.threshold
         write_kind(options.kind, photo, probabilities, threshold, buffer)
     else:
-        buffer.write(np.ascontiguousarray(probabilities, "<f4"))
+        buffer.write(np.ascontiguousarray(probabilities, "<f4").data)
     written = time.perf_counter()
     in_network = predicted - decoded - job.waited
     seconds = {"read": decoded - began, "network": in_network, "write": written - predicted}
