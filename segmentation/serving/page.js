@@ -153,7 +153,10 @@ function keepFew(latest) {
 // ---- what is shown ----
 
 function show(photo) {
-  if (photo !== shown) [part, large] = [WHOLE, null];
+  if (photo !== shown) {
+    [part, large] = [WHOLE, null];
+    if (shown) for (const holder of [shown, ...shown.results]) holder.original = holder.picture = holder.pixels = null;  // megabytes
+  }
   shown = photo;
   if (view === "errors" && !photo.target) view = "overlay";
   build();

@@ -230,6 +230,21 @@ def test_a_photo_that_is_removed_while_the_zip_is_made(page: Any, server: Server
         assert archive.namelist() == [f"1.{model['name']}.png" for model in server.get("/models").json()]
 
 
+def test_only_the_panels_of_the_photo_that_is_shown_are_kept(page: Any, tmp_path: Path) -> None:
+    """Each holds megabytes."""
+    choose(page, *(save(tmp_path / f"{k}.png", scene(60 + k, 80, seed=k)) for k in range(4)))
+    for k in range(4):
+        page.locator("#photos .open").nth(k).click()
+        page.get_by_text(f"{k}.png: 80").wait_for()
+    devtools = page.context.new_cdp_session(page)
+    prototype = devtools.send("Runtime.evaluate", {"expression": "HTMLCanvasElement.prototype"})["result"]
+    alive = devtools.send("Runtime.queryObjects", {"prototypeObjectId": prototype["objectId"]})["objects"]
+    counted = {"objectId": alive["objectId"], "functionDeclaration": "function() { return this.length; }"}
+    assert (
+        devtools.send("Runtime.callFunctionOn", counted)["result"]["value"] <= 4 + 4
+    )  # in the list, and panels
+
+
 def shown_columns(page: Any) -> list[Any]:
     """The width in pixels of what each panel shows, and the colours of its first row."""
     shown = "it => [it.width, [...it.getContext('2d').getImageData(0, 0, it.width, 1).data]]"
