@@ -35,8 +35,10 @@ def test_one_network_alone(project: Path, run_here: RunHere) -> None:
     assert "U-Net reaches a mean Dice of" in page and "<td>ResNet34-UNet</td>" not in page
     ended = run_here(project, "tools.predict", next((project / "data/raw/images").glob("*.jpg")))
     assert ended.status == 0 and ended.stdout.startswith("checkpoints/unet.pt")
-    refused = run_here(project, "tools.predict", "--model", "resnet", project / "data/raw/images")
-    assert refused.status == 2 and "not trained, as networks.resnet was false" in refused.stderr
+    predict = ("tools.predict", "--model", "resnet", "data/raw/images")
+    for command in (predict, ("tools.export", "--model", "resnet"), ("tools.serve", "--checkpoint", OLD[0])):
+        refused = run_here(project, *command)
+        assert refused.status == 2 and "not trained, as networks.resnet was false" in refused.stderr
 
 
 def test_the_other_one_alone(project: Path, run_here: RunHere) -> None:

@@ -61,11 +61,10 @@ def main(
         raise
     table = job.write_errors(out, part, errors)
     seconds, done = time.perf_counter() - start, len(left) - len(errors)
-    skipped = f"; {len(tasks) - len(left)} skipped, as files of these names exist (--force replaces them)"
-    print(
-        f"{done} of {len(tasks)} images to {out}/ in {seconds:.1f} s ({done / seconds:.3g} a second)"
-        + skipped * (left != tasks)
-    )
+    kept = sum(len(task.outputs) for task in tasks) - sum(len(task.outputs) for task in left)
+    skipped = f"; {kept} skipped, as files of these names exist (--force replaces them)" if kept else ""
+    speed = f"{seconds:.1f} s ({done / seconds:.3g} a second)"
+    print(f"{done} of {len(tasks)} images to {out}/ in {speed}{skipped}")
     if transparent:
         print(f"photos with transparent pixels, laid on white for the network: {transparent}")
     if errors:

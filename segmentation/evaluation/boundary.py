@@ -42,10 +42,12 @@ def boundary_iou(predictions: Sequence[Mask], target: Mask) -> list[float]:
     Masks are `(H, W)` of 0 and 1. A band is the pixels of a mask within 2 % of the image's diagonal of its
     contour, to which the edge of the image belongs. Cheng et al. 2021, arXiv:2103.16562.
     """
-    width = band_width(target.shape)
-    true, scores = _inner_band(target, width), []
-    for prediction in predictions:
-        predicted = _inner_band(prediction, width)
+    kernel, scores = square(band_width(target.shape)), []
+    true, *bands = (
+        mask > cv2.erode(mask, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+        for mask in (target, *predictions)
+    )
+    for predicted in bands:
         union = np.count_nonzero(predicted | true)
         scores.append(np.count_nonzero(predicted & true) / union if union else 1.0)
     return scores
@@ -73,11 +75,6 @@ def surface_dice(predictions: Sequence[Mask], target: Mask) -> list[list[float]]
 def square(reach: int) -> NDArray[np.uint8]:
     """Return the kernel of the pixels up to `reach` to each side, for OpenCV."""
     return np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
-
-
-def _inner_band(mask: Mask, width: int) -> NDArray[np.bool_]:
-    inner = cv2.erode(mask, square(width), borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    return mask > inner
 
 
 def _contour(mask: Mask) -> NDArray[np.float64]:

@@ -37,8 +37,7 @@ def _table(dice: Mapping[str, Values], labels: NDArray[np.str_], resamples: int)
             low, high = interval(drawn[name])
             row[name] = {"dice": float(values.mean()), "low": low, "high": high}
         rows.append(row)
-    first = next(iter(dice))
-    return sorted(rows, key=lambda row: row[first]["dice"])
+    return sorted(rows, key=lambda row: row[next(iter(dice))]["dice"])
 
 
 def _thirds(values: Values) -> list[str]:

@@ -19,9 +19,8 @@ def reliability(network: NetworkScores) -> dict[str, Values]:
 
     At the size of the network. A mean or share of no pixels is NaN.
     """
-    pixels = network.bins.sum(axis=(0, 1)).reshape(WIDE_BINS, -1).sum(axis=1)
-    positive = network.bins[:, 1].sum(axis=0).reshape(WIDE_BINS, -1).sum(axis=1)
-    confidence = network.confidence.sum(axis=0).reshape(WIDE_BINS, -1).sum(axis=1)
+    sums = network.bins.sum(axis=(0, 1)), network.bins[:, 1].sum(axis=0), network.confidence.sum(axis=0)
+    pixels, positive, confidence = (bins.reshape(WIDE_BINS, -1).sum(axis=1) for bins in sums)
     with np.errstate(invalid="ignore"):
         return {"pixels": pixels, "probability": confidence / pixels, "foreground": positive / pixels}
 

@@ -77,8 +77,8 @@ def evaluate(
     own_size = {name: scores.dice(network.counts["original"]) for name, network in networks.items()}
     wrong = mask_looks_wrong(facts.agreement, list(own_size.values()))
     label_of = {row["id"]: (row["group"], row["species"]) for row in groups}
-    labels = [label_of.get(image_id, ("", "")) for image_id in ids]  # group and species
-    by_label = {"group": [group for group, _ in labels], "species": [species for _, species in labels]}
+    labels = [label_of.get(image_id, ("", "")) for image_id in ids]
+    by_label = dict(zip(("group", "species"), zip(*labels, strict=True), strict=True))
     test, details = compare(scored, resolution, twin, settings.bootstrap)
     details |= {
         "images": len(ids),

@@ -42,10 +42,8 @@ def ranked(dice: Mapping[str, Values], counts: Mapping[str, int]) -> dict[str, l
     chosen: dict[str, list[int]] = {label: [] for label in counts}
     for label, count in counts.items():
         for values in dice.values():
-            order = np.argsort(values, kind="stable")
-            if label == "best":
-                order = np.argsort(-values, kind="stable")
-            elif label == "median":
+            order = np.argsort(-values if label == "best" else values, kind="stable")
+            if label == "median":
                 order = order[np.argsort(np.abs(np.arange(len(order)) - (len(order) - 1) / 2), kind="stable")]
             new = [int(index) for index in order if int(index) not in taken][:count]
             taken |= set(new)
@@ -91,7 +89,7 @@ def gallery_files(example: Example) -> dict[str, bytes]:
 
     ID.jpg, the image; ID.NAME.png, each mask; ID.NAME.errors.png, to be laid on the image.
     """
-    image_id, image, masks, _ = shown(example, min(LARGE, max(example.image.shape)))
+    image_id, image, masks, _ = shown(example, min(LARGE, max(example.image.shape[:2])))
     files = {f"{image_id}.jpg": encoded(Image.fromarray(image), "JPEG", quality=80)}
     for name, mask in masks.items():
         files[f"{image_id}.{name}.png"] = encoded(Image.fromarray(mask > 0), "PNG")

@@ -127,9 +127,7 @@ def score_predictions(
         return {"network": LabelledImage(geometry.to_network(image.image), *masks), "original": image}
 
     score = partial(_score_image, scored, geometry, baselines)
-    size = (
-        1 if geometry.fit == "tiles" else BATCH_SIZE
-    )  # images in tiles may be large: one has batches itself
+    size = 1 if geometry.fit == "tiles" else BATCH_SIZE  # in tiles, a large image has batches itself
     starts = range(0, len(ids), size)
     with ThreadPoolExecutor(usable_cores()) as pool:
         ahead = pool.map(read, ids[:size])
@@ -152,9 +150,8 @@ def baselines(train: SegmentationDataset) -> dict[str, Prediction]:
 
     All foreground, and the mask of what is foreground in at least half of the `train` images.
     """
-    size = train.geometry.size
-    everything = np.ones((size, size), np.float32)
-    return {"all_foreground": Prediction(everything), "mean_mask": Prediction(mean_mask(train))}
+    mean = mean_mask(train)
+    return {"all_foreground": Prediction(np.ones_like(mean)), "mean_mask": Prediction(mean)}
 
 
 def mean_mask(images: SegmentationDataset) -> Probabilities:
@@ -194,7 +191,12 @@ def _score_image(
             scores.counts[size][index] = count_pixels(mask, targets[size])
             scores.no_border[size][index] = count_pixels(mask, targets[size], inside[size])
         masks.append(predicted["original"].view(np.uint8))
-        _score_probabilities(scores, index, prediction.probabilities, image["network"].target)
+        probabilities = torch.from_numpy(prediction.probabilities)
+        bins, exact = to_bins(probabilities), probabilities.double()
+        true = torch.from_numpy(image["network"].target)
+        scores.soft[index] = soft_sums(exact[None], true[None])[0].numpy()
+        scores.bins[index] = bin_counts(bins[None], true[None].bool())[0].numpy()
+        scores.confidence[index] = torch.bincount(bins.flatten(), exact.flatten(), minlength=BINS).numpy()
     for name, prediction in baselines.items():
         for size, mask in _masks(prediction, geometry, target.shape).items():
             scored.baselines[name][size][index] = count_pixels(mask, targets[size])
@@ -205,25 +207,12 @@ def _score_image(
         column[index] = fact
 
 
-def _score_probabilities(
-    scores: NetworkScores, index: int, probabilities: Probabilities, target: Mask
-) -> None:
-    """Fill in what is known from the probabilities for one image, at network size."""
-    predicted, true = torch.from_numpy(probabilities)[None], torch.from_numpy(target)[None]
-    bins, exact = to_bins(predicted), predicted.double()
-    scores.soft[index] = soft_sums(exact, true)[0].numpy()
-    scores.bins[index] = bin_counts(bins, true.bool())[0].numpy()
-    scores.confidence[index] = torch.bincount(bins.flatten(), exact.flatten(), minlength=BINS).numpy()
-
-
 def _masks(prediction: Prediction, geometry: Geometry, shape: tuple[int, int]) -> dict[str, BooleanMask]:
     """Return the predicted mask of an image of this `shape`, `(H, W)`, at each of `RESOLUTIONS`."""
     probabilities, threshold = prediction
-    sizes = {"network": geometry.network_shape(*shape), "original": shape}
-    return {
-        name: is_foreground(geometry.to_image(probabilities, *size), threshold)
-        for name, size in sizes.items()
-    }
+    sizes = geometry.network_shape(*shape), shape
+    masks = (is_foreground(geometry.to_image(probabilities, *size), threshold) for size in sizes)
+    return dict(zip(RESOLUTIONS, masks, strict=True))
 
 
 def count_pixels(predicted: BooleanMask, target: BooleanMask, inside: BooleanMask | None = None) -> Counts:

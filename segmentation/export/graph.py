@@ -36,13 +36,10 @@ class ImagesToProbabilities(nn.Module):
         float64, may replace that of the checkpoint: 1 for windows of a resized image. The second result are
         the logits `(N, rows, columns)` of what the network sees.
         """
-        if self.geometry.fit != "stretch":
-            return self._filled(images, scale)
-        squares = to_network(images, self.geometry).permute(0, 3, 1, 2)
-        probabilities = torch.sigmoid(self.model(normalize(squares, self.mean, self.std)))
-        return F.interpolate(probabilities, images.shape[1:3], mode="bilinear", align_corners=False)[:, 0]
-
-    def _filled(self, images: Tensor, scale: Tensor | None) -> Tensor | tuple[Tensor, Tensor]:
+        if self.geometry.fit == "stretch":
+            squares = to_network(images, self.geometry).permute(0, 3, 1, 2)
+            maps = torch.sigmoid(self.model(normalize(squares, self.mean, self.std)))
+            return F.interpolate(maps, images.shape[1:3], mode="bilinear", align_corners=False)[:, 0]
         scale = torch.tensor(self.geometry.scale, dtype=torch.float64) if scale is None else scale
         rows, columns = axes_of(images, self.geometry, scale, int(getattr(self.model, "multiple", 1)))
         pixels = filled_to_network(images, rows, columns, self.geometry).permute(0, 3, 1, 2)

@@ -68,10 +68,9 @@ class Predictor:
         filled = (self.geometry.filled(image, fill) for image in images)
         writable = (np.require(image, requirements="W") for image in filled)  # or torch warns
         tensors = [torch.from_numpy(image).permute(2, 0, 1) for image in writable]  # views: may be large
-        if all(tensor.shape[1:] == (size, size) for tensor in tensors):
-            maps = [*self._probabilities(torch.stack(tensors))]
-        else:
-            maps = [self._probabilities(tensor[None])[0] for tensor in tensors]
+        windows = all(tensor.shape[1:] == (size, size) for tensor in tensors)
+        stacks = [torch.stack(tensors)] if windows else [tensor[None] for tensor in tensors]
+        maps = [probabilities for stack in stacks for probabilities in self._probabilities(stack)]
         return [
             self.geometry.unfilled(probabilities[0].cpu().numpy(), *image.shape[:2])
             for probabilities, image in zip(maps, images, strict=True)
@@ -111,5 +110,4 @@ class Predictor:
 
     def mask(self, image: Image) -> Mask:
         """Return the mask `(H, W)`, 0 or 1, of an image `(H, W, 3)`, uint8, RGB."""
-        (mask,) = self.masks([image])
-        return mask
+        return self.masks([image])[0]

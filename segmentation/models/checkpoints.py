@@ -29,8 +29,6 @@ VERSION = 6
 UNTRAINED = b"not trained: false under networks in params.yaml\n"  # in place of a checkpoint
 
 Channels = Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=3, max_length=3)]
-
-
 Byte = Annotated[int, Field(ge=0, le=255)]
 
 
@@ -99,7 +97,7 @@ def load_checkpoint(path: Path, file: bytes | None = None) -> Checkpoint:
     that this program can read.
     """
     try:
-        if file is None and path.stat().st_size == len(UNTRAINED):
+        if is_untrained(path):
             problem = f"not trained, as networks.{path.stem} was false in params.yaml"
             raise InputError(f"{path}: {problem}; set it to true and run `dvc repro`")
         content = read_archive(io.BytesIO(file) if file else path)
@@ -111,7 +109,13 @@ def load_checkpoint(path: Path, file: bytes | None = None) -> Checkpoint:
         meta = Metadata.model_validate_json(content["meta"])
         with torch.device("meta"):  # no memory yet; He initialisation there would load torch's compiler (2 s)
             model = build_model(meta.model, meta.width, dropout=0.0, init="default")
-        model.load_state_dict(_checked(content["weights"], model.state_dict()), assign=True)
+        expected = model.state_dict()
+        for name, tensor in content["weights"].items():  # whether the names are right, torch says
+            known = expected.get(name, tensor)
+            if (tensor.shape, tensor.dtype) != (known.shape, known.dtype):
+                raise ValueError(f"{name} is {tuple(tensor.shape)} {tensor.dtype}")
+        # Fresh: a file can describe a tensor whose elements share one place in memory.
+        model.load_state_dict(fresh(content["weights"]), assign=True)
         if so_far := content.get("so_far"):
             epoch, epochs = map(int, so_far)
             warn(f"{path}: of a training that has not ended (epoch {epoch} of {epochs})")
@@ -124,6 +128,12 @@ def load_checkpoint(path: Path, file: bytes | None = None) -> Checkpoint:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:120]
         raise InputError(f"{path}: not a checkpoint of this program ({reason}); train again") from None
     return Checkpoint(model.eval(), meta)
+
+
+def is_untrained(path: Path) -> bool:
+    """Whether a file stands in place of the checkpoint of a network that was not to be trained."""
+    with path.open("rb") as file:
+        return file.read(len(UNTRAINED) + 1) == UNTRAINED
 
 
 def read_archive(file: Path | IO[bytes]) -> dict[str, Any]:
@@ -151,14 +161,6 @@ def save_archive(content: dict[str, Any], file: IO[bytes]) -> None:
         torch.save(content, file)
     except RuntimeError as error:  # torch's own, for a failed write
         raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
-
-
-def _checked(weights: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the weights if each has the shape and type that the network expects; names are left to torch."""
-    for name, tensor in weights.items():
-        if name in expected and (tensor.shape, tensor.dtype) != (expected[name].shape, expected[name].dtype):
-            raise ValueError(f"{name} is {tuple(tensor.shape)} {tensor.dtype}")
-    return fresh(weights)  # a file can describe a tensor whose elements share one place in memory
 
 
 def fresh(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

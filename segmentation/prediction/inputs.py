@@ -43,12 +43,10 @@ def find_photos(paths: Sequence[str]) -> list[PhotoFile]:
             try:
                 files = visible_files(path)
             except OSError as error:
-                raise InputError(
-                    f"{reason(error)}; allow reading it, or name the folders beside it"
-                ) from None
-            for file in files:
-                if is_image_file(file):
-                    photos.setdefault(resolved(file), PhotoFile(file, file.relative_to(path).with_suffix("")))
+                remedy = "allow reading it, or name the folders beside it"
+                raise InputError(f"{reason(error)}; {remedy}") from None
+            for file in filter(is_image_file, files):
+                photos.setdefault(resolved(file), PhotoFile(file, file.relative_to(path).with_suffix("")))
         else:
             if not is_image_file(path):
                 image_size(path)  # says what it is instead

@@ -77,11 +77,8 @@ def _clash(source: Path, output: Path, other: Path) -> str:
 
 def missing(tasks: Sequence[PhotoTask]) -> list[PhotoTask]:
     """Return the tasks, or parts of them, whose outputs do not exist yet."""
-    left = [
-        PhotoTask(source, {kind: path for kind, path in outputs.items() if not path.is_file()})
-        for source, outputs in tasks
-    ]
-    return [task for task in left if task.outputs]
+    left = ({kind: path for kind, path in task.outputs.items() if not path.is_file()} for task in tasks)
+    return [PhotoTask(task.source, new) for task, new in zip(tasks, left, strict=True) if new]
 
 
 def predict(

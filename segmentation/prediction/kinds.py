@@ -45,8 +45,7 @@ def write_kind(
 ) -> None:
     """Write a PNG of the photo's size; `kind` is one of `KINDS`."""
     pixels = KINDS[kind](photo, probabilities, threshold)
-    profile = photo.profile if pixels.ndim == 3 else None
-    PIL.Image.fromarray(pixels).save(file, "PNG", icc_profile=profile)
+    PIL.Image.fromarray(pixels).save(file, "PNG", icc_profile=photo.profile if pixels.ndim == 3 else None)
 
 
 def mask(_: Photo, probabilities: Probabilities, threshold: float) -> NDArray[np.uint8]:

@@ -11,7 +11,7 @@ from segmentation.common.errors import InputError
 from segmentation.common.files import missing
 from segmentation.inference.predictor import Predictor
 from segmentation.models.build import check_name, network_names
-from segmentation.models.checkpoints import UNTRAINED, load_checkpoint, warn
+from segmentation.models.checkpoints import is_untrained, load_checkpoint, warn
 from segmentation.prediction.onnx_predictor import OnnxPredictor
 from segmentation.workspace import LOCK, other_results
 
@@ -58,7 +58,7 @@ def trained_networks() -> list[str]:
     Raises `InputError` if there is none.
     """
     files = {name: file for name in network_names() if (file := checkpoint_path(name)).exists()}
-    trained = [name for name, file in files.items() if file.stat().st_size != len(UNTRAINED)]
+    trained = [name for name, file in files.items() if file.is_dir() or not is_untrained(file)]
     if not trained:
         raise missing(CHECKPOINTS, "the training", "checkpoints")
     for name in network_names():

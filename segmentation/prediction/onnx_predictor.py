@@ -106,16 +106,13 @@ class OnnxPredictor:
             batch = images[start : start + batch_size]
             one_size = len({image.shape for image in batch}) == 1
             for stack in [np.stack(batch)] if one_size else [image[None] for image in batch]:
-                results += list(self._probabilities(stack))
+                maps = self.whole(stack)
+                if self.tta == "flip":
+                    maps = (maps + self.whole(stack[:, :, ::-1])[:, :, ::-1]) * np.float32(0.5)
+                results += list(maps)
         return results
 
     def whole(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Map images `(N, H, W, 3)` to probabilities `(N, H, W)`, without windows or `tta`."""
         (probabilities,) = self.session.run(["probabilities"], {"images": images})
         return np.asarray(probabilities, np.float32)
-
-    def _probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        probabilities = self.whole(images)
-        if self.tta == "flip":
-            probabilities = (probabilities + self.whole(images[:, :, ::-1])[:, :, ::-1]) * np.float32(0.5)
-        return probabilities

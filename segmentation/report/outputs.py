@@ -1,15 +1,16 @@
 """What the stages have left, and what git knows of it."""
 
-import subprocess
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from segmentation.common import artifacts
 from segmentation.common.artifacts import Split
-from segmentation.common.errors import InputError
+from segmentation.common.errors import Fault, InputError
 from segmentation.common.files import missing, read_json
 from segmentation.common.tables import read_csv
 from segmentation.models.build import network_names
 from segmentation.params import PARAMS
+from segmentation.workspace import call
 
 Table = list[dict[str, str]]
 
@@ -38,15 +39,14 @@ def read_outputs() -> RunOutputs:
     gallery = {path.name: path.read_bytes() for path in sorted(artifacts.GALLERY.glob("*"))}
     if not gallery:
         raise missing(artifacts.GALLERY, "evaluate", "images")
+    summary = artifacts.training_summary_path
     return RunOutputs(
         names=names,
         test=test,
         details=read_json(artifacts.DETAILS, "evaluate", dict),
         images=read_csv(artifacts.PER_IMAGE, "evaluate"),
         curves={name: read_csv(artifacts.curve_path(name), f"train_{name}") for name in names},
-        training={
-            name: read_json(artifacts.training_summary_path(name), f"train_{name}", dict) for name in names
-        },
+        training={name: read_json(summary(name), f"train_{name}", dict) for name in names},
         thresholds={name: read_csv(artifacts.THRESHOLD_CURVES / f"{name}.csv", "evaluate") for name in names},
         reliability={name: read_csv(artifacts.RELIABILITY / f"{name}.csv", "evaluate") for name in names},
         split=read_json(artifacts.SPLIT, "split", Split),
@@ -70,8 +70,6 @@ def commit() -> str:
 
 def _git(*arguments: str) -> str | None:
     """Return what a git command prints, or None if it fails."""
-    try:
-        finished = subprocess.run(["git", *arguments], capture_output=True, text=True)
-    except OSError:
-        return None
-    return finished.stdout.strip() if finished.returncode == 0 else None
+    with suppress(Fault, OSError):
+        return call("git", *arguments).strip()
+    return None

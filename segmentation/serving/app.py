@@ -98,20 +98,18 @@ def create_app(
 
     @app.post("/predict", dependencies=OWN_PAGE)
     async def predict(request: Request, query: Annotated[PredictOptions, Query()]) -> Response:
-        file, options = await read_request(request, query)
-        network = chosen(options.model)
-        threshold = options.threshold or network.meta.threshold
-        work = partial(predict_photo, network, file, options.white, options.kind, threshold)
-        content, headers = await worker.do_with_photo(request, file, network, work)
-        return Response(content, headers=headers, media_type="image/png")
+        return await predicted(request, query, "image/png")
 
     @app.post("/probabilities", dependencies=OWN_PAGE)
     async def probabilities(request: Request, query: Annotated[ProbabilityOptions, Query()]) -> Response:
+        return await predicted(request, query, "application/octet-stream")
+
+    async def predicted(request: Request, query: ProbabilityOptions, media_type: str) -> Response:
         file, options = await read_request(request, query)
         network = chosen(options.model)
-        work = partial(predict_photo, network, file, options.white, None, network.meta.threshold)
+        work = partial(predict_photo, network, file, options)
         content, headers = await worker.do_with_photo(request, file, network, work)
-        return Response(content, headers=headers, media_type="application/octet-stream")
+        return Response(content, headers=headers, media_type=media_type)
 
     @app.post("/preview", dependencies=OWN_PAGE)
     async def preview(request: Request, query: Annotated[PreviewOptions, Query()]) -> Response:

@@ -30,17 +30,25 @@ export async function download(photo, result, kind) {
 // Of all photos that are done: what the networks made of them, as one ZIP.
 export async function downloadAll(photos) {
   const kind = $("kind").value, done = photos.filter(({state}) => state === "done"), files = new Map();
-  $("zip").disabled = true;
+  $("zip").disabled = downloadAll.busy = true;
   try {
     for (const [number, photo] of done.entries()) {
       say(`ZIP: photo ${number + 1} of ${done.length} \u2026`);
-      for (const result of photo.results) {
-        let name = fileName(photo, result, kind);
-        for (let copy = 2; files.has(name); copy++) name = fileName(photo, result, kind, `-${copy}`);
-        files.set(name, new Uint8Array(await (await fetched(photo, result, kind)).arrayBuffer()));
+      try {
+        for (const result of photo.results) {
+          let name = fileName(photo, result, kind);
+          for (let copy = 2; files.has(name); copy++) name = fileName(photo, result, kind, `-${copy}`);
+          files.set(name, new Uint8Array(await (await fetched(photo, result, kind)).arrayBuffer()));
+        }
+      } catch (error) {
+        if (!photo.stop.signal.aborted) throw error;  // else it was removed from the list
       }
     }
     save(zip([...files].map(([name, bytes]) => ({name, bytes}))), `${DOWNLOADS[kind].replace(/[^s]$/, "$&s")}.zip`);
     say(`ZIP: ${files.size} files`);
-  } catch (error) { say(`ZIP: ${error.message}`, true); }
+  } catch (error) {
+    say(`ZIP: ${error.message}`, true);
+  } finally {
+    downloadAll.busy = false;
+  }
 }

@@ -1,6 +1,5 @@
 """A few test images with their true masks, to try the networks on."""
 
-import io
 from collections.abc import Sequence
 from typing import Literal
 
@@ -11,6 +10,7 @@ from segmentation.common.artifacts import RAW, SPLIT, STATS, Split, Stats
 from segmentation.common.dataset_layout import LIST, image_path, trimap_path
 from segmentation.common.files import read_json
 from segmentation.common.image_io import foreground_mask, read_image, read_trimap
+from segmentation.evaluation.overlays import encoded
 from segmentation.loading.transforms import choose_normalization
 from segmentation.models.checkpoints import Metadata
 from segmentation.sources.sample.generator import LIST_HEAD
@@ -26,7 +26,7 @@ def trained_here(meta: Metadata) -> bool:
 
     They are those of the dataset only where `image.normalize` is `own`; of others it is not known.
     """
-    if not (RAW.is_dir() and SPLIT.is_file() and STATS.is_file()):
+    if not all(path.is_file() for path in (RAW / LIST, SPLIT, STATS)):
         return False
     return choose_normalization("own", read_json(STATS, "compute_stats", Stats)) == (meta.mean, meta.std)
 
@@ -60,6 +60,4 @@ def example_png(image_id: str, view: View, foreground: Sequence[str]) -> bytes:
     image = Image.fromarray(pixels)
     if view == "thumbnail":
         image.thumbnail((THUMBNAIL, THUMBNAIL))
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
+    return encoded(image, "PNG")

@@ -41,18 +41,18 @@ def load_networks(files: Sequence[Path]) -> dict[str, Network]:
     for file in files or [checkpoint_path(name) for name in trained_networks()]:
         if file.stem in networks:
             raise InputError(f"--checkpoint {file}: another file is called {file.stem} too; rename a copy")
-        networks[file.stem] = _load(file)
+        if not file.is_file():
+            raise InputError(
+                f"{file}: {'is a folder, not a checkpoint' if file.is_dir() else 'no such file'}"
+            )
+        if file.suffix.lower() == ".onnx":
+            raise InputError(f"{file}: ONNX files are for `tools.predict`; name the checkpoint")
+        content = file.read_bytes()
+        checkpoint = load_checkpoint(file, content)
+        predictor = Predictor.from_checkpoint(checkpoint)
+        predictor.probabilities(
+            [np.zeros((32, 32, 3), np.uint8)]
+        )  # the first time, torch chooses its kernels
+        sha256, sample = hashlib.sha256(content).hexdigest(), trained_on_sample(checkpoint.meta)
+        networks[file.stem] = Network(predictor, checkpoint.meta, sha256, sample)
     return dict(sorted(networks.items(), key=lambda item: -(item[1].meta.val_dice or 0)))
-
-
-def _load(file: Path) -> Network:
-    if not file.is_file():
-        raise InputError(f"{file}: {'is a folder, not a checkpoint' if file.is_dir() else 'no such file'}")
-    if file.suffix.lower() == ".onnx":
-        raise InputError(f"{file}: ONNX files are for `tools.predict`; name the checkpoint")
-    content = file.read_bytes()
-    checkpoint = load_checkpoint(file, content)
-    predictor = Predictor.from_checkpoint(checkpoint)
-    predictor.probabilities([np.zeros((32, 32, 3), np.uint8)])  # the first time, torch chooses its kernels
-    sha256, sample = hashlib.sha256(content).hexdigest(), trained_on_sample(checkpoint.meta)
-    return Network(predictor, checkpoint.meta, sha256, sample)

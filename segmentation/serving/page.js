@@ -76,7 +76,7 @@ function list() {
   $("start").hidden = photos.length > 0;
   $("list").hidden = photos.length === 0;
   $("all").hidden = photos.length < 2;
-  $("zip").disabled = !photos.some(({state}) => state === "done");
+  $("zip").disabled = downloadAll.busy || !photos.some(({state}) => state === "done");
   if (!photos.length) $("result").hidden = true;
   for (const photo of photos) {
     const text = {waiting: "waiting", working: "in work \u2026", failed: photo.error, done: ""}[photo.state] ||
@@ -118,6 +118,7 @@ async function load(photo) {
     keepFew(photo);
     if (photo === wanted) show(photo);
   } catch (error) {
+    forget(photo);
     if (photo.stop.signal.aborted) return;
     Object.assign(photo, {state: "failed", error: error.message});
     if (photo === wanted) fail(photo);
@@ -145,14 +146,17 @@ function keepFew(latest) {
   for (const photo of [latest, ...[...photos].reverse()]) {
     if (!photo.results[0]?.values || (photo === latest && sum)) continue;
     sum += photo.results.length * photo.width * photo.height;
-    if (sum > KEPT && photo !== latest && photo !== wanted) forget(photo);
+    if (sum > KEPT && ![latest, wanted, shown].includes(photo)) forget(photo);
   }
 }
 
 // ---- what is shown ----
 
 function show(photo) {
-  if (photo !== shown) [part, large] = [WHOLE, null];
+  if (photo !== shown) {
+    [part, large] = [WHOLE, null];
+    if (shown) for (const holder of [shown, ...shown.results]) holder.original = holder.picture = holder.pixels = null;  // megabytes
+  }
   shown = photo;
   if (view === "errors" && !photo.target) view = "overlay";
   build();

@@ -17,6 +17,7 @@ export async function ask(path, body, signal, headers) {
 // The same, and what takes long says how far it is.
 export async function askPatiently(path, body, signal, what) {
   const id = `${Date.now()}-${Math.random()}`, began = performance.now(), before = $("status").textContent;
+  let said = null;
   const timer = setInterval(async () => {
     const seconds = (performance.now() - began) / 1000;
     if (1000 * seconds < PATIENCE) return;
@@ -25,7 +26,7 @@ export async function askPatiently(path, body, signal, what) {
     const share = state.done / state.windows, left = seconds * (1 - share) / share;
     $("bar").hidden = false;
     if (state.done) $("bar").value = share; else $("bar").removeAttribute("value");
-    say(`${what} … ${state.done ? `${Math.floor(100 * share)} %, about ${Math.ceil(left)} s left` : "waiting for the network"}`);
+    say(said = `${what} … ${state.done ? `${Math.floor(100 * share)} %, about ${Math.ceil(left)} s left` : "waiting for the network"}`);
   }, PATIENCE / 4);
   askPatiently.timer = timer;
   try {
@@ -34,7 +35,7 @@ export async function askPatiently(path, body, signal, what) {
     clearInterval(timer);
     if (timer === askPatiently.timer) {
       askPatiently.timer = null;
-      if (!$("bar").hidden) say(before);
+      if ($("status").textContent === said) say(before);  // else there is news meanwhile
       $("bar").hidden = true;
     }
   }

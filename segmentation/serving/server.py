@@ -27,11 +27,19 @@ def serve(host: str, port: int, files: Sequence[Path], root_path: str = "") -> N
     """
     networks = load_networks(files)
     examples = choose_examples([network.meta for network in networks.values()])
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, port), family=family)
+    except (OSError, TypeError) as error:  # the latter from Python's encoding of names
+        problem = error.strerror if isinstance(error, OSError) else "not a name of a machine"
+        raise Fault(f"--host {host} --port {port}: {problem}; choose another one") from None
+    # Else each answer waits 40 ms for an acknowledgement; asyncio does this for sockets of its own alone.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     names = [*LOCAL, host.lower(), socket.gethostname().lower()]  # of this machine
     app = create_app(networks, names, host in ANY, examples, root_path)
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=FINISH_S))
     # uvicorn finishes what is under way, then sends the signal once more.
-    with _listening(host, port) as listener, suppress(Interrupted):
+    with listener, suppress(Interrupted):
         address = f"[{host}]" if ":" in host else host
         print(f"{', '.join(networks)}: http://{address}:{listener.getsockname()[1]} (Ctrl-C stops)")
         if host not in LOCAL:
@@ -39,14 +47,3 @@ def serve(host: str, port: int, files: Sequence[Path], root_path: str = "") -> N
         print(end="", flush=True)
         server.run(sockets=[listener])
     print("stopped")
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listener = socket.create_server((host, port), family=family)
-    except OSError as error:
-        raise Fault(f"--host {host} --port {port}: {error.strerror}; choose another one") from None
-    # Else each answer waits 40 ms for an acknowledgement; asyncio does this for sockets of its own alone.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listener

@@ -19,12 +19,14 @@ from torch import Tensor, nn
 
 from segmentation.common.errors import InputError
 from segmentation.common.image_io import image_size
+from segmentation.evaluation.overlays import encoded
 from segmentation.inference.runner import Runner
 from segmentation.inference.windows import BATCH_SIZE, window_count
 from segmentation.prediction.kinds import read_photo, write_kind
 from segmentation.prediction.load import pixels_in_memory
 from segmentation.runtime.memory import enough_memory
 from segmentation.serving.networks import Network
+from segmentation.serving.requests import PredictOptions, ProbabilityOptions
 
 Result = TypeVar("Result")
 
@@ -118,14 +120,14 @@ class Worker:
 
 
 def predict_photo(
-    network: Network, file: bytes, white: int | None, kind: str | None, threshold: float, job: Job
+    network: Network, file: bytes, options: ProbabilityOptions, job: Job
 ) -> tuple[bytes, dict[str, str]]:
     """Return a prediction as `tools.predict` writes it, and headers: how long each step took, and its size.
 
-    With `kind` None, it is the probabilities, little-endian float32, row by row.
+    Without a kind, it is the probabilities, little-endian float32, row by row.
     """
     began = time.perf_counter()
-    photo = read_photo(io.BytesIO(file), white)
+    photo = read_photo(io.BytesIO(file), options.white)
     decoded = time.perf_counter()
     runner = network.predictor.runner
     shared = SharedRunner(runner.device, runner.precision, runner.normalization, job)
@@ -133,17 +135,17 @@ def predict_photo(
     predicted = time.perf_counter()
     job.check()
     height, width = probabilities.shape
-    if kind is None:
-        content = np.ascontiguousarray(probabilities, "<f4").tobytes()
+    buffer = io.BytesIO()
+    if isinstance(options, PredictOptions):
+        threshold = options.threshold or network.meta.threshold
+        write_kind(options.kind, photo, probabilities, threshold, buffer)
     else:
-        buffer = io.BytesIO()
-        write_kind(kind, photo, probabilities, threshold, buffer)
-        content = buffer.getvalue()
-    encoded = time.perf_counter()
+        buffer.write(np.ascontiguousarray(probabilities, "<f4").data)
+    written = time.perf_counter()
     in_network = predicted - decoded - job.waited
-    seconds = {"read": decoded - began, "network": in_network, "write": encoded - predicted}
+    seconds = {"read": decoded - began, "network": in_network, "write": written - predicted}
     timing = ", ".join(f"{step};dur={1000 * taken:.1f}" for step, taken in seconds.items())
-    return content, {"Server-Timing": timing, "X-Height": str(height), "X-Width": str(width)}
+    return buffer.getvalue(), {"Server-Timing": timing, "X-Height": str(height), "X-Width": str(width)}
 
 
 def preview_photo(file: bytes, white: int | None, side: int) -> bytes:
@@ -155,6 +157,4 @@ def preview_photo(file: bytes, white: int | None, side: int) -> bytes:
     height, width, _ = photo.image.shape
     step = -(-max(height, width) // side)
     small = Image.fromarray(photo.image).resize((-(-width // step), -(-height // step)), reducing_gap=2)
-    buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=95, subsampling=0, icc_profile=photo.profile)
-    return buffer.getvalue()
+    return encoded(small, "JPEG", quality=95, subsampling=0, icc_profile=photo.profile)

@@ -33,7 +33,8 @@ def test_what_exists_is_skipped_and_force_replaces_it(
     assert "1 of 3 images" in ended.stdout and "2 skipped, as files of these names exist" in ended.stdout
     assert (out / "0.png").read_bytes() == b"mine" and pixels(out / "1.png").shape == (90, 60)
     more = run_here(finished, "tools.predict", *arguments, "--kind", "mask", "overlay")
-    assert "3 of 3 images" in more.stdout and (out / "0.png").read_bytes() == b"mine"
+    assert "3 of 3 images" in more.stdout and "; 3 skipped" in more.stdout  # the masks
+    assert (out / "0.png").read_bytes() == b"mine"
     forced = run_here(finished, "tools.predict", *arguments, "--force")
     assert "3 of 3 images" in forced.stdout and pixels(out / "0.png").shape == (60, 90)
 

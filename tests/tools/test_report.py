@@ -44,6 +44,7 @@ def facts(html: str) -> dict[str, str]:
 def test_it_says_what_it_is_about(page: Path, run_here: RunHere) -> None:
     project, html = page.parents[1], page.read_text()
     first = facts(html)
+    assert first["State"].startswith("recipe and results are those of commit ")
     assert first["Data"].startswith("sample images") and "100 test" in first["Images"]
     assert re.match(r"\d{4}-\d\d-\d\d \(newest file in data/raw\)", first["Date of the data"])
     settings = first["Settings"].removesuffix(" differ from presets/default.yaml").split(", ")
@@ -51,15 +52,19 @@ def test_it_says_what_it_is_about(page: Path, run_here: RunHere) -> None:
     assert "Oxford" not in html and "Questions asked" not in html
     (project / "params.yaml").write_text((project / "presets/default.yaml").read_text())
     assert run_here(project, "tools.report").status == 0
-    assert facts(page.read_text())["Settings"] == "none differs from presets/default.yaml"
+    first = facts(page.read_text())
+    assert first["Settings"] == "none differs from presets/default.yaml"
+    assert first["State"].startswith("changed since commit ")
     own = own_folder(project / "my own")
     set_params(project, data__source="folder", data__folder__path=str(own))
     assert run_here(project, "tools.report").status == 0
     first = facts(page.read_text())
     assert first["Data"] == f"own images: {own}" and f" in {own})" in first["Date of the data"]
+    shutil.rmtree(project / ".git")
     set_params(project, data__source="oxford-iiit-pet")
     assert run_here(project, "tools.report").status == 0
     html = page.read_text()
+    assert facts(html)["State"] == "dvc.lock or params.yaml is in no commit" and "git checkout" not in html
     assert "Oxford-IIIT Pet: https://" in html and "the border in the masks is" in html
 
 

@@ -6,6 +6,12 @@ from pathlib import Path
 
 import pytest
 from commands import RunHere
+from projects import copied
+
+from segmentation.common.artifacts import RAW
+from segmentation.common.dataset_layout import LIST
+from segmentation.serving.examples import choose_examples
+from segmentation.serving.networks import load_networks
 
 
 @pytest.mark.parametrize(
@@ -30,8 +36,9 @@ def test_an_address_that_cannot_be_had(finished: Path, run_here: RunHere) -> Non
         port = str(other.getsockname()[1])
         status, _, stderr = run_here(finished, "tools.serve", "--port", port)
     assert (status, stderr.count("\n")) == (1, 1) and f"--port {port}: Address already in use" in stderr
-    status, _, stderr = run_here(finished, "tools.serve", "--host", "192.0.2.1")
-    assert (status, stderr.count("\n")) == (1, 1) and "--host 192.0.2.1" in stderr
+    for host in ("192.0.2.1", "\N{LATIN SMALL LETTER A WITH DIAERESIS}" * 70):  # too long for a name
+        status, _, stderr = run_here(finished, "tools.serve", "--host", host)
+        assert (status, stderr.count("\n")) == (1, 1) and f"--host {host}" in stderr
 
 
 def test_it_says_what_to_install(finished: Path, run_here: RunHere, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,3 +47,15 @@ def test_it_says_what_to_install(finished: Path, run_here: RunHere, monkeypatch:
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     status, _, stderr = run_here(finished, "tools.serve")
     assert status == 2 and "needs uvicorn; `make setup`" in stderr
+
+
+def test_a_dataset_that_is_not_whole(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The networks answer; there are no examples."""
+    project = copied(finished, tmp_path)
+    monkeypatch.chdir(project)
+    known = [network.meta for network in load_networks([]).values()]
+    assert choose_examples(known)
+    (project / RAW / LIST).unlink()
+    networks = load_networks([]).values()
+    assert len(networks) == 2 and not any(network.sample for network in networks)
+    assert choose_examples(known) == []

@@ -56,6 +56,9 @@ def test_only_wanted_networks_are_evaluated(tmp_path: Path, monkeypatch: pytest.
     )
     alone = DEFAULTS.networks.model_copy(update={"resnet": False})
     assert list(load_checkpoints(alone)) == ["unet"]
+    write_bytes(checkpoint_path("resnet"), bytes(len(UNTRAINED)))  # a damaged file
+    with pytest.raises(InputError, match=r"resnet\.pt: not a checkpoint of this program"):
+        load_checkpoints(DEFAULTS.networks)
     write_bytes(checkpoint_path("resnet"), UNTRAINED)
     with pytest.raises(InputError, match=r"resnet\.pt: not trained, as networks\.resnet was false"):
         load_checkpoints(DEFAULTS.networks)

@@ -55,7 +55,8 @@ def test_thin_foreground_has_outlines_of_one_pixel() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "shown"), [((60, 90), (60, 90)), ((1600, 800), (1600, 800)), ((2000, 4000), (800, 1600))]
+    ("shape", "shown"),
+    [((2, 2), (2, 2)), ((60, 90), (60, 90)), ((1600, 800), (1600, 800)), ((2000, 4000), (800, 1600))],
 )
 def test_the_gallery_shows_images_at_their_own_size(shape: tuple[int, int], shown: tuple[int, int]) -> None:
     one = example(shape)

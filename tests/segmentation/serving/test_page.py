@@ -214,6 +214,37 @@ def test_many_photos_and_their_zip(page: Any, server: Server, tmp_path: Path) ->
     assert page.get_by_text("The networks that answer").is_visible() and page.locator("#result").is_hidden()
 
 
+def test_a_photo_that_is_removed_while_the_zip_is_made(page: Any, server: Server, tmp_path: Path) -> None:
+    """It is not in the ZIP; the others are."""
+    choose(page, *(save(tmp_path / f"{k}.png", scene(60 + k, 80, seed=k)) for k in range(2)))
+    held: list[Any] = []
+    page.route("**/predict?*", lambda route: route.continue_() if held else held.append(route))
+    with page.expect_download() as started:
+        page.get_by_role("button", name="Download all as ZIP").click()
+        page.get_by_text("ZIP: photo 1 of 2").wait_for()
+        page.locator("#photos .open").nth(1).click()
+        assert page.get_by_role("button", name="Download all as ZIP").is_disabled()  # one at a time
+        page.get_by_role("button", name="Remove 0.png").click()
+    started.value.save_as(tmp_path / "all.zip")
+    with zipfile.ZipFile(tmp_path / "all.zip") as archive:
+        assert archive.namelist() == [f"1.{model['name']}.png" for model in server.get("/models").json()]
+
+
+def test_only_the_panels_of_the_photo_that_is_shown_are_kept(page: Any, tmp_path: Path) -> None:
+    """Each holds megabytes."""
+    choose(page, *(save(tmp_path / f"{k}.png", scene(60 + k, 80, seed=k)) for k in range(4)))
+    for k in range(4):
+        page.locator("#photos .open").nth(k).click()
+        page.get_by_text(f"{k}.png: 80").wait_for()
+    devtools = page.context.new_cdp_session(page)
+    prototype = devtools.send("Runtime.evaluate", {"expression": "HTMLCanvasElement.prototype"})["result"]
+    alive = devtools.send("Runtime.queryObjects", {"prototypeObjectId": prototype["objectId"]})["objects"]
+    counted = {"objectId": alive["objectId"], "functionDeclaration": "function() { return this.length; }"}
+    assert (
+        devtools.send("Runtime.callFunctionOn", counted)["result"]["value"] <= 4 + 4
+    )  # in the list, and panels
+
+
 def shown_columns(page: Any) -> list[Any]:
     """The width in pixels of what each panel shows, and the colours of its first row."""
     shown = "it => [it.width, [...it.getContext('2d').getImageData(0, 0, it.width, 1).data]]"
@@ -287,6 +318,11 @@ def test_the_progress_of_a_large_photo_and_its_end_with_the_page(
         page.set_input_files("#file", save(tmp_path / "large.png", scene(4000, 4000)))
         page.get_by_text(re.compile(r"Predicting large.png: U-Net … \d+ %, about \d+ s left")).wait_for()
         assert page.locator("#bar").is_visible()
+        page.get_by_role("button", name="Remove large.png").click()
+        page.wait_for_timeout(1000)
+        assert page.locator("#bar").is_hidden() and page.inner_text("#status") == ""
+        page.set_input_files("#file", tmp_path / "large.png")
+        page.get_by_text(re.compile(r"Predicting large.png: U-Net … \d+ %")).wait_for()
         context.close()
         time.sleep(2)
         process = psutil.Process(server.process.pid)

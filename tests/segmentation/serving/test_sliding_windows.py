@@ -93,7 +93,7 @@ def test_a_small_photo_does_not_wait_for_the_windows_of_a_large_one(tiled: Serve
 
 
 def test_photos_of_several_windows_wait_in_turn(tiled: Server) -> None:
-    """Both are answered, one after the other."""
+    """Both are answered: the first one lets the second one in."""
     with ThreadPoolExecutor(2) as clients:
         photos = [clients.submit(tiled.post, "/predict?model=own", png(300, 400)) for _ in range(2)]
     assert [photo.result().status_code for photo in photos] == [200, 200]
