@@ -83,7 +83,7 @@ def _candidates(path: Path, has_masks: bool) -> list[Path]:
     if not has_masks:
         return files_in(path)
     usual = [*path.iterdir(), *path.glob("annotations/*"), *path.glob("SegmentationClass/**/*")]
-    return sorted(file for file in usual if file.is_file())
+    return sorted(file for file in usual if file.is_file() and not file.name.startswith("."))
 
 
 def files_in(folder: Path) -> list[Path]:
