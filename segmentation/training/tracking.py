@@ -110,12 +110,7 @@ def log_epoch(board: SummaryWriter, metrics: EpochMetrics, throughput: Throughpu
 
 
 def log_images(
-    board: SummaryWriter,
-    title: str,
-    epoch: int,
-    size: int,
-    images: Sequence[Image],
-    *masks: Sequence[Mask],
+    board: SummaryWriter, title: str, epoch: int, size: int, images: Sequence[Image], *masks: Sequence[Mask]
 ) -> None:
     """Log images, each above its masks; those of other sizes are squashed to squares of `size`."""
     square = Geometry(size)
