@@ -87,11 +87,11 @@ class Training:
         self._start: tuple[float, float] | None = None  # end of the first step, work left then
 
     @property
-    def time_left(self) -> timedelta | None:
-        """The time left, by that since the first step, which prepares kernels; None until the second."""
+    def time_left(self) -> str:
+        """The time left, by that since the first step, which prepares kernels; "?" until the second."""
         now, left = time.perf_counter(), self.work_left
         start, then = self._start = self._start or (now, left)
-        return timedelta(seconds=round((now - start) / (then - left) * left)) if left < then else None
+        return str(timedelta(seconds=round((now - start) / (then - left) * left))) if left < then else "?"
 
     @property
     def progress(self) -> str:
@@ -222,7 +222,7 @@ class Training:
             raise self._not_finite("training", loss_sum)
         shown = f"loss {loss_sum / count:.4f}, dice {dice_sum / count:.4f}"
         images = rate * self.settings.batch_size
-        bar.set_postfix_str(f"{shown}, {images:.0f} images/s, {self.time_left or '?'} left", refresh=False)
+        bar.set_postfix_str(f"{shown}, {images:.0f} images/s, {self.time_left} left", refresh=False)
 
     def _until_stopped(self, batches: Iterator[Item]) -> Iterator[Item]:
         (turns,) = all_reduce_max(len(self.val))  # all processes have to agree equally often

@@ -57,7 +57,7 @@ def epoch_line(metrics: EpochMetrics, training: Training) -> str:
         f"loss {metrics['train_loss']:.4f}  dice {metrics['train_dice']:.4f}  "
         f"val loss {metrics['val_loss']:.4f}  val dice {metrics['val_dice']:.4f}  "
         f"{throughput.images_per_second:.0f} images/s, {throughput.waiting:.1%} waiting for data  "
-        f"{peak_memory(training.runner.device) / 1e9:.1f} GB, {training.time_left or '?'} left"
+        f"{peak_memory(training.runner.device) / 1e9:.1f} GB, {training.time_left} left"
     )
 
 
