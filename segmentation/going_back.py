@@ -3,13 +3,15 @@
 import json
 import re
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 import yaml
 
-from segmentation.common.errors import InputError
+from segmentation.common.errors import Fault, InputError
 from segmentation.params import PARAMS, differences, flat, read_params
 from segmentation.workspace import LOCK, call
 
@@ -21,12 +23,11 @@ def go_back() -> None:
     if not Path(".dvc").is_dir():
         raise InputError(".dvc: no such folder; run from the folder that holds it")
     wait_for_stages()
-    stages = yaml.safe_load(call("git", "show", f"HEAD:./{LOCK}"))["stages"].values()
-    outputs = [out["path"] for stage in stages for out in stage["outs"]]
+    lock, params = committed(LOCK), committed(PARAMS)
+    outputs = {out["path"] for stage in lock["stages"].values() for out in stage.get("outs", ())}
     paths = call("git", "ls-tree", "-r", "--name-only", "HEAD", str(PARAMS), str(LOCK), *outputs).splitlines()
     with suppress(InputError, AttributeError):  # it may be beyond reading
-        committed = flat(yaml.safe_load(call("git", "show", f"HEAD:./{PARAMS}")))
-        if changes := differences(committed, flat(read_params(PARAMS))):
+        if changes := differences(flat(params), flat(read_params(PARAMS))):
             print(f"{PARAMS}: {changes}")
     diff = "git", "diff", "--name-only", "--relative", "--diff-filter=d"
     if changed := ", ".join(call(*diff, "HEAD", "--", *paths).splitlines()):
@@ -34,15 +35,36 @@ def go_back() -> None:
     call("git", "reset", "-q", "HEAD", "--", ".dvc/tmp", *paths)  # what `dvc exp run` has staged
     call("git", "checkout", "-q", "HEAD", "--", *paths)
     end_experiment()
-    status = json.loads(call("dvc", "data", "status", "--json"))
-    there = {"modified": [], "added": []} | status.get("uncommitted", {})
-    if changed := ", ".join(sorted(there["modified"] + there["added"])):
-        print("discarded:", changed)
-    call("dvc", "checkout", "--quiet", "--force", "--allow-missing")
+    missing = ", ".join(check_out(outputs))
     commit = call("git", "log", "-1", "--format=%h %s").strip()
     print("params, lock, metrics and outputs are those of the last commit:", commit)
-    if missing := ", ".join(sorted(status.get("not_in_cache", []))):
+    if missing:
         print(f"not in DVC's cache: {missing}; `dvc pull`, or `rm {LOCK} && dvc repro`, brings them")
+
+
+def committed(path: Path) -> Any:
+    """Return a YAML file as the last commit has it; raises `InputError` if it has none that can be read."""
+    try:
+        return yaml.safe_load(call("git", "show", f"HEAD:./{path}"))
+    except (Fault, yaml.YAMLError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise InputError(f"{path}: the last commit has none to go back to ({why})") from None
+
+
+def check_out(outputs: Collection[str]) -> list[str]:
+    """Let DVC restore the `outputs`, but nothing that a person added to it; return what its cache lacks."""
+    status = json.loads(call("dvc", "data", "status", "--json", "--unchanged"))
+    groups = {name: paths for name, paths in status.items() if isinstance(paths, list)}
+    groups |= status.get("uncommitted", {})
+    ours = {
+        name: sorted({path for path in paths if path.rstrip("/") in outputs})
+        for name, paths in groups.items()
+    }
+    if changed := ", ".join(ours.get("modified", [])):
+        print("discarded:", changed)
+    if targets := {path for paths in ours.values() for path in paths}:  # without any, it would take all
+        call("dvc", "checkout", "--quiet", "--force", "--allow-missing", *targets)
+    return ours.get("not_in_cache", [])
 
 
 def wait_for_stages() -> None:
@@ -51,7 +73,7 @@ def wait_for_stages() -> None:
         running = ""
         for process in psutil.process_iter(["cwd", "cmdline"]):
             words = process.info["cmdline"] or []
-            dvc = [Path(word).name for word in words[1:2]] == ["dvc"] and {"repro", "run"} & {*words[2:4]}
+            dvc = "dvc" in {Path(word).name for word in words[1:3]} and {"repro", "run"} & {*words[2:]}
             stage = any(word.startswith("stages.") for word in words)
             if (stage or (dvc and "--temp" not in words)) and process.info["cwd"] == str(Path.cwd()):
                 running = f"process {process.pid} is at work here ({' '.join(words)[-60:]}); stop it first"

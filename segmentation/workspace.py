@@ -2,6 +2,7 @@
 
 import hashlib
 import subprocess
+import sys
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -16,7 +17,9 @@ LOCK = Path("dvc.lock")
 
 def call(*command: str) -> str:
     """Run a short command and return what it printed; raises `Fault` with its error if it fails."""
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    # The environment, on whose PATH `dvc` is, need not be active.
+    program = [sys.executable, "-m", "dvc"] if command[0] == "dvc" else command[:1]
+    ended = subprocess.run([*program, *command[1:]], capture_output=True, text=True, check=False)
     if ended.returncode:
         said = (ended.stderr.strip() or ended.stdout.strip() or "it says nothing").splitlines()
         error = next((line for line in said if line.startswith("ERROR: ")), said[0])
@@ -36,7 +39,7 @@ def other_results() -> str:
         evaluate = stages["evaluate"]
         files = {file["path"]: file["md5"] for file in evaluate["deps"] + evaluate["outs"]}
         groups = [stage.get("params", {}).get(str(PARAMS), {}) for stage in stages.values()]
-    except (OSError, YAMLError, LookupError, TypeError, AttributeError):
+    except (OSError, YAMLError, ValueError, LookupError, TypeError, AttributeError):
         return ""
     if files.get(str(TEST_METRICS)) != _md5(str(TEST_METRICS)):
         return ""

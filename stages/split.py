@@ -26,10 +26,8 @@ def main() -> None:
     for line in describe_small(checked, geometry):  # which refuses a size at which all vanish
         print(line)
     if len(split["val"]) < FEW:
-        print(
-            f"warning: only {len(split['val'])} of the images choose epoch and threshold; raise"
-            " data.val_fraction, or take several splits (experiments/folds.yaml)"
-        )
+        remedy = "raise data.val_fraction, or take several splits (experiments/folds.yaml)"
+        print(f"warning: only {len(split['val'])} of the images choose epoch and threshold; {remedy}")
     write_json(SPLIT, split)
     print(f"train {len(split['train'])}, val {len(split['val'])}, test {len(split['test'])} images")
 

@@ -172,6 +172,26 @@ def test_back_without_the_cache_says_what_is_missing(
     assert not (tmp_path / "project/.git/HEAD").read_text().startswith("ref:")  # one's own choice
 
 
+def test_back_leaves_what_a_person_gave_to_dvc(
+    finished: Path, tmp_path: Path, run_here: RunHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", os.defpath)  # the environment is not active
+    git(tmp_path, "clone", "-q", str(finished), "project")
+    project = tmp_path / "project"
+    (project / "photos").mkdir()
+    (project / "photos/first.txt").write_text("first")
+    subprocess.run(["dvc", "add", "-q", "photos"], cwd=project, env=dvc_environment(), check=True)
+    (project / "photos/second.txt").write_text("second")  # nowhere else
+    pipeline = (project / "dvc.yaml").read_text()
+    stage = "stages:\n  mine:\n    cmd: 'true'\n    outs: [mine.txt]\n"
+    (project / "dvc.yaml").write_text(pipeline.replace("stages:\n", stage, 1))
+    (project / "mine.txt").write_text("mine")
+    ended = run_here(project, "tools.back")
+    assert ended.status == 0 and "photos" not in ended.stdout, ended
+    assert (project / "photos/second.txt").read_text() == "second"
+    assert (project / "mine.txt").read_text() == "mine"
+
+
 def test_back_does_not_disturb_what_runs(
     project: Path, goes_back: Callable[[], str], run_here: RunHere, tmp_path: Path
 ) -> None:

@@ -4,12 +4,10 @@ DVC's page loads the library that draws its plots from the network. This writes 
 and points DVC at the template in the configuration of this clone.
 """
 
-import subprocess
-import sys
 from pathlib import Path
 
 from segmentation.common.command_line import make_parser, run
-from segmentation.common.errors import Fault, InputError
+from segmentation.common.errors import InputError
 
 DVC = Path(".dvc")
 TEMPLATE = Path("plots.html")  # below .dvc/, from where DVC looks; git ignores it
@@ -37,15 +35,13 @@ def main() -> None:
     import vl_convert
 
     from segmentation.common.files import write_bytes
+    from segmentation.workspace import call
 
     if not DVC.is_dir():
         raise InputError(f"{DVC}: no such folder; run from the folder that holds it")
     library = vl_convert.javascript_bundle(vl_version=VEGA_LITE)  # type: ignore[call-arg]
     write_bytes(DVC / TEMPLATE, (PAGE % library).encode())
-    command = [sys.executable, "-m", "dvc", "config", "--local", "plots.html_template", str(TEMPLATE)]
-    finished = subprocess.run(command, capture_output=True, text=True)
-    if finished.returncode:
-        raise Fault(f"`dvc {' '.join(command[3:])}` failed: {' '.join(finished.stderr.split())[:200]}")
+    call("dvc", "config", "--local", "plots.html_template", str(TEMPLATE))
     print(f"dvc plots: works without a network ({DVC / TEMPLATE})")
 
 

@@ -5,15 +5,13 @@ more it is than at the last commit; and the params that differ from that commit'
 """
 
 import json
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from segmentation.common.command_line import make_parser, run
-from segmentation.common.errors import Fault, InputError
+from segmentation.common.errors import InputError
 
 WIDTH, NAME_WIDTH = 100, 18  # of the table, and of a run's name in it
 
@@ -22,13 +20,11 @@ Run = tuple[str, str, dict[str, Any], dict[str, Any]]  # name, state, params by 
 
 def main(md: bool) -> None:
     """Ask DVC, and print the table."""
+    from segmentation.workspace import call
+
     if not Path("dvc.yaml").exists():
         raise InputError("dvc.yaml: no such file; run from the folder that holds it")
-    command = [sys.executable, "-m", "dvc", "exp", "show", "--json"]
-    shown = subprocess.run(command, capture_output=True, text=True)
-    if shown.returncode:
-        raise Fault(f"`dvc exp show` failed: {' '.join(shown.stderr.split())[:200]}")
-    rows = table(list(read_runs(json.loads(shown.stdout))), whole_names=md)
+    rows = table(list(read_runs(json.loads(call("dvc", "exp", "show", "--json")))), whole_names=md)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [(" | " if md else "  ").join(map(str.ljust, row, widths)).rstrip() for row in rows]
     if md:

@@ -114,9 +114,8 @@ def fault(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise Fault(
-            f"{path} could not be written ({reason(error)}); its previous content is intact"
-        ) from error
+        why = f"could not be written ({reason(error)}); its previous content is intact"
+        raise Fault(f"{path} {why}") from error
 
 
 def _temporary(path: Path) -> Path:
@@ -185,6 +184,5 @@ def read_json(path: Path, stage: str, kind: type[T]) -> T:
         raise missing(path, stage) from None
     except ValidationError as error:
         problem = error.errors()[0]
-        where = ".".join(map(str, problem["loc"]))
-        what = f"{where}: {problem['msg']}" if where else problem["msg"]
+        what = ": ".join(filter(None, (".".join(map(str, problem["loc"])), problem["msg"])))
         raise InputError(f"{path}: damaged ({what}); `dvc repro` makes it again") from None

@@ -36,7 +36,7 @@ def progress(
     What takes less than `LINE_EVERY_S` leaves no line in a log. `line` and `bar` are tqdm's formats of a line
     and of its bar, `options` its other arguments.
     """
-    if sys.stderr.isatty():
+    if sys.stderr and sys.stderr.isatty():  # None where it was closed before the start
         options["bar_format"] = bar
     else:
         options |= {"file": _Lines(), "mininterval": LINE_EVERY_S, "delay": LINE_EVERY_S, "bar_format": line}

@@ -86,7 +86,7 @@ def pairs(plan: Plan, results: KeptResults) -> Iterator[ArmComparison]:
             continue
         arms = _arms(plan, question, results)
         groups = [[arm for arm in arms if arm.network == network] for network in network_names()]
-        for reference, *others in [arms] if question.networks else groups:
+        for reference, *others in [arms] if question.networks else filter(None, groups):
             for arm in others:
                 label = f"{arm.name} minus {reference.name}, {network_title(arm.network)}"
                 if question.networks:
@@ -96,13 +96,15 @@ def pairs(plan: Plan, results: KeptResults) -> Iterator[ArmComparison]:
 
 
 def _arms(plan: Plan, question: Question, results: KeptResults) -> list[Arm]:
-    """Return each arm of a question in each network, with the runs that are there."""
+    """Return each arm of a question in each network that it trains, with the runs that are there."""
     arms = []
     for network in question.networks or network_names():
         rows_by_run = {row["run"]: row for row in results.latest if row["network"] == network}
         for name, changes in question.arms.items():
-            keys = [run_of(plan, changes, seed).key for seed in plan.seeds]
-            rows = [rows_by_run[key] for key in keys if key in rows_by_run]
+            runs = [run_of(plan, changes, seed) for seed in plan.seeds]
+            if not runs[0].trains(network):
+                continue
+            rows = [rows_by_run[run.key] for run in runs if run.key in rows_by_run]
             dice = np.array([results.dice[key_of(row)] for row in rows])
             soft = np.array([float(row["dice_soft"]) for row in rows])
             seeds = [row["seed"] for row in rows]

@@ -64,6 +64,10 @@ class Run(NamedTuple):
     key: str
     params: Leaves
 
+    def trains(self, network: str) -> bool:
+        """Whether `networks` does not leave this one out."""
+        return bool(self.params.get(f"networks.{network}", True))
+
 
 def run_of(plan: Plan, arm: Mapping[str, Any], seed: int) -> Run:
     """Return the run of an arm with a seed; raises `InputError` for unknown params and bad values.

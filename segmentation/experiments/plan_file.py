@@ -57,7 +57,8 @@ def _check(plan: Plan) -> None:
         raise InputError("seeds: each may appear only once")
     if len({question.question for question in plan.questions}) < len(plan.questions):
         raise InputError("questions: two have the same text")
-    for key, place in ((SEED, "seeds"), (PRESET, "base, or in an arm")):
+    seeds = (SEED, "data.seed") if plan.split_by_seed else (SEED,)
+    for key, place in (*((seed, "seeds") for seed in seeds), (PRESET, "base, or in an arm")):
         if key in plan.budget:
             raise InputError(f"budget: {key}: belongs in {place}")
     with _within("base and budget"):
@@ -81,7 +82,10 @@ def _check_question(plan: Plan, question: Question) -> None:
             for key in sorted(arm.keys() - {PRESET, *DATA_OF_ARMS}):
                 if key == SEED or key.startswith(("data.", "machine.")):
                     raise InputError(f"{key}: the same for all arms; set it in the budget, or seeds")
-            keys.add(run_of(plan, arm, plan.seeds[0]).key)
+            run = run_of(plan, arm, plan.seeds[0])
+            if left_out := [network for network in question.networks or () if not run.trains(network)]:
+                raise InputError(f"compares {left_out[0]}, but networks.{left_out[0]} is false")
+            keys.add(run.key)
     if len(keys) < len(question.arms):
         raise InputError("two arms have the same params")
 

@@ -1,11 +1,10 @@
 """Images and masks of a dataset as a network sees them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -19,7 +18,6 @@ from segmentation.loading.cache import ImageCache
 from segmentation.loading.transforms import to_tensor
 
 Key = tuple[int, int]  # epoch and index in the dataset
-AugmentFunction = Callable[[Image, Mask, np.random.SeedSequence], tuple[Image, Mask]]
 # Image (3, H, W), mask (1, H, W), both uint8, the mask 0, 1 or IGNORED; and the index (), int64. Or a batch.
 Item = tuple[Tensor, Tensor, Tensor]
 
@@ -51,9 +49,8 @@ class SegmentationDataset(Dataset[Item]):
 
     def __getitem__(self, key: Key) -> Item:
         image, mask = self.read(key[1])
-        return to_item(
-            self.geometry.filled(image, self.geometry.fill), self.geometry.filled(mask, IGNORED), key[1]
-        )
+        filled = self.geometry.filled
+        return to_item(filled(image, self.geometry.fill), filled(mask, IGNORED), key[1])
 
     def read(self, index: int) -> tuple[Image, Mask]:
         """Return the image `(H, W, 3)` and mask `(H, W)` at `index`, not to be changed."""

@@ -84,9 +84,8 @@ def choose_precision(precision: str, device: torch.device) -> str:
         )
         return "float32" if slower else available_precision("bf16", device)
     if precision == "tf32" and available_precision(precision, device) != "tf32":
-        raise InputError(
-            f"train.precision = tf32: only CUDA GPUs since Ampere have it, not this {device.type}"
-        )
+        rule = f"only CUDA GPUs since Ampere have it, not this {device.type}"
+        raise InputError(f"train.precision = tf32: {rule}")
     return precision
 
 

@@ -107,9 +107,8 @@ def _fetch_checked(url: str, md5: str, part: Path, patience: Patience) -> None:
         part.unlink()
         if not resumed:
             break  # else the file may have changed between the pieces: once more, from zero
-    raise InputError(
-        f"{url}: expected md5 {md5}, found {actual} ({size} bytes); correct the address or the md5"
-    )
+    found = f"expected md5 {md5}, found {actual} ({size} bytes)"
+    raise InputError(f"{url}: {found}; correct the address or the md5")
 
 
 def _fetch_whole(url: str, part: Path, patience: Patience) -> bool:

@@ -122,10 +122,9 @@ def _refuse_ambiguous(files: Files, in_lists: set[Path | None], rules: Rules) ->
             " if the masks were drawn on the pixels as they are stored"
         )
     if deep and rules.white is None:
-        raise InputError(
-            f"{next(iter(deep))}: has more than 8 bits per channel ({len(deep)} such images; their largest"
-            f" value is {max(deep.values())}); set data.folder.white to the value that becomes 255"
-        )
+        facts = f"({len(deep)} such images; their largest value is {max(deep.values())})"
+        remedy = "set data.folder.white to the value that becomes 255"
+        raise InputError(f"{next(iter(deep))}: has more than 8 bits per channel {facts}; {remedy}")
 
 
 def _remarks(files: Files, rules: Rules) -> list[str]:

@@ -69,10 +69,9 @@ def write_image(
         return {Remark.UNDECIDED: tag}
     turned = rules.orientation == "upright" if rules.orientation else mask_size == upright
     turn = turned and tag != AS_STORED
-    applies = {Remark.TURNED: turn, Remark.TRANSPARENT: transparent}
+    deep = Remark.DEEP_COLOR if rules.white else Remark.REDUCED
+    applies = {Remark.TURNED: turn, Remark.TRANSPARENT: transparent, deep: deep_color}
     remarks: dict[Remark, int] = {remark: True for remark, holds in applies.items() if holds}
-    if deep_color:
-        remarks[Remark.DEEP_COLOR if rules.white else Remark.REDUCED] = True
     if largest is not None:
         remarks[Remark.DEEP_GREY] = largest
         if rules.white is None:

@@ -40,9 +40,8 @@ def read_labels(path: Path, rules: Rules) -> OwnLabels:
     """
     labels = find_labels(path)
     if rules.mask_threshold is not None and labels.format not in (find.MASKS, find.TRIMAPS):
-        raise InputError(
-            f"data.folder.mask_threshold: is for masks/, not for {labels.format}; set it to null"
-        )
+        problem = f"is for masks/, not for {labels.format}; set it to null"
+        raise InputError(f"data.folder.mask_threshold: {problem}")
     if labels.format in find.READERS:
         return _of_annotations(path, labels, rules)
     if labels.format == find.TRIMAPS and rules.classes:
@@ -59,10 +58,8 @@ def read_labels(path: Path, rules: Rules) -> OwnLabels:
     if not images.keys() & masks.keys():
         masks, renamed = _renamed(masks, images, folder)
     if not (both := images.keys() & masks.keys()):
-        raise InputError(
-            f"{next(iter(images.values()))}: no image has a mask of the same name; the first mask is"
-            f" {next(iter(masks.values()))}"
-        )
+        image, mask = (next(iter(files.values())) for files in (images, masks))
+        raise InputError(f"{image}: no image has a mask of the same name; the first mask is {mask}")
     said = [
         f"{len(images)} images, {len(masks)} masks",
         count(f"{warning}images without a mask", [images[name] for name in images.keys() - both]),
@@ -104,10 +101,8 @@ def _of_annotations(path: Path, labels: Labels, rules: Rules) -> OwnLabels:
     named = [image for image in listed_images if not image.keypoints or image.name not in instances]
     matched, absent, moved = match(named, files, path)
     if named and not matched:
-        raise InputError(
-            f"{named[0].file}: none of its {len(named)} images is in {path}, such as {named[0].name!r}; put"
-            " them beside it, or into images/"
-        )
+        problem = f"none of its {len(named)} images is in {path}, such as {named[0].name!r}"
+        raise InputError(f"{named[0].file}: {problem}; put them beside it, or into images/")
     counts = Counter({name: 0 for reading in readings for name in reading.classes})
     counts.update(shape.label for image in matched.values() for shape in image.shapes)
     if not counts.total():

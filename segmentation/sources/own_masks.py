@@ -43,10 +43,8 @@ def write_mask(
         Image.fromarray(trimap).save(destination, "PNG")
         return {remark: True for remark, holds in applies.items() if holds}, set()
     if len(present) > MAX_COLORS:
-        raise InputError(
-            f"{mask}: has {len(present):,} colours or values, as photos have; data.folder.classes needs"
-            " masks of the classes alone"
-        )
+        problem = f"has {len(present):,} colours or values, as photos have"
+        raise InputError(f"{mask}: {problem}; data.folder.classes needs masks of the classes alone")
     if codes is values:
         colors, as_color = palette.tolist(), any(name.startswith("#") for name in wanted)
         names = {code: _of_value(code, colors, as_color) for code in present.tolist()}
@@ -86,9 +84,8 @@ def _read(mask: Path) -> tuple[NDArray[np.generic], NDArray[np.uint8]] | None:
     except InputError:
         return None
     if not lossless:
-        raise InputError(
-            f"{mask}: masks must be lossless, or compression noise counts as foreground; save them as PNG"
-        )
+        problem = "masks must be lossless, or compression noise counts as foreground"
+        raise InputError(f"{mask}: {problem}; save them as PNG")
     if values.ndim == 3:  # (H, W, C); alpha is not part of the mask
         values = values[..., [channel != "A" for channel in channels]]
         values = values[..., 0] if values.shape[-1] == 1 else values
@@ -125,11 +122,11 @@ def write_annotated(
     size = annotated.size or fitting[0]
     if size not in fitting:
         own = " or ".join(f"{width}x{height}" for width, height in dict.fromkeys(fitting))
-        by_rule = "set data.folder.orientation to null" if size in (stored, upright) else ""
-        raise InputError(
-            f"{image}: has {own} pixels, but {annotated.file} says {size[0]}x{size[1]};"
-            f" {by_rule or 'export again, with the images that were annotated'}"
-        )
+        remedy = "export again, with the images that were annotated"
+        if size in (stored, upright):
+            remedy = "set data.folder.orientation to null"
+        says = f"{annotated.file} says {size[0]}x{size[1]}"
+        raise InputError(f"{image}: has {own} pixels, but {says}; {remedy}")
     remarks = write_image(image, destination, size, rules)
     chosen = [shape for shape in annotated.shapes if not rules.classes or shape.label in rules.classes]
     Image.fromarray(mask_to_trimap(rasterize(chosen, size), None)).save(trimap, "PNG")

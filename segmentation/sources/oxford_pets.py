@@ -33,6 +33,5 @@ def write_pets(
     for path in (layout.IMAGES, layout.TRIMAPS, layout.LIST, layout.TRAINVAL, layout.TEST):
         part, url = folder / path, images_url if path == layout.IMAGES else annotations_url
         if not (part.is_file() if path.suffix else part.is_dir()):
-            raise InputError(
-                f"{url}: the archive has no {path}; use the official one, or one with the same layout"
-            )
+            remedy = "use the official one, or one with the same layout"
+            raise InputError(f"{url}: the archive has no {path}; {remedy}")

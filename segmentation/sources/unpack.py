@@ -27,13 +27,11 @@ def unpack(archive: Path, destination: Path, max_bytes: int = MAX_BYTES) -> None
         with tarfile.open(archive) as tar:
             for member in tar:
                 total += member.size
-                if total > max_bytes:
-                    raise InputError(
-                        f"{archive}: claims to hold {total:,} bytes or more; use another archive"
-                    )
+                problem = f"claims to hold {total:,} bytes or more" if total > max_bytes else ""
                 if not (member.isfile() or member.isdir()):
-                    kind = f"{member.name!r} is neither a file nor a folder"
-                    raise InputError(f"{archive}: {kind}; use another archive")
+                    problem = f"{member.name!r} is neither a file nor a folder"
+                if problem:
+                    raise InputError(f"{archive}: {problem}; use another archive")
                 if not PurePosixPath(member.name).name.startswith("._"):
                     # No attributes: modes as the user's umask has them, whatever the archive says.
                     tar.extract(member, destination, set_attrs=False, filter="data")

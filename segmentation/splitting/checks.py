@@ -111,16 +111,13 @@ def describe_small(checked: Mapping[str, Checked], geometry: Geometry) -> list[s
             f" pixel, the first {vanished[0]}; raise {key}"
         )
     lines = []
-    if vanished:
-        lines.append(
-            f"warning: {foreground} is too small to be seen in {len(vanished)} of {len(kept)} images, the"
-            f" first {vanished[0]}; raise {key} (until then, one pixel each stands for it)"
-        )
-    if halved:
-        lines.append(
-            f"warning: {foreground} loses more than half of its area in {len(halved)} of {len(kept)} images,"
-            f" the first {halved[0]}; raise {key}"
-        )
+    for ids, what, until in (
+        (vanished, "is too small to be seen", " (until then, one pixel each stands for it)"),
+        (halved, "loses more than half of its area", ""),
+    ):
+        if ids:
+            where = f"in {len(ids)} of {len(kept)} images, the first {ids[0]}"
+            lines.append(f"warning: {foreground} {what} {where}; raise {key}{until}")
     return lines
 
 

@@ -98,11 +98,7 @@ class Batches(Generic[Data]):
     """A dataset in batches, shuffled by `shuffle_seed` if there is one."""
 
     def __init__(
-        self,
-        dataset: Data,
-        batch_size: int,
-        shuffle_seed: int | None = None,
-        workers: int = 0,
+        self, dataset: Data, batch_size: int, shuffle_seed: int | None = None, workers: int = 0
     ) -> None:
         self.dataset: Data = dataset
         self.sampler: ListedBatches | ShuffledBatches = ListedBatches(len(dataset), batch_size)

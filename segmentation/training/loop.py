@@ -37,7 +37,6 @@ from segmentation.training.crops import TrainingCrops
 from segmentation.training.loader import Batches, timed
 from segmentation.training.losses import LOSSES
 from segmentation.training.optimizer import Optimization
-from segmentation.training.time_left import TimeLeft
 from segmentation.training.validation import EpochMetrics, ImageScores, score
 
 # Share of the cost of training on an image of full size.
@@ -85,12 +84,14 @@ class Training:
         # Loss and Dice of this epoch's images so far, and their number; float32, for MPS has no float64.
         self.sums = torch.zeros(3, device=runner.device)
         self.throughput = Throughput(0.0, 0.0)  # of the latest epoch
-        self._estimate = TimeLeft()
+        self._start: tuple[float, float] | None = None  # end of the first step, work left then
 
     @property
-    def time_left(self) -> timedelta | None:
-        """The time that is left, to the second; None as long as too little is done to judge by."""
-        return self._estimate.of(self.work_left)
+    def time_left(self) -> str:
+        """The time left, by that since the first step, which prepares kernels; "?" until the second."""
+        now, left = time.perf_counter(), self.work_left
+        start, then = self._start = self._start or (now, left)
+        return str(timedelta(seconds=round((now - start) / (then - left) * left))) if left < then else "?"
 
     @property
     def progress(self) -> str:
@@ -137,7 +138,7 @@ class Training:
         start, waited, images = time.perf_counter(), 0.0, 0
         checked_step, checked_at, next_check = self.step, start, self.step + 1
         if self.epoch == self.small_epochs + 1:
-            self._estimate = TimeLeft()  # images of full size: other steps than before
+            self._start = None  # images of full size: other steps than before
         with progress_bar(f"epoch {self.epoch}", len(self.train), self.step) as bar:
             for batch, seconds in timed(self.train.epoch(self.epoch, skipped=self.step)):
                 waited += seconds
@@ -221,7 +222,7 @@ class Training:
             raise self._not_finite("training", loss_sum)
         shown = f"loss {loss_sum / count:.4f}, dice {dice_sum / count:.4f}"
         images = rate * self.settings.batch_size
-        bar.set_postfix_str(f"{shown}, {images:.0f} images/s, {self.time_left or '?'} left", refresh=False)
+        bar.set_postfix_str(f"{shown}, {images:.0f} images/s, {self.time_left} left", refresh=False)
 
     def _until_stopped(self, batches: Iterator[Item]) -> Iterator[Item]:
         (turns,) = all_reduce_max(len(self.val))  # all processes have to agree equally often

@@ -42,16 +42,14 @@ class Outputs:
         self.best: tuple[dict[str, Tensor], Metadata] | None = None
         self._runs = tracking.runs_folder(name, Path.cwd())
         images, masks = zip(*train.first(SHOWN), strict=True)
+        count, size = min(SHOWN, len(val)), params.image.size
         with fault(self._runs):
             self._board = tracking.open_board(self._runs, params)
-            tracking.log_images(
-                self._board, "first training images: image, target", 0, params.image.size, images, masks
-            )
-        count = min(SHOWN, len(val))
-        size = params.image.size  # of large images the middle: all of them would take as long as validation
-        examples = [
-            [_middle(pixels, size) for pixels in val.read(i * len(val) // count)] for i in range(count)
-        ]  # the same in every epoch
+            title = "first training images: image, target"
+            tracking.log_images(self._board, title, 0, size, images, masks)
+        # The same in every epoch; of large images the middle: all of them would take as long as validation.
+        shown = [val.read(i * len(val) // count) for i in range(count)]
+        examples = [[_middle(pixels, size) for pixels in pair] for pair in shown]
         self._images, self._targets = zip(*examples, strict=True)
 
     def add(self, metrics: EpochMetrics, training: Training) -> None:
@@ -63,14 +61,11 @@ class Outputs:
             tracking.log_epoch(self._board, metrics, training.throughput)
             if best:  # not of every epoch: few images have hundreds
                 maps = training.predictor.network_probabilities(self._images)
-                predictions = [
-                    is_foreground(probabilities, training.predictor.threshold).astype(np.uint8)
-                    for probabilities in maps
-                ]
+                threshold, size = training.predictor.threshold, self.params.image.size
+                predictions = [is_foreground(one, threshold).astype(np.uint8) for one in maps]
                 title, epoch = "validation: image, target, prediction", metrics["epoch"]
-                size = self.params.image.size
                 tracking.log_images(self._board, title, epoch, size, self._images, self._targets, predictions)
-        self._print(tracking.epoch_line(metrics, training))
+        print(f"{self.name}: {tracking.epoch_line(metrics, training)}", flush=True)
 
     def write(self, training: Training) -> None:
         """Write the curve and the checkpoint of the best epoch."""
@@ -103,10 +98,7 @@ class Outputs:
             summary["started_from"] = self.warm_start.sha256
         write_json(training_summary_path(self.name), summary)
         self._board.close()
-        monitor = self.params.train.monitor
-        self._print(tracking.best_line(self.name, best, len(history), monitor, device))
-
-    def _print(self, line: str) -> None:
+        line = tracking.best_line(self.name, best, len(history), self.params.train.monitor, device)
         print(f"{self.name}: {line}", flush=True)
 
     def _best(self, history: Sequence[EpochMetrics]) -> EpochMetrics:

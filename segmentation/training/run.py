@@ -22,13 +22,7 @@ from segmentation.loading.transforms import choose_normalization
 from segmentation.models.build import build_model, load_pretrained
 from segmentation.params import ImageSettings, Params
 from segmentation.runtime.devices import choose_device, choose_precision, prepare, to_device
-from segmentation.runtime.distributed import (
-    broadcast,
-    launched_by_torchrun,
-    process_group,
-    rank,
-    world_size,
-)
+from segmentation.runtime.distributed import broadcast, launched_by_torchrun, process_group, rank, world_size
 from segmentation.runtime.memory import enough_memory, step
 from segmentation.scoring.scores import SOFT_DICE_BATCH
 from segmentation.training.augmentation import Augmentation
@@ -66,9 +60,8 @@ def train_network(name: str, params: Params) -> None:
     remedy = f"try {smaller}a lower image.size or model.width"
     with process_group(device), enough_memory(step(batch_size, params.image.size), remedy):
         if world_size() != processes:
-            raise InputError(
-                f"train.processes = {processes}, but torchrun started {world_size()}; make them equal"
-            )
+            started = f"torchrun started {world_size()}"
+            raise InputError(f"train.processes = {processes}, but {started}; make them equal")
         _train(name, params, device)
 
 
@@ -183,21 +176,17 @@ def make_batches(
     images.cache, val.cache = make_caches([images.shapes, val.shapes], params.machine.cache_bytes)
     workers = loader_workers(device, batch_size + SOFT_DICE_BATCH, geometry.size)
     if not any(images.read_mask(index).any() for index in range(len(images))):
-        raise InputError(
-            f"{RAW}: no training image shows any foreground; check its masks and data.foreground"
-        )
+        remedy = "check its masks and data.foreground"
+        raise InputError(f"{RAW}: no training image shows any foreground; {remedy}")
     train = TrainingCrops(images, Augmentation(params.augment, geometry), seed)
     if min(batch_size, len(train)) < world_size():
         raise InputError(
             f"{world_size()} processes need as many images a step, but train.batch_size = {batch_size} and"
             f" there are {len(train)} training images; lower train.processes"
         )
-    if geometry.fit == "tiles":  # whole images of any size: neither in one batch nor through shared memory
-        return Batches(train, batch_size, shuffle_seed=seed, workers=workers), Batches(val, 1)
-    return (
-        Batches(train, batch_size, shuffle_seed=seed, workers=workers),
-        Batches(val, SOFT_DICE_BATCH, workers=workers),
-    )
+    whole = geometry.fit == "tiles"  # images of any size: neither in one batch nor through shared memory
+    scored = Batches(val, 1) if whole else Batches(val, SOFT_DICE_BATCH, workers=workers)
+    return Batches(train, batch_size, shuffle_seed=seed, workers=workers), scored
 
 
 def choose_geometry(settings: ImageSettings, stats: Stats) -> Geometry:

@@ -57,7 +57,7 @@ def epoch_line(metrics: EpochMetrics, training: Training) -> str:
         f"loss {metrics['train_loss']:.4f}  dice {metrics['train_dice']:.4f}  "
         f"val loss {metrics['val_loss']:.4f}  val dice {metrics['val_dice']:.4f}  "
         f"{throughput.images_per_second:.0f} images/s, {throughput.waiting:.1%} waiting for data  "
-        f"{peak_memory(training.runner.device) / 1e9:.1f} GB, {training.time_left or '?'} left"
+        f"{peak_memory(training.runner.device) / 1e9:.1f} GB, {training.time_left} left"
     )
 
 
@@ -110,12 +110,7 @@ def log_epoch(board: SummaryWriter, metrics: EpochMetrics, throughput: Throughpu
 
 
 def log_images(
-    board: SummaryWriter,
-    title: str,
-    epoch: int,
-    size: int,
-    images: Sequence[Image],
-    *masks: Sequence[Mask],
+    board: SummaryWriter, title: str, epoch: int, size: int, images: Sequence[Image], *masks: Sequence[Mask]
 ) -> None:
     """Log images, each above its masks; those of other sizes are squashed to squares of `size`."""
     square = Geometry(size)

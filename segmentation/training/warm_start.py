@@ -31,17 +31,14 @@ def load_warm_start(name: str, params: Params) -> WarmStart | None:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise InputError(
-            f"{path}: no such file; train.start_from must hold a NAME.pt for each network"
-        ) from None
+        rule = "train.start_from must hold a NAME.pt for each network"
+        raise InputError(f"{path}: no such file; {rule}") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); see train.start_from") from None
     sha256 = hashlib.sha256(content).hexdigest()
     if sha256 not in (params.train.start_sha256 or ()):
-        raise InputError(
-            f"{path}: its SHA-256 {sha256} is not in train.start_sha256; add it, if this is the file that you"
-            " mean"
-        )
+        remedy = "add it, if this is the file that you mean"
+        raise InputError(f"{path}: its SHA-256 {sha256} is not in train.start_sha256; {remedy}")
     model, meta = load_checkpoint(path, content)
     if (meta.model, meta.width) != (name, width):
         raise InputError(

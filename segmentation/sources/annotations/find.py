@@ -42,9 +42,8 @@ def find_labels(path: Path) -> Labels:
     Beside masks/ or trimaps/, what lies within these and images/ is not looked at.
     """
     if not path.is_dir():
-        raise InputError(
-            f"{path}: no such folder; set data.folder.path to one, unpacked, of images and labels"
-        )
+        remedy = "set data.folder.path to one, unpacked, of images and labels"
+        raise InputError(f"{path}: no such folder; {remedy}")
     places = {MASKS: path / "masks", TRIMAPS: locate(path, "trimaps")}
     labels_by_format = {name: Labels(name, place, {}) for name, place in places.items() if place.is_dir()}
     has_masks = bool(labels_by_format)
@@ -70,11 +69,9 @@ def find_labels(path: Path) -> Labels:
             raise reason
     if len(labels_by_format) != 1:
         there = [f"{name} ({next(iter(own.contents), own.folder)})" for name, own in labels_by_format.items()]
-        raise InputError(
-            f"{path}: needs exactly one of the folders masks/ and trimaps/ besides images/, or else"
-            f" {LOOKED_FOR}; there is {' and '.join(there) or 'none'}"
-            + ("; move one of them out of the folder" if there else "")
-        )
+        needs = f"needs exactly one of the folders masks/ and trimaps/ besides images/, or else {LOOKED_FOR}"
+        remedy = "; move one of them out of the folder" if there else ""
+        raise InputError(f"{path}: {needs}; there is {' and '.join(there) or 'none'}{remedy}")
     return next(iter(labels_by_format.values()))._replace(broken=broken)
 
 
@@ -83,7 +80,7 @@ def _candidates(path: Path, has_masks: bool) -> list[Path]:
     if not has_masks:
         return files_in(path)
     usual = [*path.iterdir(), *path.glob("annotations/*"), *path.glob("SegmentationClass/**/*")]
-    return sorted(file for file in usual if file.is_file())
+    return sorted(file for file in usual if file.is_file() and not file.name.startswith("."))
 
 
 def files_in(folder: Path) -> list[Path]:
@@ -152,9 +149,8 @@ def _read_xml(path: Path) -> Element:
         where, reason = f"line {line}, column {column + 1}", str(error).partition(":")[0]
         raise InputError(f"{path}: broken XML at {where} ({reason}); export it again") from None
     except defusedxml.DefusedXmlException:
-        raise InputError(
-            f"{path}: defines XML entities, which can fill the memory; export it again"
-        ) from None
+        problem = "defines XML entities, which can fill the memory"
+        raise InputError(f"{path}: {problem}; export it again") from None
     except (LookupError, ValueError) as error:  # of encodings that Python's parser does not know
         raise InputError(f"{path}: not usable as XML ({error}); save it as UTF-8") from None
     return root

@@ -70,16 +70,12 @@ def _ending(parts: Sequence[str], index: Index) -> list[Path]:
 def _claim(matched: Matched, image: AnnotatedImage, candidates: Sequence[Path]) -> None:
     """Let `image` mean the only one of the `candidates`; raises `InputError` for more, or if it is taken."""
     if len(candidates) > 1:
-        raise InputError(
-            f"{image.file}: {image.name!r} may be {candidates[0]} or {candidates[1]}; write its folder into"
-            " the export, or delete one"
-        )
+        problem = f"{image.name!r} may be {candidates[0]} or {candidates[1]}"
+        raise InputError(f"{image.file}: {problem}; write its folder into the export, or delete one")
     first = matched.setdefault(candidates[0], image)
     if first is not image:
-        raise InputError(
-            f"{candidates[0]}: named twice, as {first.name!r} in {first.file} and as {image.name!r} in"
-            f" {image.file}; keep one of them"
-        )
+        names = " and ".join(f"as {one.name!r} in {one.file}" for one in (first, image))
+        raise InputError(f"{candidates[0]}: named twice, {names}; keep one of them")
 
 
 def _plain(name: str) -> str:

@@ -117,10 +117,8 @@ def rasterize(shapes: Iterable[Shape], size: tuple[int, int]) -> NDArray[np.bool
             low, high = part.min(axis=0), part.max(axis=0)
             inside = -width <= low[0] and -height <= low[1] and high[0] <= 2 * width and high[1] <= 2 * height
             if not inside:  # or NaN
-                raise InputError(
-                    f"{shape.where}: reaches from {low} to {high}, far outside of its image of"
-                    f" {width}x{height} pixels; delete it, or draw it again"
-                )
+                problem = f"reaches from {low} to {high}, far outside of its image of {width}x{height} pixels"
+                raise InputError(f"{shape.where}: {problem}; delete it, or draw it again")
             parts.append(part.ravel().tolist())
     if parts:
         filled = coco_mask.merge(coco_mask.frPyObjects(parts, height, width))
@@ -133,16 +131,13 @@ def _paint(mask: NDArray[np.bool_], runs: Runs, where: str) -> None:
     rows, columns = mask.shape
     whole_image = not by_column or (width, height) == (columns, rows)
     if min(left, top, width, height) < 0 or left + width > columns or top + height > rows or not whole_image:
-        raise InputError(
-            f"{where}: its RLE is of {width}x{height} pixels, its image of {columns}x{rows}; export it again"
-        )
+        problem = f"its RLE is of {width}x{height} pixels, its image of {columns}x{rows}"
+        raise InputError(f"{where}: {problem}; export it again")
     area = width * height
     in_range = counts.min(initial=0) >= 0 and counts.max(initial=0) <= area
     if not in_range or (counts % 1).any() or counts.sum() != area:
-        raise InputError(
-            f"{where}: the counts of its RLE do not add up to {width}x{height} pixels, or are not whole"
-            " numbers from 0; export it again"
-        )
+        problem = f"do not add up to {width}x{height} pixels, or are not whole numbers from 0"
+        raise InputError(f"{where}: the counts of its RLE {problem}; export it again")
     values = np.repeat(np.arange(len(counts)) % 2 == 1, counts.astype(np.int64))
     window = values.reshape((height, width), order="F" if by_column else "C")
     mask[top : top + height, left : left + width] |= window

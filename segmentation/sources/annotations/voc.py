@@ -6,6 +6,8 @@ Source: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/devkit_doc.html (
 import re
 from pathlib import Path
 
+import numpy as np
+
 from segmentation.common import dataset_layout as layout
 from segmentation.common.errors import InputError
 
@@ -35,7 +37,7 @@ def read_colors(masks: Path) -> tuple[dict[str, str], set[str]]:
             values = [int(value) for value in match.groups()] if match else [256]
             if max(values) > 255:
                 raise InputError(f"{file}: {line!r} is not `class:red,green,blue:parts:actions`")
-            colors[name] = "#{:02x}{:02x}{:02x}".format(*values)
+            colors[name] = f"#{bytes(values).hex()}"
     classes = {name: color for name, color in colors.items() if name.lower().strip("_") not in NO_CLASSES}
     if len(set(classes.values())) < max(1, len(classes)):
         raise InputError(f"{file}: names no class besides the background, or two of one colour")
@@ -44,8 +46,5 @@ def read_colors(masks: Path) -> tuple[dict[str, str], set[str]]:
 
 def _color(number: int) -> str:
     """Return VOC's colour of a class: its bits, in turn, are the upper bits of red, green and blue."""
-    channels = [0, 0, 0]
-    for bit in range(8):
-        for channel in range(3):
-            channels[channel] |= (number >> (3 * bit + channel) & 1) << (7 - bit)
-    return "#{:02x}{:02x}{:02x}".format(*channels)
+    bits = [number >> (3 * bit + channel) & 1 for channel in range(3) for bit in range(8)]
+    return f"#{np.packbits(bits).tobytes().hex()}"

@@ -34,6 +34,10 @@ def test_short_work_leaves_no_line_in_a_log(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().err == ""
 
 
+def test_work_goes_on_where_standard_error_is_closed() -> None:
+    assert subprocess.run(["sh", "-c", 'exec "$0" -c "$1" 2>&-', sys.executable, COUNTING]).returncode == 0
+
+
 def test_a_terminal_gets_a_bar_that_goes_away() -> None:
     terminal, end = pty.openpty()
     termios.tcsetwinsize(end, (24, 80))

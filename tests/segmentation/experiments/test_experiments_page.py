@@ -104,6 +104,14 @@ def test_the_page_and_the_chart(plan: Path) -> None:
     assert len(drawn) == 3 and all(row["low"] <= row["mean"] <= row["high"] for row in drawn)
 
 
+def test_a_network_that_is_not_trained_is_not_waited_for(plan: Path) -> None:
+    train(plan, {"high": 0.0})
+    assert "Low? (low minus high, ResNet34-UNet)" in written(plan)
+    budget = PLAN["budget"] | {"networks.resnet": False}  # type: ignore[operator]
+    plan.write_text(yaml.safe_dump(PLAN | {"budget": budget, "questions": PLAN["questions"][:1]}))  # type: ignore[index]
+    assert "Low? (low minus high, U-Net)" in written(plan) and "ResNet34" not in written(plan)
+
+
 def test_the_report_shows_it_too(plan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report, "EXPERIMENTS", plan.parent)
     assert report.experiments(IMAGES) == {}

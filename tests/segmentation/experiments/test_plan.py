@@ -146,6 +146,11 @@ def test_flat_names_every_leaf() -> None:
         ({"budget": {"train.epochs": -3}}, "budget: train.epochs = -3"),
         ({"budget": {"train.seed": 3}}, "budget: train.seed: belongs in seeds"),
         ({"budget": {"preset": "pets"}}, "budget: preset: belongs in base"),
+        ({"budget": {"data.seed": 3}, "split_by_seed": True}, "budget: data.seed: belongs in seeds"),
+        (
+            asking({"a": {"networks.resnet": False}}, networks=["unet", "resnet"]),
+            r"\?: a: compares resnet, but networks.resnet is false",
+        ),
     ],
 )
 def test_a_bad_file_is_one_line(tmp_path: Path, changed: dict[str, object], said: str) -> None:

@@ -259,6 +259,14 @@ def test_another_format_beside_masks_is_found_in_its_usual_places(own: Path, pla
         written(own)
 
 
+def test_hidden_files_beside_masks_are_not_looked_at(own: Path) -> None:
+    exports.masks(own)
+    (own / "SegmentationClass").mkdir()
+    for name in ("SegmentationClass/.DS_Store", "._labels.json"):
+        (own / name).write_bytes(b"\x00\x05\x16\x07")
+    assert "broken" not in written(own)[1]
+
+
 # ---- folders without images/
 
 
