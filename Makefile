@@ -16,7 +16,7 @@ setup: .venv/.complete  ## build .venv (TORCH_INDEX=URL takes torch from that pa
 
 # torch without its dependencies: an index of its own holds few versions of them, not the pinned ones.
 .venv/.complete: requirements.txt requirements-core.txt requirements-dev.txt requirements-export.txt requirements-serve.txt requirements-cluster.txt constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 4) and "Python 3.11.4 or newer is needed; try make PYTHON=python3.12")'
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 4) and "Python 3.11.4 or newer is needed; try make run PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
 	$(if $(TORCH_INDEX),$(PIP) --no-deps --index-url $(TORCH_INDEX) $$(grep ^torch== requirements-core.txt))
 	$(PIP) --requirement requirements.txt --requirement requirements-dev.txt

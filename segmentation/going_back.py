@@ -39,7 +39,7 @@ def go_back() -> None:
     commit = call("git", "log", "-1", "--format=%h %s").strip()
     print("params, lock, metrics and outputs are those of the last commit:", commit)
     if missing:
-        print(f"not in DVC's cache: {missing}; `dvc pull`, or `rm {LOCK} && dvc repro`, brings them")
+        print(f"not in DVC's cache: {missing}; `rm {LOCK} && dvc repro` makes them, or `dvc pull` gets them")
 
 
 def committed(path: Path) -> Any:
@@ -69,7 +69,7 @@ def check_out(outputs: Collection[str]) -> list[str]:
 
 def wait_for_stages() -> None:
     """Wait for stages whose DVC was killed; raises `InputError` if one goes on, or DVC itself runs here."""
-    for _ in range(WAIT_S):
+    for attempt in range(WAIT_S):
         running = ""
         for process in psutil.process_iter(["cwd", "cmdline"]):
             words = process.info["cmdline"] or []
@@ -81,6 +81,8 @@ def wait_for_stages() -> None:
                     raise InputError(running)
         if not running:
             return
+        if attempt == 0:
+            print(f"waiting for the stage that still saves its state: {running.split(' is')[0]}", flush=True)
         time.sleep(1)
     raise InputError(running)
 
@@ -98,4 +100,4 @@ def end_experiment() -> None:
                 call("git", "symbolic-ref", "HEAD", f"refs/heads/{branch}")
                 break
     if call("git", "stash", "list"):
-        print("if edits of yours are missing, DVC was killed while git's stash held them: `git stash pop`")
+        print("if edits of yours are missing, DVC was stopped while git's stash held them: `git stash pop`")

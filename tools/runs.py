@@ -36,9 +36,11 @@ def main(md: bool) -> None:
 def read_runs(shown: Sequence[Mapping[str, Any]]) -> Iterator[Run]:
     """Yield the last commit, the workspace, and the experiments of that commit."""
     from segmentation.params import flat
+    from segmentation.workspace import other_results
 
     workspace, commit = shown[:2]
-    runs = [(commit["name"], "commit", commit), ("workspace", "", workspace)]
+    here = "not run" if other_results() else ""
+    runs = [(commit["name"], "commit", commit), ("workspace", here, workspace)]
     for experiment in commit["experiments"] or []:
         state = (experiment["executor"] or {"state": "success"})["state"]
         runs.append((experiment["name"], state.replace("success", "finished"), experiment["revs"][0]))
@@ -46,7 +48,12 @@ def read_runs(shown: Sequence[Mapping[str, Any]]) -> Iterator[Run]:
         data = one["data"] or {"params": {}, "metrics": {}}  # DVC cannot read that commit
         params = data["params"].get("params.yaml", {}).get("data", {})
         test = data["metrics"].get("metrics/test.json", {}).get("data", {})
-        known = state not in ("queued", "running", "failed")  # else DVC shows the scores of the commit
+        known = state not in (
+            "queued",
+            "running",
+            "failed",
+            "not run",
+        )  # else DVC shows the scores of the commit
         scores = {key: block for key, block in test.items() if known and key != "difference"}
         yield name or one["rev"][:7], state, flat(params), scores
 

@@ -2,7 +2,7 @@
 
 A stage is interrupted at once; training first finishes its step (`deferred`). DVC and `torchrun` may be
 killed (`kill -9`), and the processes that they started would keep running and overwrite the outputs of the
-next run. So a process sends itself SIGTERM as soon as its parent is gone.
+next run. So a process sends itself SIGTERM as soon as what started it is gone.
 """
 
 import os
@@ -10,14 +10,13 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 WATCH_S = 0.3  # how often the parent process is checked
-
-_PARENT = os.getppid()
 
 
 class Interrupted(BaseException):
@@ -68,7 +67,23 @@ def _interrupt(signum: int, _: FrameType | None) -> NoReturn:
     raise Interrupted(signum)
 
 
+def _parents() -> tuple[int, int]:
+    """Return the parent process, and the parent of that if it is the shell by which DVC starts a stage, or 0.
+
+    Some shells replace themselves by the command that they are given; Debian's does not.
+    """
+    parent = os.getppid()
+    with suppress(OSError):  # not Linux, or gone
+        name, _, rest = Path(f"/proc/{parent}/stat").read_text().partition("(")[2].rpartition(") ")
+        if name in ("sh", "dash"):
+            return parent, int(rest.split()[1])
+    return parent, 0
+
+
+_PARENTS = _parents()
+
+
 def _end_with_parent() -> None:
-    while os.getppid() == _PARENT:
+    while _parents() == _PARENTS:
         time.sleep(WATCH_S)
     os.kill(os.getpid(), signal.SIGTERM)

@@ -120,10 +120,12 @@ def test_several_processes_are_stopped_by_a_signal(project: Path, states: Path) 
 
 
 @pytest.mark.fault("kill -9 of what started the training (DVC, torchrun): no orphan keeps running")
-@pytest.mark.parametrize("processes", [1, 2])
-def test_training_ends_with_its_parent(project: Path, states: Path, processes: int) -> None:
+@pytest.mark.parametrize(("processes", "shell"), [(1, False), (2, False), (1, True)])
+def test_training_ends_with_its_parent(project: Path, states: Path, processes: int, shell: bool) -> None:
     set_params(project, train__epochs=100_000, train__processes=processes)
-    start_it = f"import subprocess, sys; subprocess.run([{sys.executable!r}, '-m', 'stages.train_unet'])"
+    stage = f"{sys.executable} -m stages.train_unet"
+    words = ["sh", "-c", f"{stage}; exit $?"] if shell else stage.split()  # a shell that stays
+    start_it = f"import subprocess; subprocess.run({words})"
     parent = subprocess.Popen(
         [sys.executable, "-c", start_it], env=os.environ | {"DVC_STAGE": "train_unet"},
         cwd=project, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
