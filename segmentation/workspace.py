@@ -43,7 +43,12 @@ def other_results() -> str:
         return ""
     if files.get(str(TEST_METRICS)) != _md5(str(TEST_METRICS)):
         return ""
-    used = {path: md5 for path, md5 in files.items() if path.startswith((str(SPLIT), f"{CHECKPOINTS}/"))}
+    # What is missing, as in a fresh clone, is no other one.
+    used = {
+        path: md5
+        for path, md5 in files.items()
+        if path.startswith((str(SPLIT), f"{CHECKPOINTS}/")) and Path(path).exists()
+    }
     then = {name: value for group in groups for name, value in flat(group).items()}
     now = {name: present.get(name) for name in then} | {path: _md5(path) for path in used}
     changes = differences(then | used, now)

@@ -28,7 +28,8 @@ def experiment(name: str | None, state: str | None, run: dict[str, Any]) -> dict
     return {"revs": [run], "name": name, "executor": state and {"state": state}}
 
 
-def test_what_differs_from_the_last_commit() -> None:
+def test_what_differs_from_the_last_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # without a lock, nothing says that the results are of other params
     params = {"train": {"lr": 0.1, "seed": 0}, "data": {"seed": 0}, "image": {"size": 64}}
     better = shown(None, params | {"train": {"lr": 0.1, "seed": 1}}, {"unet": 0.9})
     commit = shown("main", params, {"unet": 0.875, "resnet": 0.8})
