@@ -241,9 +241,7 @@ def test_only_the_panels_of_the_photo_that_is_shown_are_kept(page: Any, tmp_path
     alive = devtools.send("Runtime.queryObjects", {"prototypeObjectId": prototype["objectId"]})["objects"]
     counted = {"objectId": alive["objectId"], "functionDeclaration": "function() { return this.length; }"}
     count = devtools.send("Runtime.callFunctionOn", counted)["result"]["value"]
-    assert (
-        count < 4 + 3 * 4
-    )  # in the list, and panels; the browser may hold some for a while
+    assert count < 4 + 3 * 4  # in the list, and panels; the browser may hold some for a while
 
 
 def shown_columns(page: Any) -> list[Any]:
