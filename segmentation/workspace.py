@@ -5,9 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from segmentation.common.artifacts import CHECKPOINTS, SPLIT, TEST_METRICS
 from segmentation.common.errors import Fault
 from segmentation.params import PARAMS, differences, flat
@@ -32,6 +29,9 @@ def other_results() -> str:
 
     Empty too where dvc.lock does not know these results, as after stages that were run without DVC.
     """
+    from ruamel.yaml import YAML  # prediction without a project does without
+    from ruamel.yaml.error import YAMLError
+
     read = YAML(typ="safe").load  # 1e-05, which DVC writes, is no number to PyYAML
     try:
         stages, present = read(LOCK)["stages"], flat(read(PARAMS))
