@@ -106,14 +106,14 @@ def _block(columns: Columns, drawn: Mapping[Key, Values], view: str, name: str) 
     """Return all scores in a view with their intervals: means, and those of `POOLED` from pooled counts."""
     keys = {key[2]: key for key in columns if key[:2] == (view, name)}
     counts = keys.pop("counts", None)
-    found = {score_name: (float(columns[key].mean()), drawn[key]) for score_name, key in keys.items()}
+    with_draws = {score_name: (float(columns[key].mean()), drawn[key]) for score_name, key in keys.items()}
     if counts:
         pooled = columns[counts].sum(axis=0)
-        found |= {
+        with_draws |= {
             score_name: (float(score(pooled)), score(drawn[counts])) for score_name, score in POOLED.items()
         }
     block: dict[str, float] = {}
-    for score_name, (value, values) in found.items():
+    for score_name, (value, values) in with_draws.items():
         low, high = interval(values)
         block |= {score_name: value, f"{score_name}_low": low, f"{score_name}_high": high}
     return block

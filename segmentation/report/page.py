@@ -113,10 +113,10 @@ def gallery(outputs: RunOutputs) -> list[tuple[str, Table]]:
 
 def experiments(test: list[str]) -> dict[str, list[ArmComparison]]:
     """Return the comparisons of each file of questions whose runs had these test images."""
-    found = {}
+    answered = {}
     for path in sorted(EXPERIMENTS.glob("*.yaml")):
         with suppress(InputError):  # tools.experiments says what is wrong with it
             results = read_results(path)
             if set(results.images) == set(test):
-                found[path.stem] = comparisons(read_plan(path), results)
-    return found
+                answered[path.stem] = comparisons(read_plan(path), results)
+    return answered

@@ -52,8 +52,8 @@ def test_soft_edges_are_named_with_the_rule_and_a_threshold_changes_it(own: Path
         raw, said = written(own, mask_threshold=threshold)
         assert "warning: masks with more than two values: 1, the first" in said and rule in said
         assert "masks/3.png" in said and "data.folder.mask_threshold" in said
-        found = read_trimap(layout.trimap_path(raw, "3")) == layout.PET
-        np.testing.assert_array_equal(found, foreground)
+        pet = read_trimap(layout.trimap_path(raw, "3")) == layout.PET
+        np.testing.assert_array_equal(pet, foreground)
 
 
 def test_masks_below_the_threshold_do_not_train_unnoticed(own: Path) -> None:
@@ -119,8 +119,8 @@ def test_masks_of_floats_have_the_rules_of_whole_numbers(own: Path, scale: float
     raw, said = written(own)
     assert "warning: masks with more than two values: 1, the first" in said and "masks/3.tif" in said
     raw, said = written(own, mask_threshold=128 * scale)
-    found = read_trimap(layout.trimap_path(raw, "3")) == layout.PET
-    np.testing.assert_array_equal(found, np.asarray(edges) >= 128)
+    pet = read_trimap(layout.trimap_path(raw, "3")) == layout.PET
+    np.testing.assert_array_equal(pet, np.asarray(edges) >= 128)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -180,8 +180,8 @@ def labels(own: Path) -> np.ndarray:
 def test_classes_of_masks_are_values(own: Path, classes: list[str]) -> None:
     before = labels(own)
     raw, said = written(own, classes=classes)
-    found = read_trimap(layout.trimap_path(raw, "3")) == layout.PET
-    np.testing.assert_array_equal(found, np.isin(before, [int(name) for name in classes]))
+    pet = read_trimap(layout.trimap_path(raw, "3")) == layout.PET
+    np.testing.assert_array_equal(pet, np.isin(before, [int(name) for name in classes]))
     assert f"masks by class: 0 (10), 3 (10), 9 (10); foreground: {', '.join(classes)}" in said
     assert "warning" not in said
 
@@ -200,8 +200,8 @@ def test_classes_of_coloured_masks_are_colours_or_numbers_of_colours(own: Path, 
     values = {"#ff0000": 3, "#0000fe": 9, "#000000": 0} | ({"9": 9} if kind == "palette" else {})
     for name, value in values.items():
         raw, _ = written(own, classes=[name])
-        found = read_trimap(layout.trimap_path(raw, "3")) == layout.PET
-        np.testing.assert_array_equal(found, before == value)
+        pet = read_trimap(layout.trimap_path(raw, "3")) == layout.PET
+        np.testing.assert_array_equal(pet, before == value)
 
 
 @pytest.mark.parametrize("name", ["#FF0000", "#Ff0000"])
@@ -211,8 +211,8 @@ def test_colours_of_classes_are_written_in_any_case(own: Path, name: str) -> Non
     colors[3], colors[9] = (255, 0, 0), (0, 0, 254)
     change_masks(own, lambda mask: colors[mask])
     raw, said = written(own, classes=[name])
-    found = read_trimap(layout.trimap_path(raw, "3")) == layout.PET
-    np.testing.assert_array_equal(found, before == 3)
+    pet = read_trimap(layout.trimap_path(raw, "3")) == layout.PET
+    np.testing.assert_array_equal(pet, before == 3)
     assert "foreground: #ff0000" in said
 
 

@@ -231,8 +231,8 @@ def test_grey_colours_of_classes_are_the_values_of_masks_with_one_channel(own: P
     values[5:9], values[20:30] = 100, 200
     voc(own, "background:0,0,0::\ncell:100,100,100::\ndust:200,200,200::\n", Image.fromarray(values))
     raw, said = written(own, classes=["cell"])
-    found = read_trimap(layout.trimap_path(raw, "3")) == layout.PET
-    np.testing.assert_array_equal(found, values == 100)
+    pet = read_trimap(layout.trimap_path(raw, "3")) == layout.PET
+    np.testing.assert_array_equal(pet, values == 100)
     assert "masks by class: cell (10), dust (10)" in said and "warning" not in said
 
 
@@ -242,8 +242,8 @@ def test_the_background_of_a_labelmap_may_be_white(own: Path, name: str) -> None
     colors[5:9], colors[20:30] = (128, 0, 0), (0, 0, 0)
     voc(own, f"{name}:255,255,255::\ncell:128,0,0::\ndust:0,0,0::\n", Image.fromarray(colors))
     raw, said = written(own)
-    found = read_trimap(layout.trimap_path(raw, "3")) == layout.PET
-    np.testing.assert_array_equal(found, (colors != 255).any(axis=-1))
+    pet = read_trimap(layout.trimap_path(raw, "3")) == layout.PET
+    np.testing.assert_array_equal(pet, (colors != 255).any(axis=-1))
     assert "masks by class: cell (10), dust (10)" in said and "warning" not in said
 
 
