@@ -16,6 +16,7 @@ from segmentation.params import PARAMS, differences, flat, read_params
 from segmentation.workspace import LOCK, call
 
 WAIT_S = 60  # for a stage whose DVC was killed: it finishes its step and saves it
+LOCK_S = 5  # age from which a lock on a file of git's is left over: of another experiment, it is gone by then
 
 
 def go_back() -> None:
@@ -23,6 +24,7 @@ def go_back() -> None:
     if not Path(".dvc").is_dir():
         raise InputError(".dvc: no such folder; run from the folder that holds it")
     wait_for_stages()
+    remove_locks()
     lock, params = committed(LOCK), committed(PARAMS)
     outputs = {out["path"] for stage in lock["stages"].values() for out in stage.get("outs", ())}
     paths = call("git", "ls-tree", "-r", "--name-only", "HEAD", str(PARAMS), str(LOCK), *outputs).splitlines()
@@ -85,6 +87,21 @@ def wait_for_stages() -> None:
             print(f"waiting for the stage that still saves its state: {running.split(' is')[0]}", flush=True)
         time.sleep(1)
     raise InputError(running)
+
+
+def remove_locks() -> None:
+    """Remove the locks on git's files that a killed DVC has left; what is at work holds one for milliseconds."""
+    if any(
+        process.info["name"] == "git" and process.info["cwd"] == str(Path.cwd())
+        for process in psutil.process_iter(["name", "cwd"])
+    ):  # a person's, which may hold its lock while an editor is open: git says so itself
+        return
+    for name in ("index.lock", "HEAD.lock", "refs/exps"):
+        path = Path(call("git", "rev-parse", "--git-path", name).strip())
+        for lock in [path] if path.is_file() else sorted(path.rglob("*.lock")):
+            with suppress(FileNotFoundError):
+                time.sleep(max(0.0, lock.stat().st_mtime + LOCK_S - time.time()))
+                lock.unlink()
 
 
 def end_experiment() -> None:

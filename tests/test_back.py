@@ -109,7 +109,7 @@ def everything(project: Path) -> dict[str, str]:
         ("exp run", EPOCH, to_all, signal.SIGINT),
         ("exp run", EPOCH, to_dvc, signal.SIGKILL),
         ("exp run", BETWEEN, to_dvc, signal.SIGTERM),
-        ("repro", BEFORE, to_dvc, signal.SIGINT),
+        ("repro", BEFORE, to_dvc, signal.SIGTERM),
         ("repro", EPOCH, to_stage, signal.SIGTERM),
         ("repro", EPOCH, to_all, signal.SIGKILL),
         ("repro", BETWEEN, to_stage, signal.SIGINT),
@@ -153,6 +153,9 @@ def test_back_from_edits_by_hand(project: Path, goes_back: Callable[[], str]) ->
     (project / "checkpoints/unet.pt").unlink()
     (project / "metrics/plots/gallery/own.jpg").write_text("inside an output")
     git(project, "add", "params.yaml", "dvc.lock")
+    (project / ".git/refs/exps").mkdir(exist_ok=True)
+    for name in ("refs/exps/stash", "index"):
+        (project / f".git/{name}.lock").touch()  # as after `kill -9`
     said = goes_back()
     assert "discarded: dvc.lock, params.yaml\n" in said
     assert "discarded: metrics/plots/gallery/\n" in said

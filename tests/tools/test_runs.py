@@ -72,6 +72,8 @@ def test_experiments_of_dvc(finished: Path, tmp_path: Path, run_here: RunHere) -
         while not re.search("^long +running", printed := run_here(project, "tools.runs").stdout, re.M):
             assert time.monotonic() < deadline
             time.sleep(1)
+        set_params(project, train__lr=0.5)
+        whole = run_here(project, "tools.runs", "--md")
     finally:
         dvc(project, "queue", "stop", "--kill")
     lines = printed.splitlines()
@@ -81,9 +83,8 @@ def test_experiments_of_dvc(finished: Path, tmp_path: Path, run_here: RunHere) -
     assert states["long"] == "running" and states["next"] == "queued"
     (row,) = (line for line in lines if line.startswith(name[:18]))
     assert row.endswith("bootstrap=200") and "+0.000" in row
-    set_params(project, train__lr=0.5)
-    whole = run_here(project, "tools.runs", "--md").stdout
-    assert f"| {name} | finished" in whole and "train.lr=0.5 |" in whole
+    assert whole.status == 0, whole.stderr
+    assert f"| {name} | finished" in whole.stdout and "train.lr=0.5 |" in whole.stdout
 
 
 def test_where_there_is_no_git(tmp_path: Path) -> None:
