@@ -90,7 +90,7 @@ def wait_for_stages() -> None:
 
 
 def remove_locks() -> None:
-    """Remove the locks on git's files that a killed DVC has left; what is at work holds one for milliseconds."""
+    """Remove the locks that a killed DVC left on files of git; what is at work holds one for milliseconds."""
     if any(
         process.info["name"] == "git" and process.info["cwd"] == str(Path.cwd())
         for process in psutil.process_iter(["name", "cwd"])
