@@ -41,12 +41,17 @@ def test_time_to_dice(project: Path) -> None:
     ]
     set_params(project / "presets/pets.yaml", train__epochs=1, train__min_steps=0)
     run("benchmarks.time_to_dice", "--target=0.99", "--seeds=1", *options, folder=project)
+    set_params(project / "presets/lab_report.yaml", train__epochs=1)
+    run("benchmarks.time_to_dice", "--plain", "--presets", *options, folder=project)  # to the end
     rows = list(csv.DictReader((project / "docs/records.csv").open()))
     assert [(row["loop"], row["reached"], row["seed"]) for row in rows] == [
         ("engine", "yes", "0"),
         ("plain", "yes", "0"),
         ("engine", "no", "1"),
+        ("plain", "", "0"),
     ]
+    flop = [float(row["gflop"]) / int(row["epochs"]) for row in rows]
+    assert 0.2 < flop[0] / flop[1] < 0.3  # images of half the side
     assert float(rows[2]["dice_pooled"]) < 0.99 and float(rows[2]["minutes"]) > 0
 
 

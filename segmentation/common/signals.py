@@ -83,7 +83,16 @@ def _parents() -> tuple[int, int]:
 _PARENTS = _parents()
 
 
+def _is_orphan() -> bool:
+    """Whether DVC was killed before this process looked: then it is a child of what adopts orphans."""
+    starter = _PARENTS[1] or _PARENTS[0]
+    with suppress(OSError):
+        adopts = starter == 1 or Path(f"/proc/{starter}/comm").read_text() == "systemd\n"
+        return "DVC_STAGE" in os.environ and adopts and os.getsid(starter) != os.getsid(0)
+    return False
+
+
 def _end_with_parent() -> None:
-    while _parents() == _PARENTS:
+    while _parents() == _PARENTS and not _is_orphan():
         time.sleep(WATCH_S)
     os.kill(os.getpid(), signal.SIGTERM)

@@ -5,8 +5,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from commands import run_stage
@@ -139,3 +141,21 @@ def test_training_ends_with_its_parent(project: Path, states: Path, processes: i
     rest = parent.stdout.read()  # ends when the last process that could write to it has
     assert "stopped by SIGTERM after epoch" in rest
     assert left(states) == [".state"]  # and no lock
+
+
+@pytest.mark.fault("kill -9 of DVC while its stage still starts: no orphan keeps running")
+def test_training_whose_dvc_is_gone_already(project: Path, tmp_path: Path) -> None:
+    set_params(project, train__epochs=100_000)
+    log = tmp_path / "log.txt"
+    started = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m stages.train_unet >{log} 2>&1 & echo $!"],
+        env=os.environ | {"DVC_STAGE": "train_unet"}, cwd=project,
+        stdout=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    orphan = int(started.stdout)
+    try:
+        psutil.wait_procs([psutil.Process(orphan)] if psutil.pid_exists(orphan) else [], 60)
+        assert "stopped by SIGTERM" in log.read_text()
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(orphan, signal.SIGKILL)
