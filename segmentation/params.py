@@ -11,7 +11,6 @@ import difflib
 import os
 import re
 import reprlib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -32,9 +31,6 @@ from segmentation.common.errors import InputError
 
 PARAMS = Path("params.yaml")
 SHOWN = 8  # problems in an error
-DIFFERENCES = 4  # in a message
-
-Leaves = dict[str, Any]  # params by their dotted names
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
@@ -264,29 +260,6 @@ def check_params(values: Any, path: Path) -> Params:
         problems = [_describe(problem) for problem in error.errors()]
         more = f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         raise InputError(f"{path}: {'; '.join(problems[:SHOWN])}{more}") from None
-
-
-def flat(groups: Mapping[str, Any], prefix: str = "") -> Leaves:
-    """Return the leaves of nested params by their dotted names."""
-    leaves: Leaves = {}
-    for key, value in groups.items():
-        if isinstance(value, Mapping):
-            leaves |= flat(value, f"{prefix}{key}.")
-        else:
-            leaves[f"{prefix}{key}"] = value
-    return leaves
-
-
-def differences(theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> str:
-    """Name the first differences: `train.lr 0.1 -> 0.2`, or only the name of a long value."""
-    texts = []
-    for name in {**mine, **theirs}:
-        old, new = theirs.get(name), mine.get(name)
-        if old != new:
-            change = f"{old} -> {new}"
-            texts.append(f"{name} {change}" if len(change) < 64 else f"another {name}")
-    more = f" and {len(texts) - DIFFERENCES} more" if len(texts) > DIFFERENCES else ""
-    return ", ".join(texts[:DIFFERENCES]) + more
 
 
 def _describe(problem: Any) -> str:

@@ -11,8 +11,9 @@ import yaml
 
 from segmentation.common.artifacts import RAW
 from segmentation.common.errors import InputError
+from segmentation.common.leaves import differences
 from segmentation.inference.runner import Runner
-from segmentation.params import Params, differences
+from segmentation.params import Params
 from segmentation.runtime.distributed import all_gather, world_size
 from segmentation.training.outputs import used_params
 from segmentation.training.warm_start import WarmStart
@@ -30,8 +31,6 @@ def fingerprint(stage: str, params: Params, runner: Runner, warm_start: WarmStar
     The files are those that `stage` declares in dvc.yaml, except for the images: the hash in data/split.json
     covers them. Raises `InputError` if dvc.yaml does not declare the stage, or a file does not exist.
     """
-    groups = used_params(params).items()
-    values = {f"{group}.{key}": value for group, leaves in groups for key, value in leaves.items()}
     machine = {
         "device": runner.device.type,
         "precision": runner.precision,
@@ -39,7 +38,7 @@ def fingerprint(stage: str, params: Params, runner: Runner, warm_start: WarmStar
         "start": warm_start.sha256 if warm_start else None,
     }
     hashes = {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in declared_files(stage)}
-    return values | machine | hashes | dict(installed())
+    return used_params(params) | machine | hashes | dict(installed())
 
 
 def installed() -> Iterator[tuple[str, str | None]]:

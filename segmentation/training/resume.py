@@ -21,8 +21,8 @@ from platformdirs import user_state_path
 
 from segmentation.common.errors import Fault, reason
 from segmentation.common.files import atomic_write
+from segmentation.common.leaves import differences
 from segmentation.models.checkpoints import read_archive, save_archive
-from segmentation.params import differences
 from segmentation.training.fingerprint import Fingerprint
 
 GRACE_S = 15.0  # to wait for the lock: a process that was told to stop finishes its step first

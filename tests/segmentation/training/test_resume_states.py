@@ -15,7 +15,7 @@ from content import flipped
 from hostile import Hostile
 
 from segmentation.common.errors import Fault
-from segmentation.params import differences
+from segmentation.common.leaves import differences
 from segmentation.training.resume import ABANDONED_S, ResumeState
 
 FINGERPRINT = {"train.lr": 0.1, "data/split.json": "a" * 64, "augment.scale": [0.8, 1.2]}
