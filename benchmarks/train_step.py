@@ -51,7 +51,7 @@ from segmentation.training.loop import Training
 from segmentation.training.losses import LOSSES
 from segmentation.training.outputs import Outputs
 from segmentation.training.resume import ResumeState
-from segmentation.training.run import SAVE_INTERVAL, Saver
+from segmentation.training.run import SAVE_INTERVAL, save
 
 ROOT = Path(__file__).parents[1]
 GOALS = {  # of the engine's speed, in plain loops; on CPUs in bf16: those with AMX
@@ -120,16 +120,15 @@ def engine(name: str, data: TrainingCrops, width: int, batch: int, precision: st
     throughputs, output_seconds = [], []
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         outputs = Outputs(name, params, train, val, None)
-        saver = Saver(training, outputs, ResumeState(name, {}, Path(folder)))
         for _ in range(settings.epochs):
             training.train_epoch()
             metrics = training.validate()
             output_seconds.append(seconds(outputs.add, metrics, training))
             throughputs.append(training.throughput)
-        saver.save()
+        save_cost = seconds(save, training, outputs, ResumeState(name, {}, Path(folder)))
     speed, waiting = (statistics.mean(values) for values in zip(*throughputs[1:], strict=True))
     epoch, add = len(data) / speed, statistics.mean(output_seconds[1:])
-    tail = add + saver.cost / max(1, ceil(SAVE_INTERVAL * saver.cost / (epoch + add)))
+    tail = add + save_cost / max(1, ceil(SAVE_INTERVAL * save_cost / (epoch + add)))
     return {"speed": speed, "waiting": waiting, "tail": tail / (epoch + tail)}
 
 

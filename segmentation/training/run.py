@@ -69,13 +69,11 @@ def _launch(module: str, processes: int) -> None:
     """Run `torchrun --standalone --nproc-per-node=PROCESSES -m MODULE` on this machine, and wait for its end.
 
     Each process reports its own errors, and their exit status becomes that of this one. Raises `InputError`
-    if there are GPUs, but fewer than processes.
+    where accelerators are used, but fewer than processes: only those with CUDA count.
     """
-    if choose_device().type not in ("cpu", "cuda"):
-        raise InputError(f"train.processes = {processes}: more than one needs CPUs or CUDA GPUs; set it to 1")
     gpus = torch.cuda.device_count()
-    if torch.cuda.is_available() and gpus < processes:
-        raise InputError(f"train.processes = {processes}, but this machine has {gpus} GPUs; lower it")
+    if choose_device().type != "cpu" and gpus < processes:
+        raise InputError(f"train.processes = {processes}, but this machine has {gpus} GPUs (CUDA); lower it")
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import get_args_parser, run
@@ -122,47 +120,37 @@ def _train(name: str, params: Params, device: torch.device) -> None:
         if saved and outputs:
             print(f"{name}: resuming {training.progress}", flush=True)
             outputs.load_state_dict(saved["outputs"], training)
-        _take_epochs(training, outputs, Saver(training, outputs, state))
+        _take_epochs(training, outputs, state)
         if outputs:
             outputs.finish(training.history, device)
             state.discard()
 
 
-def _take_epochs(training: Training, outputs: Outputs | None, saver: "Saver") -> None:
+def _take_epochs(training: Training, outputs: Outputs | None, state: ResumeState) -> None:
+    saved, cost = time.monotonic(), 0.0
     try:
         while training.epoch <= training.epochs:
             training.train_epoch()
             metrics = training.validate()
             if outputs:
                 outputs.add(metrics, training)
-                if training.epoch > training.epochs or saver.is_due():
-                    saver.save()
+                started = time.monotonic()
+                if training.epoch > training.epochs or started - saved >= SAVE_INTERVAL * cost:
+                    save(training, outputs, state)
+                    saved = time.monotonic()
+                    cost = saved - started
     except Interrupted as stopped:
-        saver.save()
+        save(training, outputs, state)
         where = f" {training.progress}; run the same command again to resume"
         raise Interrupted(stopped.signum, where) from None
 
 
-class Saver:
-    """Writes the outputs, then the state that belongs to them."""
-
-    def __init__(self, training: Training, outputs: Outputs | None, state: ResumeState) -> None:
-        self.training, self.outputs, self.state = training, outputs, state
-        self.saved, self.cost = time.monotonic(), 0.0
-
-    def is_due(self) -> bool:
-        """Whether enough time has passed since the last save."""
-        return time.monotonic() - self.saved >= SAVE_INTERVAL * self.cost
-
-    def save(self) -> None:
-        """Write everything; in the middle of an epoch, all processes must call it together."""
-        content = self.training.state_dict()
-        if self.outputs:
-            started = time.monotonic()
-            self.outputs.write(self.training)
-            self.state.save({"training": content, "outputs": self.outputs.state_dict()})
-            self.saved = time.monotonic()
-            self.cost = self.saved - started
+def save(training: Training, outputs: Outputs | None, state: ResumeState) -> None:
+    """Write outputs and state; in the middle of an epoch, all processes must call it together."""
+    content = training.state_dict()
+    if outputs:
+        outputs.write(training)
+        state.save({"training": content, "outputs": outputs.state_dict()})
 
 
 def make_batches(
@@ -176,8 +164,7 @@ def make_batches(
     images.cache, val.cache = make_caches([images.shapes, val.shapes], params.machine.cache_bytes)
     workers = loader_workers(device, batch_size + SOFT_DICE_BATCH, geometry.size)
     if not any(images.read_mask(index).any() for index in range(len(images))):
-        remedy = "check its masks and data.foreground"
-        raise InputError(f"{RAW}: no training image shows any foreground; {remedy}")
+        raise InputError(f"{RAW}: no training image shows any foreground; check masks and data.foreground")
     train = TrainingCrops(images, Augmentation(params.augment, geometry), seed)
     if min(batch_size, len(train)) < world_size():
         raise InputError(
