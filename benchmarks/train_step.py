@@ -119,7 +119,7 @@ def engine(name: str, data: TrainingCrops, width: int, batch: int, precision: st
     training = Training(model, train, Batches(val, 1), settings, runner, StopRequest())
     throughputs, output_seconds = [], []
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        outputs = Outputs(name, params, train, val, None)
+        outputs = Outputs(name, params, val, None)
         for _ in range(settings.epochs):
             training.train_epoch()
             metrics = training.validate()

@@ -13,7 +13,6 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from segmentation.common.cores import usable_cores
-from segmentation.common.geometry import Image, Mask
 from segmentation.common.seeds import Purpose, stream
 from segmentation.common.signals import SIGNALS
 from segmentation.loading.cache import decoded_bytes
@@ -123,12 +122,6 @@ class Batches(Generic[Data]):
         """End the workers. After an error nothing else does: they ignore the signal by which Python would."""
         if workers := self.loader._iterator:  # of persistent workers alone; torch has no other way
             workers._shutdown_workers()  # type: ignore[attr-defined]
-
-    def first(self, count: int) -> list[tuple[Image, Mask]]:
-        """Return the first images of epoch 1, at most a batch, and their masks, as a network sees them."""
-        self.sampler.epoch, self.sampler.skipped = 1, 0
-        items = [self.dataset[key] for key in next(iter(self.sampler))[:count]]
-        return [(image.permute(1, 2, 0).numpy(), (mask[0] == 1).byte().numpy()) for image, mask, _ in items]
 
     def epoch(self, epoch: int = 0, skipped: int = 0) -> Iterator[Item]:
         """Yield the batches of one epoch after the first `skipped`; the same number gives the same again."""

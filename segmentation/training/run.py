@@ -109,7 +109,7 @@ def _train(name: str, params: Params, device: torch.device) -> None:
             model.load_state_dict(warm_start.weights)
         model = to_device(model, device)
         training = Training(model, train, val, settings, runner, stop)
-        outputs = Outputs(name, params, train, val.dataset, warm_start) if first else None
+        outputs = Outputs(name, params, val.dataset, warm_start) if first else None
         if outputs:
             print(f"{name}: {start_line(training)}", flush=True)
             if warm_start:

@@ -58,15 +58,6 @@ def test_augmentation_differs_between_workers(sample: Path, ids: list[str]) -> N
     assert not all((a == b).all() for a, b in zip(images[::2], images[1::2], strict=True))
 
 
-def test_the_first_images_are_those_of_the_first_step(sample: Path, ids: list[str]) -> None:
-    batches = Batches(augmented(sample, ids), 5, shuffle_seed=0)
-    shown = batches.first(3)
-    images, masks, _ = next(batches.epoch(1))
-    assert len(shown) == 3
-    for (image, mask), expected, target in zip(shown, images, masks, strict=False):
-        assert (image == expected.permute(1, 2, 0).numpy()).all() and (mask == target[0].numpy()).all()
-
-
 def test_each_image_once_per_epoch_in_another_order(sample: Path, ids: list[str]) -> None:
     batches = Batches(SegmentationDataset(sample, ids, Geometry(48), FOREGROUND), 5, shuffle_seed=0)
     plain = images_of(Batches(SegmentationDataset(sample, ids, Geometry(48), FOREGROUND), 5), 0)
