@@ -2,13 +2,10 @@
 
 from typing import NamedTuple
 
-import numpy as np
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from segmentation.common.artifacts import Stats
-from segmentation.common.geometry import Image
 
 
 class Normalization(NamedTuple):
@@ -42,8 +39,3 @@ def normalize(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 def halve(pixels: Tensor) -> Tensor:
     """Return images or masks `(N, C, H, W)` at half their size, each pixel the mean of four, as float32."""
     return F.avg_pool2d(pixels.float(), 2)
-
-
-def to_tensor(image: Image) -> Tensor:
-    """Return an image `(H, W, 3)` as a tensor `(3, H, W)`, uint8."""
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))

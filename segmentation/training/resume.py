@@ -27,7 +27,6 @@ from segmentation.training.fingerprint import Fingerprint
 
 GRACE_S = 15.0  # to wait for the lock: a process that was told to stop finishes its step first
 ABANDONED_S = 30 * 24 * 3600.0  # after which a state that nobody resumed is deleted
-VERSION = 5  # of the state file and of what it holds
 
 
 class ResumeState:
@@ -35,7 +34,7 @@ class ResumeState:
 
     def __init__(self, name: str, fingerprint: Fingerprint, folder: Path | None = None) -> None:
         self.name = name
-        self.fingerprint = json.dumps([VERSION, fingerprint], sort_keys=True)
+        self.fingerprint = json.dumps(fingerprint, sort_keys=True)
         self.folder = folder or user_state_path("binary-segmentation-pipeline", appauthor=False)
         digest = hashlib.sha256(self.fingerprint.encode()).hexdigest()
         self.path = self.folder / f"{name}-{digest[:32]}.state"
@@ -99,7 +98,7 @@ class ResumeState:
             return
         try:
             theirs = torch.load(latest, map_location="cpu", weights_only=True, mmap=True)["fingerprint"]
-            changes = differences(json.loads(theirs)[1], json.loads(self.fingerprint)[1])
+            changes = differences(json.loads(theirs), json.loads(self.fingerprint))
         except Exception:  # a foreign file can fail in any of torch's readers
             changes = "the version of this program"
         latest.with_suffix(".said").touch()

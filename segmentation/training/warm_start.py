@@ -30,11 +30,9 @@ def load_warm_start(name: str, params: Params) -> WarmStart | None:
     path, width = Path(os.path.expanduser(params.train.start_from)) / f"{name}.pt", params.model.width
     try:
         content = path.read_bytes()
-    except FileNotFoundError:
-        rule = "train.start_from must hold a NAME.pt for each network"
-        raise InputError(f"{path}: no such file; {rule}") from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); see train.start_from") from None
+        rule = "train.start_from must hold a NAME.pt for each network"
+        raise InputError(f"{path}: cannot be read ({error.strerror}); {rule}") from None
     sha256 = hashlib.sha256(content).hexdigest()
     if sha256 not in (params.train.start_sha256 or ()):
         remedy = "add it, if this is the file that you mean"

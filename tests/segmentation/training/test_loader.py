@@ -125,7 +125,9 @@ ids = read_list(raw / TRAINVAL)[:64]
 workers = loader_workers(torch.device("cuda"), 8, 128)
 (cache,) = make_caches([[(128, 128)] * len(ids)], 10**9)
 assert cache  # 4 MB: it needs no room there
-batches = Batches(SegmentationDataset(raw, ids, Geometry(128), ["pet"], cache=cache), 8, workers=workers)
+images = SegmentationDataset(raw, ids, Geometry(128), ["pet"])
+images.cache = cache
+batches = Batches(images, 8, workers=workers)
 print(workers, [sum(1 for _ in batches.epoch(epoch)) for epoch in (1, 2)])
 batches.close()
 """
