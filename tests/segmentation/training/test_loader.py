@@ -17,7 +17,7 @@ from segmentation.common.geometry import Geometry
 from segmentation.loading.dataset import SegmentationDataset
 from segmentation.training.augmentation import Augmentation
 from segmentation.training.crops import TrainingCrops
-from segmentation.training.loader import Batches, ListedBatches, ShuffledBatches
+from segmentation.training.loader import Batches, BatchSampler
 
 FOREGROUND = ["pet", "border"]
 
@@ -73,13 +73,13 @@ def dealt(
     monkeypatch: pytest.MonkeyPatch,
     rank: int,
     world_size: int,
-    kind: type[ShuffledBatches] | type[ListedBatches],
-    *arguments: int,
+    count: int,
+    seed: int | None,
 ) -> list[list[int]]:
     """The batches of indices that one of several processes would take."""
     monkeypatch.setattr("segmentation.training.loader.rank", lambda: rank)
     monkeypatch.setattr("segmentation.training.loader.world_size", lambda: world_size)
-    sampler = kind(*arguments)
+    sampler = BatchSampler(count, 8, seed)
     batches = [[index for _, index in batch] for batch in sampler]
     assert len(batches) == len(sampler)
     return batches
@@ -87,8 +87,8 @@ def dealt(
 
 @pytest.mark.parametrize("count", [32, 29, 33, 8, 3])
 def test_processes_share_each_training_batch(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
-    whole = dealt(monkeypatch, 0, 1, ShuffledBatches, count, 8, 0)
-    shares = [dealt(monkeypatch, rank, 3, ShuffledBatches, count, 8, 0) for rank in range(3)]
+    whole = dealt(monkeypatch, 0, 1, count, 0)
+    shares = [dealt(monkeypatch, rank, 3, count, 0) for rank in range(3)]
     together = [sorted(itertools.chain(*parts)) for parts in zip(*shares, strict=True)]
     assert all(part for each in shares for part in each)
     if count == 33:  # one image is left for three processes: it joins the batch before
@@ -98,9 +98,9 @@ def test_processes_share_each_training_batch(monkeypatch: pytest.MonkeyPatch, co
 
 @pytest.mark.parametrize("count", [32, 29, 5])
 def test_processes_score_each_image_once(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
-    whole = dealt(monkeypatch, 0, 1, ListedBatches, count, 8)
+    whole = dealt(monkeypatch, 0, 1, count, None)
     assert list(itertools.chain(*whole)) == list(range(count))
-    shares = [dealt(monkeypatch, rank, 3, ListedBatches, count, 8) for rank in range(3)]
+    shares = [dealt(monkeypatch, rank, 3, count, None) for rank in range(3)]
     assert sorted(itertools.chain(*shares)) == whole  # batches stay whole
 
 
