@@ -20,9 +20,10 @@ def relu() -> nn.Module:
     return nn.ReLU(inplace=True)
 
 
-def double_conv(inputs: int, outputs: int) -> nn.Sequential:
-    """Return U-Net's block: twice (3x3 convolution, batch normalisation, ReLU)."""
-    return nn.Sequential(*conv_bn(inputs, outputs), relu(), *conv_bn(outputs, outputs), relu())
+def double_conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    """Return U-Net's block: twice (3x3 convolution, batch normalisation, ReLU); the first has the stride."""
+    first = conv_bn(inputs, outputs, stride=stride)
+    return nn.Sequential(*first, relu(), *conv_bn(outputs, outputs), relu())
 
 
 class Decoder(nn.Module):
