@@ -1,8 +1,7 @@
 """Writing outputs so that a reader only ever sees the old file or the new one.
 
-Nothing is written *through* an existing file: DVC may have linked it to its cache, and
-writing through the link would corrupt the cached object. Everything is written beside its
-destination, synced to disk and renamed over it.
+Everything is written beside its destination, synced to disk and renamed over it: DVC may have linked a file
+to its cache, and writing through the link would corrupt the cached object.
 """
 
 import glob

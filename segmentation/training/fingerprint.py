@@ -7,13 +7,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from segmentation.common.artifacts import RAW
 from segmentation.common.errors import InputError
+from segmentation.common.files import visible_files
 from segmentation.common.leaves import differences
-from segmentation.inference.runner import Runner
-from segmentation.params import Params
+from segmentation.inference.predictor import Runner
+from segmentation.params import Params, read_params
 from segmentation.runtime.distributed import all_gather, world_size
 from segmentation.training.outputs import used_params
 from segmentation.training.warm_start import WarmStart
@@ -64,18 +63,13 @@ def declared_files(stage: str) -> Iterator[Path]:
     As for DVC (.dvcignore), a folder of code is its `*.py`, and hidden files do not count.
     """
     try:
-        deps = yaml.safe_load(PIPELINE.read_text(encoding="utf-8"))["stages"][stage]["deps"]
-        paths = sorted(Path(dep) for dep in deps if Path(dep) != RAW)
-    except FileNotFoundError:
-        raise InputError(f"{PIPELINE}: no such file; run from the folder that holds it") from None
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise InputError(f"{PIPELINE}: declares no stage {stage} with deps ({reason[:200]})") from None
+        paths = sorted(map(Path, read_params(PIPELINE)["stages"][stage]["deps"]))
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{PIPELINE}: declares no stage {stage} with deps ({error!r})") from None
     for path in paths:
+        if path == RAW:
+            continue
         if not path.exists():
             raise InputError(f"{path}: no such file, but {stage} depends on it in {PIPELINE}")
-        files = path.rglob("*.py" if path.parts[0] == CODE else "*") if path.is_dir() else [path]
-        for file in sorted(files):
-            hidden = any(part.startswith(".") for part in file.relative_to(path).parts)
-            if file.is_file() and not hidden:
-                yield file
+        files = visible_files(path) if path.is_dir() else [path]
+        yield from (file for file in files if file.suffix == ".py" or path.parts[0] != CODE)

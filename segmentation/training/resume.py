@@ -91,9 +91,8 @@ class ResumeState:
         self.path.unlink(missing_ok=True)
 
     def _say_what_differs(self) -> None:
-        """Name what differs from the latest stopped training of this network; once for each of them."""
-        states = [state for state in self.folder.glob(f"{self.name}-*.state") if not _locked(state)]
-        latest = max(states, key=_modified, default=None)
+        """Name what differs from the latest unfinished training of this network; once for each of them."""
+        latest = max(self.folder.glob(f"{self.name}-*.state"), key=_modified, default=None)
         if latest is None or latest.with_suffix(".said").exists():
             return
         try:
@@ -102,21 +101,10 @@ class ResumeState:
         except Exception:  # a foreign file can fail in any of torch's readers
             changes = "the version of this program"
         latest.with_suffix(".said").touch()
-        self._say(f"starts from the beginning; the stopped training differs: {changes}")
+        self._say(f"starts from the beginning; the latest unfinished training differs: {changes}")
 
     def _say(self, text: str) -> None:
         print(f"{self.name}: {text}", file=sys.stderr)
-
-
-def _locked(state: Path) -> bool:
-    path = state.with_suffix(".lock")
-    if not path.exists():  # the lock would create it
-        return False
-    try:
-        with FileLock(path, blocking=False):
-            return False
-    except Timeout:
-        return True
 
 
 def _modified(path: Path) -> float:
