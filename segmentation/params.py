@@ -62,9 +62,7 @@ def _outside_checkpoints(value: str) -> str:
     if not Path(path).is_absolute():
         raise ValueError("must be an absolute path")
     if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(CHECKPOINTS)):
-        raise ValueError(
-            f"must lie outside {CHECKPOINTS}/, whose files DVC deletes before it trains; copy them"
-        )
+        raise ValueError(f"must lie outside {CHECKPOINTS}/, whose files DVC deletes; copy them")
     return value
 
 
@@ -184,9 +182,7 @@ class Train(Group):
     @classmethod
     def _named(cls, value: list[str] | None, info: ValidationInfo) -> list[str] | None:
         if value is None and info.data.get("start_from") is not None:
-            raise ValueError(
-                "must list the SHA-256 of the files in train.start_from (`sha256sum FOLDER/*.pt`)"
-            )
+            raise ValueError("must list the SHA-256 of the files in train.start_from (`sha256sum *.pt`)")
         return value
 
 
@@ -269,22 +265,15 @@ def _describe(problem: Any) -> str:
     if problem["type"] == "missing":
         return f"{name} is missing"
     if problem["type"] == "extra_forbidden":
-        known = _known(groups)
+        group: Any = Params
+        for part in groups:
+            group = group.model_fields[part].annotation
+        known = list(group.model_fields)
         close = difflib.get_close_matches(key, known, n=1)
         hint = f"did you mean {close[0]}?" if close else f"allowed here: {', '.join(known)}"
         return f"{name} is not a known key ({hint})"
-    if problem["type"] == "model_type":
-        return f"{name} = {_short(problem['input'])}: must be a mapping"
     message = problem["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     return f"{name} = {_short(problem['input'])}: {message}"
-
-
-def _known(groups: list[str]) -> list[str]:
-    """Return the keys of a group."""
-    group: Any = Params
-    for name in groups:
-        group = group.model_fields[name].annotation
-    return list(group.model_fields)
 
 
 def _short(value: Any) -> str:
