@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from segmentation.common.artifacts import Stats
 from segmentation.common.geometry import Geometry, Image
-from segmentation.inference.predictor import Predictor
-from segmentation.inference.runner import Runner
+from segmentation.inference.predictor import Predictor, Runner
 from segmentation.loading.transforms import IMAGENET, choose_normalization
 from segmentation.models.build import build_model, network_names
 from segmentation.models.checkpoints import load_checkpoint

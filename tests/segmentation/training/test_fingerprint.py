@@ -10,7 +10,7 @@ import torch
 from projects import ROOT
 
 from segmentation.common.leaves import differences
-from segmentation.inference.runner import Runner
+from segmentation.inference.predictor import Runner
 from segmentation.loading.transforms import NONE
 from segmentation.params import load_params
 from segmentation.training import fingerprint as module
