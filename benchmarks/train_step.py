@@ -35,7 +35,7 @@ from segmentation.common.dataset_layout import LIST, TRAINVAL, has_lists, read_l
 from segmentation.common.errors import InputError
 from segmentation.common.geometry import Geometry
 from segmentation.common.signals import StopRequest
-from segmentation.inference.runner import Runner
+from segmentation.inference.predictor import Runner
 from segmentation.loading.cache import ImageCache
 from segmentation.loading.dataset import SegmentationDataset
 from segmentation.loading.transforms import LAB_REPORT

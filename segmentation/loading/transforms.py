@@ -23,12 +23,8 @@ NONE = Normalization([0.0, 0.0, 0.0], [1.0, 1.0, 1.0])
 def choose_normalization(normalize: str, own: Stats) -> Normalization:
     """Return the normalisation that `image.normalize` names; `own` are the statistics of this dataset."""
     std = [value or 1.0 for value in own["std"]]  # 0: the channel is constant, as in fluorescence microscopy
-    return {
-        "own": Normalization(own["mean"], std),
-        "lab_report": LAB_REPORT,
-        "imagenet": IMAGENET,
-        "none": NONE,
-    }[normalize]
+    fixed = {"lab_report": LAB_REPORT, "imagenet": IMAGENET, "none": NONE}
+    return fixed.get(normalize, Normalization(own["mean"], std))
 
 
 def normalize(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:

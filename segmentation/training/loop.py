@@ -17,8 +17,7 @@ from segmentation.common.geometry import IGNORED
 from segmentation.common.progress import progress
 from segmentation.common.seeds import Purpose, torch_seed
 from segmentation.common.signals import Interrupted, StopRequest
-from segmentation.inference.predictor import Predictor
-from segmentation.inference.runner import Runner
+from segmentation.inference.predictor import Predictor, Runner
 from segmentation.inference.windows import window_count
 from segmentation.loading.dataset import Item, SegmentationDataset
 from segmentation.loading.transforms import halve
@@ -96,8 +95,7 @@ class Training:
     @property
     def progress(self) -> str:
         """The progress so far, as text."""
-        epochs = f"{self.epoch - 1} of {self.epochs}"
-        return f"after epoch {epochs} and {self.step} of {len(self.train)} steps"
+        return f"after epoch {self.epoch - 1} of {self.epochs} and {self.step} of {len(self.train)} steps"
 
     @property
     def work_left(self) -> float:

@@ -15,7 +15,7 @@ from segmentation.common.files import read_json
 from segmentation.common.geometry import Geometry
 from segmentation.common.seeds import Purpose, torch_seed
 from segmentation.common.signals import Interrupted, deferred
-from segmentation.inference.runner import Runner
+from segmentation.inference.predictor import Runner
 from segmentation.loading.cache import make_caches
 from segmentation.loading.dataset import SegmentationDataset
 from segmentation.loading.transforms import choose_normalization
@@ -23,7 +23,7 @@ from segmentation.models.build import build_model, load_pretrained
 from segmentation.params import ImageSettings, Params
 from segmentation.runtime.devices import choose_device, choose_precision, prepare, to_device
 from segmentation.runtime.distributed import broadcast, launched_by_torchrun, process_group, rank, world_size
-from segmentation.runtime.memory import enough_memory, step
+from segmentation.runtime.memory import enough_memory
 from segmentation.scoring.scores import SOFT_DICE_BATCH
 from segmentation.training.augmentation import Augmentation
 from segmentation.training.crops import TrainingCrops
@@ -53,12 +53,11 @@ def train_network(name: str, params: Params) -> None:
         load_warm_start(name, params)  # what it refuses is said once
         _launch(f"stages.train_{name}", processes)
         return
-    device, batch_size = choose_device(), params.train.batch_size
+    device, batch_size, size = choose_device(), params.train.batch_size, params.image.size
     prepare(device)
-    half = batch_size // 2
+    half, work = batch_size // 2, f"{batch_size} images of {size}x{size} pixels a step"
     smaller = f"train.batch_size = {half}, or " if half >= processes else ""
-    remedy = f"try {smaller}a lower image.size or model.width"
-    with process_group(device), enough_memory(step(batch_size, params.image.size), remedy):
+    with process_group(device), enough_memory(work, f"try {smaller}a lower image.size or model.width"):
         if world_size() != processes:
             started = f"torchrun started {world_size()}"
             raise InputError(f"train.processes = {processes}, but {started}; make them equal")
@@ -167,10 +166,8 @@ def make_batches(
         raise InputError(f"{RAW}: no training image shows any foreground; check masks and data.foreground")
     train = TrainingCrops(images, Augmentation(params.augment, geometry), seed)
     if min(batch_size, len(train)) < world_size():
-        raise InputError(
-            f"{world_size()} processes need as many images a step, but train.batch_size = {batch_size} and"
-            f" there are {len(train)} training images; lower train.processes"
-        )
+        found = f"train.batch_size = {batch_size}, and there are {len(train)} training images"
+        raise InputError(f"{world_size()} processes need an image each, but {found}; lower train.processes")
     whole = geometry.fit == "tiles"  # images of any size: neither in one batch nor through shared memory
     scored = Batches(val, 1) if whole else Batches(val, SOFT_DICE_BATCH, workers=workers)
     return Batches(train, batch_size, shuffle_seed=seed, workers=workers), scored

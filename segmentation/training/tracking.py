@@ -34,8 +34,7 @@ def start_line(training: Training) -> str:
         line += f"; {training.epochs} epochs instead of {training.settings.epochs}, for train.min_steps"
     if not images.cache:
         needed = decoded_bytes([*images.shapes, *val.shapes])
-        how_often = "for every window" if len(crops) > len(images) else "in every epoch"
-        line += f"; decoded again {how_often}: a cache needs {needed:,} bytes (machine.cache_bytes)"
+        line += f"; decoded again in every epoch: a cache needs {needed:,} bytes (machine.cache_bytes)"
     return line
 
 
@@ -66,10 +65,7 @@ def runs_folder(name: str, here: Path) -> Path:
 
     DVC runs queued experiments in copies, in .dvc/tmp/exps of the project: their runs join the others.
     """
-    for folder in here.parents:
-        if folder.parts[-3:] == (".dvc", "tmp", "exps"):
-            return folder.parents[2] / RUNS / name
-    return here / RUNS / name
+    return Path(str(here).partition("/.dvc/tmp/exps/")[0]) / RUNS / name
 
 
 def open_board(folder: Path, params: Params) -> SummaryWriter:
@@ -114,6 +110,5 @@ def log_images(
         np.concatenate([image, *(np.repeat(255 * mask[..., None], 3, axis=2) for mask in below)])
         for image, *below in zip(images, targets, masks, strict=True)
     ]
-    title = "validation: image, target, prediction"
-    board.add_images(title, np.stack(shown), epoch, dataformats="NHWC")
+    board.add_images("validation: image, target, prediction", np.stack(shown), epoch, dataformats="NHWC")
     board.flush()
