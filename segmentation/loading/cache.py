@@ -70,7 +70,7 @@ def shared_memory(size: int) -> mmap:
     if world_size() == 1:
         return mmap(-1, size)
     with ExitStack() as stack:  # the files, which the mappings outlive
-        path, local_rank = None, get_node_local_rank(0)
+        path, local_rank = None, get_node_local_rank()  # torchrun sets it
         if local_rank == 0 and hasattr(os, "memfd_create"):
             with suppress(OSError):
                 mine = stack.enter_context(os.fdopen(os.memfd_create("images"), "r+b"))

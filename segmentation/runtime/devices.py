@@ -11,7 +11,7 @@ from torch.distributed import get_node_local_rank
 
 from segmentation.common.cores import usable_cores
 from segmentation.common.errors import InputError
-from segmentation.runtime.distributed import local_world_size, world_size
+from segmentation.runtime.distributed import launched_by_torchrun, local_world_size, world_size
 from segmentation.runtime.memory import keep_freed_memory
 
 
@@ -22,8 +22,8 @@ def choose_device() -> torch.device:
     """
     if not torch.accelerator.is_available():
         return torch.device("cpu")
-    if torch.accelerator.device_count() > 1:
-        torch.accelerator.set_device_index(get_node_local_rank(0))
+    if torch.accelerator.device_count() > 1 and launched_by_torchrun():
+        torch.accelerator.set_device_index(get_node_local_rank())
     kind = torch.accelerator.current_accelerator()
     assert kind is not None
     return torch.device(kind.type, torch.accelerator.current_device_index())
