@@ -235,7 +235,7 @@ def test_tilde_is_the_home_folder(
     (tmp_path / "start").mkdir()
     set_params(project, train__start_from="~/start", train__start_sha256=["0" * 64])
     assert (
-        f"{tmp_path}/start/unet.pt: cannot be read (No such" in run_here(project, "stages.train_unet").stderr
+        f"{tmp_path}/start/unet.pt: cannot be read" in run_here(project, "stages.train_unet").stderr
     )
 
 
