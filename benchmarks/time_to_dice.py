@@ -32,8 +32,7 @@ from segmentation.common.errors import InputError
 from segmentation.common.files import read_json
 from segmentation.common.seeds import Purpose, torch_seed
 from segmentation.common.signals import StopRequest
-from segmentation.inference.predictor import Predictor
-from segmentation.inference.runner import Runner
+from segmentation.inference.predictor import Predictor, Runner
 from segmentation.loading.transforms import choose_normalization
 from segmentation.models.build import build_model, network_names
 from segmentation.params import Params, check_params, read_params

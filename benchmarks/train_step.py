@@ -35,7 +35,7 @@ from segmentation.common.dataset_layout import LIST, TRAINVAL, has_lists, read_l
 from segmentation.common.errors import InputError
 from segmentation.common.geometry import Geometry
 from segmentation.common.signals import StopRequest
-from segmentation.inference.runner import Runner
+from segmentation.inference.predictor import Runner
 from segmentation.loading.cache import ImageCache
 from segmentation.loading.dataset import SegmentationDataset
 from segmentation.loading.transforms import LAB_REPORT
@@ -51,7 +51,7 @@ from segmentation.training.loop import Training
 from segmentation.training.losses import LOSSES
 from segmentation.training.outputs import Outputs
 from segmentation.training.resume import ResumeState
-from segmentation.training.run import SAVE_INTERVAL, Saver
+from segmentation.training.run import SAVE_INTERVAL, save
 
 ROOT = Path(__file__).parents[1]
 GOALS = {  # of the engine's speed, in plain loops; on CPUs in bf16: those with AMX
@@ -119,17 +119,16 @@ def engine(name: str, data: TrainingCrops, width: int, batch: int, precision: st
     training = Training(model, train, Batches(val, 1), settings, runner, StopRequest())
     throughputs, output_seconds = [], []
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        outputs = Outputs(name, params, train, val, None)
-        saver = Saver(training, outputs, ResumeState(name, {}, Path(folder)))
+        outputs = Outputs(name, params, val, None)
         for _ in range(settings.epochs):
             training.train_epoch()
             metrics = training.validate()
             output_seconds.append(seconds(outputs.add, metrics, training))
             throughputs.append(training.throughput)
-        saver.save()
+        save_cost = seconds(save, training, outputs, ResumeState(name, {}, Path(folder)))
     speed, waiting = (statistics.mean(values) for values in zip(*throughputs[1:], strict=True))
     epoch, add = len(data) / speed, statistics.mean(output_seconds[1:])
-    tail = add + saver.cost / max(1, ceil(SAVE_INTERVAL * saver.cost / (epoch + add)))
+    tail = add + save_cost / max(1, ceil(SAVE_INTERVAL * save_cost / (epoch + add)))
     return {"speed": speed, "waiting": waiting, "tail": tail / (epoch + tail)}
 
 

@@ -12,7 +12,8 @@ import psutil
 import yaml
 
 from segmentation.common.errors import Fault, InputError
-from segmentation.params import PARAMS, differences, flat, read_params
+from segmentation.common.leaves import differences
+from segmentation.params import PARAMS, read_params
 from segmentation.workspace import LOCK, call
 
 WAIT_S = 60  # for a stage whose DVC was killed: it finishes its step and saves it
@@ -29,7 +30,7 @@ def go_back() -> None:
     outputs = {out["path"] for stage in lock["stages"].values() for out in stage.get("outs", ())}
     paths = call("git", "ls-tree", "-r", "--name-only", "HEAD", str(PARAMS), str(LOCK), *outputs).splitlines()
     with suppress(InputError, AttributeError):  # it may be beyond reading
-        if changes := differences(flat(params), flat(read_params(PARAMS))):
+        if changes := differences(params, read_params(PARAMS)):
             print(f"{PARAMS}: {changes}")
     diff = "git", "diff", "--name-only", "--relative", "--diff-filter=d"
     if changed := ", ".join(call(*diff, "HEAD", "--", *paths).splitlines()):

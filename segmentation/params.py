@@ -11,7 +11,6 @@ import difflib
 import os
 import re
 import reprlib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -32,9 +31,6 @@ from segmentation.common.errors import InputError
 
 PARAMS = Path("params.yaml")
 SHOWN = 8  # problems in an error
-DIFFERENCES = 4  # in a message
-
-Leaves = dict[str, Any]  # params by their dotted names
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
@@ -66,9 +62,7 @@ def _outside_checkpoints(value: str) -> str:
     if not Path(path).is_absolute():
         raise ValueError("must be an absolute path")
     if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(CHECKPOINTS)):
-        raise ValueError(
-            f"must lie outside {CHECKPOINTS}/, whose files DVC deletes before it trains; copy them"
-        )
+        raise ValueError(f"must lie outside {CHECKPOINTS}/, whose files DVC deletes; copy them")
     return value
 
 
@@ -188,9 +182,7 @@ class Train(Group):
     @classmethod
     def _named(cls, value: list[str] | None, info: ValidationInfo) -> list[str] | None:
         if value is None and info.data.get("start_from") is not None:
-            raise ValueError(
-                "must list the SHA-256 of the files in train.start_from (`sha256sum FOLDER/*.pt`)"
-            )
+            raise ValueError("must list the SHA-256 of the files in train.start_from (`sha256sum *.pt`)")
         return value
 
 
@@ -266,29 +258,6 @@ def check_params(values: Any, path: Path) -> Params:
         raise InputError(f"{path}: {'; '.join(problems[:SHOWN])}{more}") from None
 
 
-def flat(groups: Mapping[str, Any], prefix: str = "") -> Leaves:
-    """Return the leaves of nested params by their dotted names."""
-    leaves: Leaves = {}
-    for key, value in groups.items():
-        if isinstance(value, Mapping):
-            leaves |= flat(value, f"{prefix}{key}.")
-        else:
-            leaves[f"{prefix}{key}"] = value
-    return leaves
-
-
-def differences(theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> str:
-    """Name the first differences: `train.lr 0.1 -> 0.2`, or only the name of a long value."""
-    texts = []
-    for name in {**mine, **theirs}:
-        old, new = theirs.get(name), mine.get(name)
-        if old != new:
-            change = f"{old} -> {new}"
-            texts.append(f"{name} {change}" if len(change) < 64 else f"another {name}")
-    more = f" and {len(texts) - DIFFERENCES} more" if len(texts) > DIFFERENCES else ""
-    return ", ".join(texts[:DIFFERENCES]) + more
-
-
 def _describe(problem: Any) -> str:
     """One clause for one pydantic error: the key, its value, what is allowed."""
     *groups, key = keys = [str(part)[:60] for part in problem["loc"]] or ["the file"]
@@ -296,22 +265,15 @@ def _describe(problem: Any) -> str:
     if problem["type"] == "missing":
         return f"{name} is missing"
     if problem["type"] == "extra_forbidden":
-        known = _known(groups)
+        group: Any = Params
+        for part in groups:
+            group = group.model_fields[part].annotation
+        known = list(group.model_fields)
         close = difflib.get_close_matches(key, known, n=1)
         hint = f"did you mean {close[0]}?" if close else f"allowed here: {', '.join(known)}"
         return f"{name} is not a known key ({hint})"
-    if problem["type"] == "model_type":
-        return f"{name} = {_short(problem['input'])}: must be a mapping"
     message = problem["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     return f"{name} = {_short(problem['input'])}: {message}"
-
-
-def _known(groups: list[str]) -> list[str]:
-    """Return the keys of a group."""
-    group: Any = Params
-    for name in groups:
-        group = group.model_fields[name].annotation
-    return list(group.model_fields)
 
 
 def _short(value: Any) -> str:

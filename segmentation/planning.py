@@ -14,14 +14,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segmentation.common import dataset_layout as layout
 from segmentation.common.cores import usable_cores
+from segmentation.common.dataset_layout import LIST, TRAINVAL, has_lists, read_list, trimap_path
 from segmentation.common.errors import InputError
 from segmentation.common.geometry import Geometry, Mask
-from segmentation.common.image_io import foreground_mask, image_size, read_trimap
+from segmentation.common.image_io import foreground_mask, read_trimap
 from segmentation.common.progress import progress
 from segmentation.scoring.scores import Values
-from segmentation.splitting.checks import Checked, describe
+from segmentation.splitting.checks import Checked, check_pair, describe
 from segmentation.training.crops import crops_per_epoch
 
 SIZES, SCALES = (128, 256), (1 / 16, 1 / 8, 1 / 4, 1 / 2)
@@ -71,17 +71,12 @@ def measure(raw: Path, foreground: Sequence[str]) -> tuple[Facts, list[str]]:
     """
 
     def measured(image_id: str) -> tuple[Checked, tuple[Values, ...]]:
-        try:
-            size = image_size(layout.image_path(raw, image_id))
-            trimap = read_trimap(layout.trimap_path(raw, image_id))
-            if trimap.shape != size[::-1]:
-                raise InputError(f"image {image_id} and its mask differ in size")
-        except InputError as error:
-            return Checked(str(error).replace(f"{raw}/", "")), ()
-        share = float((trimap != layout.BACKGROUND).mean())
-        return Checked(None, "", size, share), measure_objects(foreground_mask(trimap, foreground))
+        pair = check_pair(raw, image_id, foreground, Geometry(SIZES[0]))
+        if pair.reason:
+            return pair, ()
+        return pair, measure_objects(foreground_mask(read_trimap(trimap_path(raw, image_id)), foreground))
 
-    ids = layout.read_list(raw / (layout.TRAINVAL if layout.has_lists(raw) else layout.LIST))
+    ids = read_list(raw / (TRAINVAL if has_lists(raw) else LIST))
     with ThreadPoolExecutor(usable_cores()) as pool:
         results = list(progress(pool.map(measured, ids), "measuring", len(ids)))
     checked = {image_id: image for image_id, (image, _) in zip(ids, results, strict=True)}

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from segmentation.common.artifacts import CHECKPOINTS, SPLIT, TEST_METRICS
 from segmentation.common.errors import Fault
-from segmentation.params import PARAMS, differences, flat
+from segmentation.common.leaves import differences, flat
+from segmentation.params import PARAMS
 
 LOCK = Path("dvc.lock")
 

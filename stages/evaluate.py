@@ -9,7 +9,7 @@ from segmentation.evaluation.prediction_scores import BATCH_SIZE
 from segmentation.evaluation.tables import notes, results_table, start_note
 from segmentation.params import load_params
 from segmentation.runtime.devices import choose_device, prepare
-from segmentation.runtime.memory import enough_memory, step
+from segmentation.runtime.memory import enough_memory
 
 
 def main() -> None:
@@ -20,7 +20,7 @@ def main() -> None:
     checkpoints = load_checkpoints(params.networks)
     meta = next(iter(checkpoints.values())).meta
     remedy = "close other programs, scale large photos down, or train with a lower image.size or model.width"
-    with enough_memory(step(BATCH_SIZE, meta.size), remedy):
+    with enough_memory(f"{BATCH_SIZE} images of {meta.size}x{meta.size} pixels a step", remedy):
         evaluation = evaluate(artifacts.RAW, split, groups, checkpoints, params.evaluate)
     for path, files in evaluation.folders.items():
         with replace_dir(path) as folder:

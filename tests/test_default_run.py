@@ -11,8 +11,7 @@ from commands import run_stage
 from projects import ROOT, STAGES, make_project, set_params
 
 from segmentation.common import artifacts
-from segmentation.inference.predictor import Predictor
-from segmentation.inference.runner import Runner
+from segmentation.inference.predictor import Predictor, Runner
 from segmentation.loading.dataset import SegmentationDataset
 from segmentation.loading.transforms import Normalization
 from segmentation.models.checkpoints import load_checkpoint

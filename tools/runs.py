@@ -35,7 +35,7 @@ def main(md: bool) -> None:
 
 def read_runs(shown: Sequence[Mapping[str, Any]]) -> Iterator[Run]:
     """Yield the last commit, the workspace, and the experiments of that commit."""
-    from segmentation.params import flat
+    from segmentation.common.leaves import flat
     from segmentation.workspace import other_results
 
     workspace, commit = shown[:2]

@@ -52,7 +52,7 @@ def make_parser(description: str | None) -> Parser:
 
 def run(main: Callable[..., None], parser: argparse.ArgumentParser) -> None:
     """Call `main` with the parsed arguments as keywords; turn its errors into one line and an exit status."""
-    name = Path(sys.argv[0]).stem
+    name, status, message = Path(sys.argv[0]).stem, 0, ""
     listen()
     if isinstance(sys.stdout, io.TextIOWrapper):  # None where it was closed before the start
         sys.stdout.reconfigure(errors="backslashreplace")  # the name of a file may not be printable
@@ -79,8 +79,6 @@ def run(main: Callable[..., None], parser: argparse.ArgumentParser) -> None:
         status, message = 1, f"error: {reason(error)}"
     except Interrupted as stop:
         status, message = 128 + stop.signum, "" if os.environ.get("RANK", "0") != "0" else str(stop)
-    else:
-        status, message = 0, ""
     end_at_once(status)
     # One write, where print makes two: processes that fail together must not break each other's lines.
     sys.stderr.write(f"{name}: {' '.join(message.split())}\n" if message else "")

@@ -1,8 +1,7 @@
 """Writing outputs so that a reader only ever sees the old file or the new one.
 
-Nothing is written *through* an existing file: DVC may have linked it to its cache, and
-writing through the link would corrupt the cached object. Everything is written beside its
-destination, synced to disk and renamed over it.
+Everything is written beside its destination, synced to disk and renamed over it: DVC may have linked a file
+to its cache, and writing through the link would corrupt the cached object.
 """
 
 import glob
@@ -23,8 +22,6 @@ from pydantic import TypeAdapter, ValidationError
 from segmentation.common.errors import Fault, InputError, reason
 
 T = TypeVar("T")
-
-MANY_FILES = 100  # from here on syncing them one by one takes longer than syncing the whole system
 
 RWLOCK = Path(".dvc/tmp/rwlock")  # where DVC notes which process runs a stage
 
@@ -68,44 +65,21 @@ def replace_dir(path: Path) -> Iterator[Path]:
     On an error the previous folder stays intact. Raises `Fault` if it cannot be written.
     """
     with fault(path):
-        new = _temporary(path)
+        new, old = _temporary(path), _temporary(path)
         try:
             new.mkdir()
             yield new
-            _sync(new)
-            _swap(new, path)
+            os.sync()  # file by file it takes longer, if there are many
+            if path.exists():
+                path.rename(old)
+            new.rename(path)
         except BaseException:
+            if old.exists() and not path.exists():
+                old.rename(path)
             shutil.rmtree(new, ignore_errors=True)
             raise
-
-
-def _sync(folder: Path) -> None:
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    if len(files) > MANY_FILES:
-        os.sync()
-        return
-    for path in files:
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-
-
-def _swap(new: Path, path: Path) -> None:
-    """Put the folder `new` in the place of the one at `path`, which comes back if that fails."""
-    aside = _temporary(path)
-    aside.mkdir()
-    old = aside / path.name
-    try:
-        if path.exists():
-            path.rename(old)
-        new.rename(path)
-    except BaseException:
-        if old.exists() and not path.exists():
-            old.rename(path)
-        with suppress(OSError):  # not empty: what is in it is deleted by the next command
-            aside.rmdir()
-        raise
-    # The new content is complete, so an error here is none: the next command deletes what is left.
-    shutil.rmtree(aside, ignore_errors=True)
+        # The new content is complete, so an error here is none: the next command deletes what is left.
+        shutil.rmtree(old, ignore_errors=True)
 
 
 @contextmanager

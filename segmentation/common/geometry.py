@@ -64,7 +64,7 @@ class Geometry(NamedTuple):
         The lab report takes OpenCV's nearest pixel, which counts from pixel corners where bilinear counts
         from centres: its masks lie half a pixel off their images.
         """
-        result = self._half_covered(mask).astype(np.uint8)
+        result = (self._coverage(mask) >= _HALF).astype(np.uint8)
         if not result.any() and mask.any():
             covered = self._replace(resize="area")._coverage(mask)  # linear may have passed it over
             result.flat[covered.argmax()] = 1
@@ -75,7 +75,7 @@ class Geometry(NamedTuple):
 
         0 where it covers half of no pixel. The mask `(H, W)` must have foreground.
         """
-        return float(self._half_covered(mask).mean() / mask.mean())
+        return float((self._coverage(mask) >= _HALF).mean() / mask.mean())
 
     def filled(self, pixels: NDArray[Any], fill: int | tuple[int, int, int]) -> NDArray[Any]:
         """Return an image or mask, at its `network_shape`, with `fill` around it up to at least a window."""
@@ -99,9 +99,6 @@ class Geometry(NamedTuple):
     def _margins(self, height: int, width: int) -> tuple[int, int]:
         """Return where a window in whose middle an image is begins: row and column, 0 or below."""
         return min(0, height - self.size) // 2, min(0, width - self.size) // 2
-
-    def _half_covered(self, mask: Mask) -> NDArray[np.bool_]:
-        return self._coverage(mask) >= _HALF
 
     def _coverage(self, mask: Mask) -> NDArray[np.float32]:
         """Return the share of foreground in each pixel that a network sees."""

@@ -112,10 +112,7 @@ def on_white(image: Image.Image) -> Image.Image:
 
 def is_transparent(image: Image.Image) -> bool:
     """Whether an opened image has pixels that are not opaque. One that may have is decoded."""
-    if not image.has_transparency_data:
-        return False
-    alpha = np.asarray(image.convert("RGBA").getchannel("A"))
-    return bool(alpha.min() < 255)
+    return image.has_transparency_data and bool((np.asarray(image.convert("RGBA"))[..., 3] < 255).any())
 
 
 def open_image(source: Source, upright: bool = False, white: int | None = None) -> Image.Image:

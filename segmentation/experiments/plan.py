@@ -13,7 +13,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from segmentation.common.errors import InputError
-from segmentation.params import Leaves, Params, check_params, flat, load_params
+from segmentation.common.leaves import Leaves, flat
+from segmentation.params import Params, check_params, load_params
 
 PRESETS = Path("presets")
 PRESET = "preset"  # in an arm: the preset that it starts from instead of the file's

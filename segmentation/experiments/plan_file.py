@@ -8,7 +8,8 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML  # unlike PyYAML, it refuses a key that appears twice
 
 from segmentation.common.errors import InputError, reason
-from segmentation.experiments.plan import ADDRESSES, PRESET, SEED, Leaves, Plan, Question, run_of
+from segmentation.common.leaves import Leaves
+from segmentation.experiments.plan import ADDRESSES, PRESET, SEED, Plan, Question, run_of
 from segmentation.models.build import network_names
 
 DATA_OF_ARMS = ("data.limit", "data.foreground")  # that leave the test images what they are

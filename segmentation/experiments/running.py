@@ -15,12 +15,13 @@ import yaml
 
 from segmentation.common.artifacts import PER_IMAGE, TEST_METRICS, training_summary_path
 from segmentation.common.errors import InputError
+from segmentation.common.leaves import flat
 from segmentation.common.progress import LINE_EVERY_S
 from segmentation.common.signals import deferred
 from segmentation.common.tables import read_csv
 from segmentation.experiments.plan import SEED, Run
 from segmentation.experiments.results import SCORES, RunScores
-from segmentation.params import PARAMS, flat, read_params
+from segmentation.params import PARAMS, read_params
 from segmentation.runtime.devices import choose_device, describe
 from segmentation.workspace import call
 

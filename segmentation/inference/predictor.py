@@ -1,8 +1,8 @@
-"""From images of any size to logits, probabilities and masks."""
+"""From images of any size to logits, probabilities and masks: the same in training and in prediction."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
 
@@ -11,14 +11,38 @@ import torch
 from torch import Tensor, nn
 
 from segmentation.common.geometry import Geometry, Image, Mask, Probabilities
-from segmentation.inference.runner import Runner
 from segmentation.inference.windows import blended
-from segmentation.loading.transforms import Normalization
+from segmentation.loading.transforms import Normalization, normalize
 from segmentation.models.checkpoints import Checkpoint, load_checkpoint
-from segmentation.runtime.devices import available_precision, choose_device, to_device
+from segmentation.runtime.devices import autocast, available_precision, choose_device, to_device
 from segmentation.scoring.threshold import is_foreground
 
 BATCH_SIZE = 8
+
+
+@dataclass(frozen=True)
+class Runner:
+    """How images run through a network: on which device, in which number format, normalised by what."""
+
+    device: torch.device
+    precision: str
+    normalization: Normalization
+
+    @cached_property
+    def _mean_and_std(self) -> tuple[Tensor, Tensor]:
+        # Once, not at each call: a copy to the device waits for it.
+        mean, std = (torch.tensor(rgb, device=self.device).view(1, 3, 1, 1) for rgb in self.normalization)
+        return mean, std
+
+    def logits(self, model: nn.Module, images: Tensor) -> Tensor:
+        """Map images `(N, 3, H, W)` of 0 to 255, on any device, to float32 logits `(N, 1, H, W)` here."""
+        images = images.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
+        with autocast(self.device, self.precision):
+            return model(normalize(images, *self._mean_and_std)).float()
+
+    def targets(self, masks: Tensor) -> Tensor:
+        """Map uint8 masks `(N, 1, H, W)` to float32 on the device: 1 where there is foreground, else 0."""
+        return (masks.to(self.device, non_blocking=True) == 1).float()
 
 
 @dataclass(frozen=True)
@@ -65,9 +89,8 @@ class Predictor:
     def network_probabilities(self, images: Sequence[Image]) -> list[Probabilities]:
         """Return the probabilities of foreground of images that `Geometry.to_network` returned."""
         size, fill = self.geometry.size, self.geometry.fill
-        filled = (self.geometry.filled(image, fill) for image in images)
-        writable = (np.require(image, requirements="W") for image in filled)  # or torch warns
-        tensors = [torch.from_numpy(image).permute(2, 0, 1) for image in writable]  # views: may be large
+        filled = (np.require(self.geometry.filled(image, fill), requirements="W") for image in images)
+        tensors = [torch.from_numpy(image).permute(2, 0, 1) for image in filled]  # views: may be large
         windows = all(tensor.shape[1:] == (size, size) for tensor in tensors)
         stacks = [torch.stack(tensors)] if windows else [tensor[None] for tensor in tensors]
         maps = [probabilities for stack in stacks for probabilities in self._probabilities(stack)]

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch.distributed import get_node_local_rank
 
 from segmentation.common.geometry import Image, Mask
-from segmentation.runtime.distributed import all_gather, local_rank, rank, world_size
+from segmentation.runtime.distributed import all_gather, rank, world_size
 
 
 def decoded_bytes(shapes: Sequence[tuple[int, int]]) -> int:
@@ -53,12 +54,10 @@ def make_caches(parts: Sequence[Sequence[tuple[int, int]]], limit: int) -> list[
     None for each if on some machine they exceed its `limit` in bytes, or what the system grants. All
     processes that train together must call it together.
     """
-    if not all(all_gather(sum(map(decoded_bytes, parts)) <= limit)):
-        return [None for _ in parts]
-    try:
-        return [ImageCache(shapes) for shapes in parts]
-    except OSError:
-        return [None for _ in parts]
+    if all(all_gather(sum(map(decoded_bytes, parts)) <= limit)):
+        with suppress(OSError):
+            return [ImageCache(shapes) for shapes in parts]
+    return [None for _ in parts]
 
 
 def shared_memory(size: int) -> mmap:
@@ -71,13 +70,13 @@ def shared_memory(size: int) -> mmap:
     if world_size() == 1:
         return mmap(-1, size)
     with ExitStack() as stack:  # the files, which the mappings outlive
-        path = None
-        if local_rank() == 0 and hasattr(os, "memfd_create"):
+        path, local_rank = None, get_node_local_rank()  # torchrun sets it
+        if local_rank == 0 and hasattr(os, "memfd_create"):
             with suppress(OSError):
                 mine = stack.enter_context(os.fdopen(os.memfd_create("images"), "r+b"))
                 mine.truncate(size)
                 path = f"/proc/{os.getpid()}/fd/{mine.fileno()}"
-        memory, first = None, all_gather(path)[rank() - local_rank()]
+        memory, first = None, all_gather(path)[rank() - local_rank]
         if first:
             with suppress(OSError), Path(first).open("r+b") as file:
                 memory = mmap(file.fileno(), size)

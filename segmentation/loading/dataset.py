@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -15,7 +16,6 @@ from segmentation.common.errors import InputError
 from segmentation.common.geometry import IGNORED, Geometry, Image, Mask
 from segmentation.common.image_io import foreground_mask, image_size, read_image, read_trimap
 from segmentation.loading.cache import ImageCache
-from segmentation.loading.transforms import to_tensor
 
 Key = tuple[int, int]  # epoch and index in the dataset
 # Image (3, H, W), mask (1, H, W), both uint8, the mask 0, 1 or IGNORED; and the index (), int64. Or a batch.
@@ -29,16 +29,10 @@ class SegmentationDataset(Dataset[Item]):
     Raises `InputError` if a file is missing.
     """
 
-    def __init__(
-        self,
-        raw: Path,
-        ids: Sequence[str],
-        geometry: Geometry,
-        foreground: Sequence[str],
-        cache: ImageCache | None = None,
-    ) -> None:
+    cache: ImageCache | None = None
+
+    def __init__(self, raw: Path, ids: Sequence[str], geometry: Geometry, foreground: Sequence[str]) -> None:
         self.raw, self.ids, self.geometry, self.foreground = raw, ids, geometry, foreground
-        self.cache = cache
         for image_id in ids:
             for path in (image_path(raw, image_id), trimap_path(raw, image_id)):
                 if not path.is_file():
@@ -80,4 +74,5 @@ class SegmentationDataset(Dataset[Item]):
 
 def to_item(image: Image, mask: Mask, index: int) -> Item:
     """Return an image `(H, W, 3)`, its mask `(H, W)` and its index as tensors."""
-    return to_tensor(image), torch.from_numpy(mask.copy())[None], torch.tensor(index)
+    channels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+    return channels, torch.from_numpy(mask.copy())[None], torch.tensor(index)

@@ -2,13 +2,10 @@
 
 from typing import NamedTuple
 
-import numpy as np
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from segmentation.common.artifacts import Stats
-from segmentation.common.geometry import Image
 
 
 class Normalization(NamedTuple):
@@ -26,12 +23,8 @@ NONE = Normalization([0.0, 0.0, 0.0], [1.0, 1.0, 1.0])
 def choose_normalization(normalize: str, own: Stats) -> Normalization:
     """Return the normalisation that `image.normalize` names; `own` are the statistics of this dataset."""
     std = [value or 1.0 for value in own["std"]]  # 0: the channel is constant, as in fluorescence microscopy
-    return {
-        "own": Normalization(own["mean"], std),
-        "lab_report": LAB_REPORT,
-        "imagenet": IMAGENET,
-        "none": NONE,
-    }[normalize]
+    fixed = {"lab_report": LAB_REPORT, "imagenet": IMAGENET, "none": NONE}
+    return fixed.get(normalize, Normalization(own["mean"], std))
 
 
 def normalize(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
@@ -42,8 +35,3 @@ def normalize(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 def halve(pixels: Tensor) -> Tensor:
     """Return images or masks `(N, C, H, W)` at half their size, each pixel the mean of four, as float32."""
     return F.avg_pool2d(pixels.float(), 2)
-
-
-def to_tensor(image: Image) -> Tensor:
-    """Return an image `(H, W, 3)` as a tensor `(3, H, W)`, uint8."""
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))

@@ -16,9 +16,7 @@ import torch
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from segmentation.common.artifacts import CHECKPOINTS
 from segmentation.common.errors import InputError
-from segmentation.common.files import missing
 from segmentation.common.geometry import Fit, Geometry, Resize
 from segmentation.models.build import build_model, check_name
 from segmentation.params import ImageSettings, Model, Part
@@ -102,10 +100,8 @@ def load_checkpoint(path: Path, file: bytes | None = None) -> Checkpoint:
             raise InputError(f"{path}: {problem}; set it to true and run `dvc repro`")
         content = read_archive(io.BytesIO(file) if file else path)
         if isinstance(content["version"], int) and content["version"] > VERSION:
-            raise InputError(
-                f"{path}: a checkpoint of a newer version of this program (format {content['version']}; this"
-                f" version reads up to {VERSION}); update the program, or train again"
-            )
+            formats = f"format {content['version']}; this version reads up to {VERSION}"
+            raise InputError(f"{path}: of a newer version of this program ({formats}); update it, or train")
         meta = Metadata.model_validate_json(content["meta"])
         with torch.device("meta"):  # no memory yet; He initialisation there would load torch's compiler (2 s)
             model = build_model(meta.model, meta.width, dropout=0.0, init="default")
@@ -120,8 +116,7 @@ def load_checkpoint(path: Path, file: bytes | None = None) -> Checkpoint:
             epoch, epochs = map(int, so_far)
             warn(f"{path}: of a training that has not ended (epoch {epoch} of {epochs})")
     except FileNotFoundError:
-        ours = missing(path, "the training", "checkpoint")
-        raise (ours if path.parent == CHECKPOINTS else InputError(f"{path}: no such checkpoint")) from None
+        raise InputError(f"{path}: no such checkpoint; `dvc repro` trains, or name another file") from None
     except InputError:
         raise
     except Exception as error:  # a foreign file can fail in any of torch's readers

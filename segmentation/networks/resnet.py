@@ -6,14 +6,9 @@ ResNet34: He et al. 2015, arXiv:1512.03385, table 1, here with the lab report's 
 from torch import Tensor, nn
 
 from segmentation.layers.batchnorm import BatchNorm
-from segmentation.layers.blocks import Decoder, conv_bn, pad, relu
+from segmentation.layers.blocks import Decoder, conv_bn, double_conv, pad, relu
 
 TITLE = "ResNet34-UNet"
-
-
-def build(width: int, dropout: float) -> nn.Module:
-    """Return ResNet34-UNet; `models.build` says what the arguments mean."""
-    return ResNetUNet(width, dropout)
 
 
 class Residual(nn.Module):
@@ -21,9 +16,7 @@ class Residual(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
-        self.body = nn.Sequential(
-            *conv_bn(inputs, outputs, stride=stride), relu(), *conv_bn(outputs, outputs), relu()
-        )
+        self.body = double_conv(inputs, outputs, stride)
         same = stride == 1 and inputs == outputs
         self.shortcut = nn.Identity() if same else nn.Sequential(*conv_bn(inputs, outputs, 1, stride))
 
@@ -40,15 +33,9 @@ class ResNetUNet(nn.Module):
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
         self.stem = nn.Sequential(*conv_bn(3, width, 7, 2), relu(), nn.MaxPool2d(3, 2, padding=1))
-        levels = [width, 2 * width, 4 * width, 8 * width]
-        self.encoder = nn.ModuleList(
-            nn.Sequential(
-                Residual(inputs, outputs, stride), *(Residual(outputs, outputs) for _ in range(depth - 1))
-            )
-            for inputs, outputs, depth, stride in zip(
-                [width, *levels], levels, (3, 4, 6, 3), (1, 2, 2, 2), strict=False
-            )
-        )
+        self.encoder = nn.ModuleList([_stage(width, width, 3, 1)])
+        for level, depth in ((1, 4), (2, 6), (4, 3)):
+            self.encoder.append(_stage(level * width, 2 * level * width, depth, 2))
         self.bottleneck = nn.Sequential(Residual(8 * width, 16 * width, 2), nn.Dropout2d(dropout))
         self.decoder = Decoder(width)
         self.upsample = nn.Sequential(*(layer for _ in range(2) for layer in _upsample(width)))
@@ -64,6 +51,14 @@ class ResNetUNet(nn.Module):
         return logits[..., : images.shape[-2], : images.shape[-1]]
 
 
+def _stage(inputs: int, outputs: int, depth: int, stride: int) -> nn.Sequential:
+    rest = (Residual(outputs, outputs) for _ in range(depth - 1))
+    return nn.Sequential(Residual(inputs, outputs, stride), *rest)
+
+
 def _upsample(channels: int) -> list[nn.Module]:
     """Double height and width."""
     return [nn.ConvTranspose2d(channels, channels, 2, stride=2, bias=False), BatchNorm(channels), relu()]
+
+
+build = ResNetUNet  # what `models.build` calls

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from segmentation.common.cores import usable_cores
 from segmentation.common.errors import InputError
 from segmentation.common.geometry import Geometry, Image, Probabilities
-from segmentation.inference.predictor import Predictor
-from segmentation.inference.runner import Runner
+from segmentation.inference.predictor import Predictor, Runner
 from segmentation.loading.transforms import NONE
 from segmentation.params import ImageSettings
 

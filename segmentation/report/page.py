@@ -13,11 +13,11 @@ from PIL import Image
 
 from segmentation.common.artifacts import RAW
 from segmentation.common.errors import InputError
+from segmentation.common.leaves import flat
 from segmentation.evaluation.failures import KINDS, WRONG_MASK
 from segmentation.evaluation.overlays import LEGEND
 from segmentation.evaluation.tables import BASELINES, FEWEST
 from segmentation.experiments.comparisons import ArmComparison, comparisons
-from segmentation.experiments.plan import flat
 from segmentation.experiments.plan_file import read_plan
 from segmentation.experiments.results import read_results
 from segmentation.models.build import network_title

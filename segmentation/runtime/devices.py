@@ -7,10 +7,11 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torch.distributed import get_node_local_rank
 
 from segmentation.common.cores import usable_cores
 from segmentation.common.errors import InputError
-from segmentation.runtime.distributed import local_rank, local_world_size, world_size
+from segmentation.runtime.distributed import launched_by_torchrun, local_world_size, world_size
 from segmentation.runtime.memory import keep_freed_memory
 
 
@@ -21,8 +22,8 @@ def choose_device() -> torch.device:
     """
     if not torch.accelerator.is_available():
         return torch.device("cpu")
-    if torch.accelerator.device_count() > 1:
-        torch.accelerator.set_device_index(local_rank())
+    if torch.accelerator.device_count() > 1 and launched_by_torchrun():
+        torch.accelerator.set_device_index(get_node_local_rank())
     kind = torch.accelerator.current_accelerator()
     assert kind is not None
     return torch.device(kind.type, torch.accelerator.current_device_index())
@@ -32,8 +33,6 @@ def describe(device: torch.device) -> str:
     """Name what computes, for records of measurements."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    if device.type != "cpu":
-        return f"{device.type} of {processor_name()}"
     return f"{processor_name()}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
 
 
@@ -79,10 +78,8 @@ def choose_precision(precision: str, device: torch.device) -> str:
     Raises `InputError` for `tf32` where the device does not have it.
     """
     if precision == "auto":
-        slower = device.type == "cpu" and not (
-            torch.cpu._is_amx_tile_supported() or "AMD" in processor_name()
-        )
-        return "float32" if slower else available_precision("bf16", device)
+        fast = device.type != "cpu" or torch.cpu._is_amx_tile_supported() or "AMD" in processor_name()
+        return available_precision("bf16", device) if fast else "float32"
     if precision == "tf32" and available_precision(precision, device) != "tf32":
         rule = f"only CUDA GPUs since Ampere have it, not this {device.type}"
         raise InputError(f"train.precision = tf32: {rule}")

@@ -33,11 +33,6 @@ def local_world_size() -> int:
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if launched_by_torchrun() else 1
 
 
-def local_rank() -> int:
-    """Return the number of this process among those that `torchrun` started on this machine."""
-    return int(os.environ.get("LOCAL_RANK", "0")) if launched_by_torchrun() else 0
-
-
 def launched_by_torchrun() -> bool:
     """Whether `torchrun` started this process."""
     return "TORCHELASTIC_RUN_ID" in os.environ
@@ -74,9 +69,7 @@ class _AllReduceSum(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        total = gradient.clone(memory_format=torch.contiguous_format)
-        dist.all_reduce(total)
-        return total
+        return _AllReduceSum.forward(ctx, gradient)
 
 
 def all_reduce_sum(values: Tensor) -> Tensor:

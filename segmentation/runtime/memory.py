@@ -45,11 +45,6 @@ def enough_memory(work: str, remedy: str) -> Iterator[None]:
         raise Fault(f"out of memory with {work}; {remedy}") from None
 
 
-def step(batch_size: int, size: int) -> str:
-    """Name a step for `enough_memory`."""
-    return f"{batch_size} images of {size}x{size} pixels a step"
-
-
 def peak_memory(device: torch.device) -> int:
     """The most bytes that this process has held: on the GPU, or in memory where there is none."""
     if device.type == "cuda":

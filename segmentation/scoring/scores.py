@@ -22,9 +22,8 @@ def confusion_counts(predictions: Tensor, masks: Tensor) -> Tensor:
     """Count pixels per image: boolean `(N, …)` and `(N, …)` to int64 `(N, 4)`: TP, FP, FN, TN."""
     predictions, masks = predictions.flatten(1), masks.flatten(1)
     both, predicted, true = (mask.sum(1) for mask in (predictions & masks, predictions, masks))
-    return torch.stack(
-        [both, predicted - both, true - both, predictions.shape[1] - predicted - true + both], 1
-    )
+    fp, fn = predicted - both, true - both
+    return torch.stack([both, fp, fn, predictions.shape[1] - both - fp - fn], 1)
 
 
 def dice(counts: Counts) -> Values:

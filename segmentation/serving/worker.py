@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from segmentation.common.errors import InputError
 from segmentation.common.image_io import image_size
 from segmentation.evaluation.overlays import encoded
-from segmentation.inference.runner import Runner
+from segmentation.inference.predictor import Runner
 from segmentation.inference.windows import BATCH_SIZE, window_count
 from segmentation.prediction.kinds import read_photo, write_kind
 from segmentation.prediction.load import pixels_in_memory

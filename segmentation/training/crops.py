@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from segmentation.common.geometry import IGNORED, Geometry, Mask, cut
+from segmentation.common.geometry import IGNORED, Mask, cut
 from segmentation.common.seeds import Purpose, stream
 from segmentation.loading.dataset import Item, Key, SegmentationDataset, to_item
 from segmentation.training.augmentation import Augmentation
@@ -31,14 +31,10 @@ class TrainingCrops(Dataset[Item]):
 
     def __init__(self, images: SegmentationDataset, augment: Augmentation, seed: int = 0) -> None:
         self.images, self.augment, self.seed = images, augment, seed
+        self.geometry = images.geometry
         self.crops = [crops_per_epoch(*shape, self.geometry.size) for shape in images.shapes]
         self._owners = np.repeat(np.arange(len(images)), self.crops)
         self._places: dict[int, NDArray[np.int64]] = {}
-
-    @property
-    def geometry(self) -> Geometry:
-        """How a network sees an image."""
-        return self.images.geometry
 
     def __len__(self) -> int:
         return len(self._owners)

@@ -7,12 +7,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from segmentation.common.artifacts import RAW
 from segmentation.common.errors import InputError
-from segmentation.inference.runner import Runner
-from segmentation.params import Params, differences
+from segmentation.common.files import visible_files
+from segmentation.common.leaves import differences
+from segmentation.inference.predictor import Runner
+from segmentation.params import Params, read_params
 from segmentation.runtime.distributed import all_gather, world_size
 from segmentation.training.outputs import used_params
 from segmentation.training.warm_start import WarmStart
@@ -30,8 +30,6 @@ def fingerprint(stage: str, params: Params, runner: Runner, warm_start: WarmStar
     The files are those that `stage` declares in dvc.yaml, except for the images: the hash in data/split.json
     covers them. Raises `InputError` if dvc.yaml does not declare the stage, or a file does not exist.
     """
-    groups = used_params(params).items()
-    values = {f"{group}.{key}": value for group, leaves in groups for key, value in leaves.items()}
     machine = {
         "device": runner.device.type,
         "precision": runner.precision,
@@ -39,7 +37,7 @@ def fingerprint(stage: str, params: Params, runner: Runner, warm_start: WarmStar
         "start": warm_start.sha256 if warm_start else None,
     }
     hashes = {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in declared_files(stage)}
-    return values | machine | hashes | dict(installed())
+    return used_params(params) | machine | hashes | dict(installed())
 
 
 def installed() -> Iterator[tuple[str, str | None]]:
@@ -65,18 +63,13 @@ def declared_files(stage: str) -> Iterator[Path]:
     As for DVC (.dvcignore), a folder of code is its `*.py`, and hidden files do not count.
     """
     try:
-        deps = yaml.safe_load(PIPELINE.read_text(encoding="utf-8"))["stages"][stage]["deps"]
-        paths = sorted(Path(dep) for dep in deps if Path(dep) != RAW)
-    except FileNotFoundError:
-        raise InputError(f"{PIPELINE}: no such file; run from the folder that holds it") from None
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise InputError(f"{PIPELINE}: declares no stage {stage} with deps ({reason[:200]})") from None
+        paths = sorted(map(Path, read_params(PIPELINE)["stages"][stage]["deps"]))
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{PIPELINE}: declares no stage {stage} with deps ({error!r})") from None
     for path in paths:
+        if path == RAW:
+            continue
         if not path.exists():
             raise InputError(f"{path}: no such file, but {stage} depends on it in {PIPELINE}")
-        files = path.rglob("*.py" if path.parts[0] == CODE else "*") if path.is_dir() else [path]
-        for file in sorted(files):
-            hidden = any(part.startswith(".") for part in file.relative_to(path).parts)
-            if file.is_file() and not hidden:
-                yield file
+        files = visible_files(path) if path.is_dir() else [path]
+        yield from (file for file in files if file.suffix == ".py" or path.parts[0] != CODE)

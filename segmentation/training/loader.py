@@ -13,7 +13,6 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from segmentation.common.cores import usable_cores
-from segmentation.common.geometry import Image, Mask
 from segmentation.common.seeds import Purpose, stream
 from segmentation.common.signals import SIGNALS
 from segmentation.loading.cache import decoded_bytes
@@ -56,42 +55,33 @@ def _ignore_signals(_: int) -> None:
         signal.signal(signum, signal.SIG_IGN)
 
 
-class ShuffledBatches(Sampler[list[Key]]):
-    """For training: every index once an epoch, in an order drawn from seed and epoch.
+class BatchSampler(Sampler[list[Key]]):
+    """The batches that this process takes of an epoch, after the first `skipped`.
 
-    The images of each batch are dealt out to the processes, so that all take every step together.
+    With a `seed`, for training: in an order drawn from seed and epoch, the images of each batch dealt out to
+    the processes, so that all take every step together. Without one, for scoring: in list order, the
+    processes take the batches in turn.
     """
 
-    def __init__(self, count: int, batch_size: int, seed: int) -> None:
-        self.seed, self.epoch, self.skipped = seed, 0, 0
-        starts = list(range(0, count, batch_size))
-        if len(starts) > 1 and count - starts[-1] < world_size():
-            starts.pop()  # too few for one image a process: they join the batch before
-        self.count, self.splits = count, starts[1:]
+    def __init__(self, count: int, batch_size: int, seed: int | None) -> None:
+        self.count, self.seed, self.epoch, self.skipped = count, seed, 0, 0
+        self.starts = list(range(batch_size, count, batch_size))  # without the first
+        if seed is not None and self.starts and count - self.starts[-1] < world_size():
+            self.starts.pop()  # too few for one image a process: they join the batch before
 
     def __len__(self) -> int:
-        return len(self.splits) + 1
+        batches = range(len(self.starts) + 1)
+        return len(batches if self.seed is not None else batches[rank() :: world_size()])
 
     def __iter__(self) -> Iterator[list[Key]]:
-        rng = np.random.default_rng(stream(Purpose.ORDER, self.seed, self.epoch))
-        order = rng.permutation(self.count)
-        for batch in np.split(order, self.splits)[self.skipped :]:
-            yield [(self.epoch, int(index)) for index in batch[rank() :: world_size()]]
-
-
-class ListedBatches(Sampler[list[Key]]):
-    """For scoring: every index once, in list order; the processes take the batches in turn."""
-
-    def __init__(self, count: int, batch_size: int) -> None:
-        self.epoch = self.skipped = 0
-        batches = [range(count)[start : start + batch_size] for start in range(0, count, batch_size)]
-        self.batches = batches[rank() :: world_size()]
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __iter__(self) -> Iterator[list[Key]]:
-        return iter([[(self.epoch, index) for index in batch] for batch in self.batches])
+        order, mine = np.arange(self.count), slice(rank(), None, world_size())
+        if self.seed is None:
+            batches = np.split(order, self.starts)[mine]
+        else:
+            order = np.random.default_rng(stream(Purpose.ORDER, self.seed, self.epoch)).permutation(order)
+            batches = [batch[mine] for batch in np.split(order, self.starts)]
+        for batch in batches[self.skipped :]:
+            yield [(self.epoch, int(index)) for index in batch]
 
 
 class Batches(Generic[Data]):
@@ -101,9 +91,7 @@ class Batches(Generic[Data]):
         self, dataset: Data, batch_size: int, shuffle_seed: int | None = None, workers: int = 0
     ) -> None:
         self.dataset: Data = dataset
-        self.sampler: ListedBatches | ShuffledBatches = ListedBatches(len(dataset), batch_size)
-        if shuffle_seed is not None:
-            self.sampler = ShuffledBatches(len(dataset), batch_size, shuffle_seed)
+        self.sampler = BatchSampler(len(dataset), batch_size, shuffle_seed)
         self.loader = DataLoader(
             dataset,
             batch_sampler=self.sampler,
@@ -123,12 +111,6 @@ class Batches(Generic[Data]):
         """End the workers. After an error nothing else does: they ignore the signal by which Python would."""
         if workers := self.loader._iterator:  # of persistent workers alone; torch has no other way
             workers._shutdown_workers()  # type: ignore[attr-defined]
-
-    def first(self, count: int) -> list[tuple[Image, Mask]]:
-        """Return the first images of epoch 1, at most a batch, and their masks, as a network sees them."""
-        self.sampler.epoch, self.sampler.skipped = 1, 0
-        items = [self.dataset[key] for key in next(iter(self.sampler))[:count]]
-        return [(image.permute(1, 2, 0).numpy(), (mask[0] == 1).byte().numpy()) for image, mask, _ in items]
 
     def epoch(self, epoch: int = 0, skipped: int = 0) -> Iterator[Item]:
         """Yield the batches of one epoch after the first `skipped`; the same number gives the same again."""

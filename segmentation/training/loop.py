@@ -17,8 +17,7 @@ from segmentation.common.geometry import IGNORED
 from segmentation.common.progress import progress
 from segmentation.common.seeds import Purpose, torch_seed
 from segmentation.common.signals import Interrupted, StopRequest
-from segmentation.inference.predictor import Predictor
-from segmentation.inference.runner import Runner
+from segmentation.inference.predictor import Predictor, Runner
 from segmentation.inference.windows import window_count
 from segmentation.loading.dataset import Item, SegmentationDataset
 from segmentation.loading.transforms import halve
@@ -96,8 +95,7 @@ class Training:
     @property
     def progress(self) -> str:
         """The progress so far, as text."""
-        epochs = f"{self.epoch - 1} of {self.epochs}"
-        return f"after epoch {epochs} and {self.step} of {len(self.train)} steps"
+        return f"after epoch {self.epoch - 1} of {self.epochs} and {self.step} of {len(self.train)} steps"
 
     @property
     def work_left(self) -> float:
@@ -112,7 +110,7 @@ class Training:
         """Return all that the rest of the training depends on."""
         return {
             "model": self.model.state_dict(),
-            "optimization": self.optimization.state_dict(),
+            "optimization": self.optimization.state_dicts(),
             "history": self.history,
             "position": [self.epoch, self.step],
             "lr": self.lr,
@@ -123,7 +121,7 @@ class Training:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Resume from `state_dict()`: to the same bytes as without a stop, on the same machine."""
         self.model.load_state_dict(state["model"])
-        self.optimization.load_state_dict(state["optimization"])
+        self.optimization.load_state_dicts(state["optimization"])
         self.history, self.lr = state["history"], state["lr"]
         self.epoch, self.step = state["position"]
         if state["sums"]:
@@ -166,8 +164,7 @@ class Training:
         finite.
         """
         scores = self.scores = score(self.predictor, self._until_stopped(self.val.epoch()), self.loss)
-        if not isfinite(scores.loss):
-            raise self._not_finite("validation", scores.loss)
+        self._require_finite("validation", scores.loss)
         loss_sum, dice_sum, count = all_reduce_sum(self.sums).tolist()
         threshold, dice_at_threshold = choose_threshold(scores.bins)
         metrics = EpochMetrics(
@@ -218,8 +215,7 @@ class Training:
     def _check_loss(self, bar: "tqdm[Any]", rate: float) -> None:
         """Raise `Fault` if the loss is not finite; show it, at `rate` steps a second."""
         loss_sum, dice_sum, count = self.sums.tolist()
-        if not isfinite(loss_sum):
-            raise self._not_finite("training", loss_sum)
+        self._require_finite("training", loss_sum)
         shown = f"loss {loss_sum / count:.4f}, dice {dice_sum / count:.4f}"
         images = rate * self.settings.batch_size
         bar.set_postfix_str(f"{shown}, {images:.0f} images/s, {self.time_left} left", refresh=False)
@@ -235,11 +231,10 @@ class Training:
                     yield batch
                 bar.update()
 
-    def _not_finite(self, part: str, loss: float) -> Fault:
-        return Fault(
-            f"the {part} loss is {loss} in epoch {self.epoch}; lower train.lr (now {self.settings.lr:g}), or"
-            " set train.precision to float32"
-        )
+    def _require_finite(self, part: str, loss: float) -> None:
+        if not isfinite(loss):
+            remedy = f"lower train.lr (now {self.settings.lr:g}), or set train.precision to float32"
+            raise Fault(f"the {part} loss is {loss} in epoch {self.epoch}; {remedy}")
 
 
 def progress_bar(title: str, total: int, initial: int = 0) -> "tqdm[Any]":

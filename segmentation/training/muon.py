@@ -57,14 +57,11 @@ def all_orthogonalized(matrices: list[Tensor], bf16: bool) -> list[Tensor]:
     All must call it with matrices of the same shapes in the same order. They share the work, and get the same
     bits even if their processors round differently.
     """
-    if world_size() == 1:
-        return [orthogonalized(matrix, bf16) for matrix in matrices]
-    return all_reduce_sums(
-        [
-            orthogonalized(matrix, bf16) if number % world_size() == rank() else torch.zeros_like(matrix)
-            for number, matrix in enumerate(matrices)
-        ]
-    )
+    mine = [
+        orthogonalized(matrix, bf16) if number % world_size() == rank() else torch.zeros_like(matrix)
+        for number, matrix in enumerate(matrices)
+    ]
+    return all_reduce_sums(mine) if world_size() > 1 else mine
 
 
 def orthogonalized(matrix: Tensor, bf16: bool = False) -> Tensor:

@@ -62,8 +62,9 @@ class Optimization:
     def __init__(self, model: nn.Module, settings: Train, steps: int, precision: str) -> None:
         self.weights = list(model.parameters())
         self.views = [in_memory_order(weight, weight) for weight in self.weights]
-        self.optimizers = make_optimizers(self.views, settings, precision)
-        self.schedules = [make_schedule(optimizer, settings, steps) for optimizer in self.optimizers]
+        optimizers = make_optimizers(self.views, settings, precision)
+        self.schedules = [make_schedule(optimizer, settings, steps) for optimizer in optimizers]
+        self.parts: list[Optimizer | LRScheduler] = [*optimizers, *self.schedules]
 
     @property
     def lr(self) -> float:
@@ -74,22 +75,16 @@ class Optimization:
         """Update the weights by their gradients, then clear the gradients."""
         for view, weight in zip(self.views, self.weights, strict=True):
             view.grad = None if weight.grad is None else in_memory_order(weight.grad, weight)
-        for optimizer, schedule in zip(self.optimizers, self.schedules, strict=True):
-            optimizer.step()
-            schedule.step()
+        for part in self.parts:  # the optimizers first
+            part.step()
         for tensor in (*self.views, *self.weights):
             tensor.grad = None
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dicts(self) -> list[dict[str, Any]]:
         """Return all that the coming updates depend on, except for the weights."""
-        return {
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-            "schedules": [schedule.state_dict() for schedule in self.schedules],
-        }
+        return [part.state_dict() for part in self.parts]
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Resume from `state_dict()`."""
-        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
-        for schedule, saved in zip(self.schedules, state["schedules"], strict=True):
-            schedule.load_state_dict(saved)
+    def load_state_dicts(self, states: list[dict[str, Any]]) -> None:
+        """Resume from `state_dicts()`."""
+        for part, state in zip(self.parts, states, strict=True):
+            part.load_state_dict(state)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from segmentation.common.artifacts import checkpoint_path, curve_path, training_summary_path
 from segmentation.common.files import fault, write_bytes, write_json
+from segmentation.common.geometry import cut
 from segmentation.common.tables import csv_bytes
 from segmentation.loading.dataset import SegmentationDataset
 from segmentation.models.checkpoints import UNTRAINED, Metadata, checkpoint_bytes, fresh
@@ -18,39 +19,29 @@ from segmentation.params import Params
 from segmentation.runtime.distributed import world_size
 from segmentation.scoring.threshold import is_foreground
 from segmentation.training import tracking
-from segmentation.training.crops import TrainingCrops
-from segmentation.training.loader import Batches
 from segmentation.training.loop import Training
 from segmentation.training.validation import EpochMetrics
 from segmentation.training.warm_start import WarmStart
 
-SHOWN = 8  # training images, as the network sees them, and validation images on TensorBoard
+SHOWN = 8  # validation images on TensorBoard
 
 
 class Outputs:
     """The outputs of the training of `name`; `best` holds weights and metadata of the best epoch so far."""
 
     def __init__(
-        self,
-        name: str,
-        params: Params,
-        train: Batches[TrainingCrops],
-        val: SegmentationDataset,
-        warm_start: WarmStart | None,
+        self, name: str, params: Params, val: SegmentationDataset, warm_start: WarmStart | None
     ) -> None:
         self.name, self.params, self.warm_start = name, params, warm_start
         self.best: tuple[dict[str, Tensor], Metadata] | None = None
         self._runs = tracking.runs_folder(name, Path.cwd())
-        images, masks = zip(*train.first(SHOWN), strict=True)
-        count, size = min(SHOWN, len(val)), params.image.size
         with fault(self._runs):
             self._board = tracking.open_board(self._runs, params)
-            title = "first training images: image, target"
-            tracking.log_images(self._board, title, 0, size, images, masks)
         # The same in every epoch; of large images the middle: all of them would take as long as validation.
+        count, size = min(SHOWN, len(val)), val.geometry.size
         shown = [val.read(i * len(val) // count) for i in range(count)]
-        examples = [[_middle(pixels, size) for pixels in pair] for pair in shown]
-        self._images, self._targets = zip(*examples, strict=True)
+        self._images = [_middle(image, size, val.geometry.fill) for image, _ in shown]
+        self._targets = [_middle(mask, size, 0) for _, mask in shown]
 
     def add(self, metrics: EpochMetrics, training: Training) -> None:
         """Show the latest epoch, and keep its weights if they are the best."""
@@ -61,10 +52,8 @@ class Outputs:
             tracking.log_epoch(self._board, metrics, training.throughput)
             if best:  # not of every epoch: few images have hundreds
                 maps = training.predictor.network_probabilities(self._images)
-                threshold, size = training.predictor.threshold, self.params.image.size
-                predictions = [is_foreground(one, threshold).astype(np.uint8) for one in maps]
-                title, epoch = "validation: image, target, prediction", metrics["epoch"]
-                tracking.log_images(self._board, title, epoch, size, self._images, self._targets, predictions)
+                masks = [is_foreground(one, training.predictor.threshold).astype(np.uint8) for one in maps]
+                tracking.log_images(self._board, metrics["epoch"], self._images, self._targets, masks)
         print(f"{self.name}: {tracking.epoch_line(metrics, training)}", flush=True)
 
     def write(self, training: Training) -> None:
@@ -139,7 +128,7 @@ def used_params(params: Params) -> dict[str, Any]:
     return used | {"data": {"foreground": params.data.foreground}}
 
 
-def _middle(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Return at most `size` rows and columns from the middle of an image or mask."""
-    top, left = (max(0, side - size) // 2 for side in pixels.shape[:2])
-    return pixels[top : top + size, left : left + size]
+def _middle(pixels: NDArray[np.uint8], size: int, fill: int | tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Return the window in the middle of an image or mask, `fill` where that is smaller."""
+    top, left = ((side - size) // 2 for side in pixels.shape[:2])
+    return cut(pixels, top, left, size, size, fill)

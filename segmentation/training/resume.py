@@ -21,13 +21,12 @@ from platformdirs import user_state_path
 
 from segmentation.common.errors import Fault, reason
 from segmentation.common.files import atomic_write
+from segmentation.common.leaves import differences
 from segmentation.models.checkpoints import read_archive, save_archive
-from segmentation.params import differences
 from segmentation.training.fingerprint import Fingerprint
 
 GRACE_S = 15.0  # to wait for the lock: a process that was told to stop finishes its step first
 ABANDONED_S = 30 * 24 * 3600.0  # after which a state that nobody resumed is deleted
-VERSION = 5  # of the state file and of what it holds
 
 
 class ResumeState:
@@ -35,7 +34,7 @@ class ResumeState:
 
     def __init__(self, name: str, fingerprint: Fingerprint, folder: Path | None = None) -> None:
         self.name = name
-        self.fingerprint = json.dumps([VERSION, fingerprint], sort_keys=True)
+        self.fingerprint = json.dumps(fingerprint, sort_keys=True)
         self.folder = folder or user_state_path("binary-segmentation-pipeline", appauthor=False)
         digest = hashlib.sha256(self.fingerprint.encode()).hexdigest()
         self.path = self.folder / f"{name}-{digest[:32]}.state"
@@ -92,32 +91,20 @@ class ResumeState:
         self.path.unlink(missing_ok=True)
 
     def _say_what_differs(self) -> None:
-        """Name what differs from the latest stopped training of this network; once for each of them."""
-        states = [state for state in self.folder.glob(f"{self.name}-*.state") if not _locked(state)]
-        latest = max(states, key=_modified, default=None)
+        """Name what differs from the latest unfinished training of this network; once for each of them."""
+        latest = max(self.folder.glob(f"{self.name}-*.state"), key=_modified, default=None)
         if latest is None or latest.with_suffix(".said").exists():
             return
         try:
             theirs = torch.load(latest, map_location="cpu", weights_only=True, mmap=True)["fingerprint"]
-            changes = differences(json.loads(theirs)[1], json.loads(self.fingerprint)[1])
+            changes = differences(json.loads(theirs), json.loads(self.fingerprint))
         except Exception:  # a foreign file can fail in any of torch's readers
             changes = "the version of this program"
         latest.with_suffix(".said").touch()
-        self._say(f"starts from the beginning; the stopped training differs: {changes}")
+        self._say(f"starts from the beginning; the latest unfinished training differs: {changes}")
 
     def _say(self, text: str) -> None:
         print(f"{self.name}: {text}", file=sys.stderr)
-
-
-def _locked(state: Path) -> bool:
-    path = state.with_suffix(".lock")
-    if not path.exists():  # the lock would create it
-        return False
-    try:
-        with FileLock(path, blocking=False):
-            return False
-    except Timeout:
-        return True
 
 
 def _modified(path: Path) -> float:

@@ -15,7 +15,7 @@ from segmentation.common.files import read_json
 from segmentation.common.geometry import Geometry
 from segmentation.common.seeds import Purpose, torch_seed
 from segmentation.common.signals import Interrupted, deferred
-from segmentation.inference.runner import Runner
+from segmentation.inference.predictor import Runner
 from segmentation.loading.cache import make_caches
 from segmentation.loading.dataset import SegmentationDataset
 from segmentation.loading.transforms import choose_normalization
@@ -23,7 +23,7 @@ from segmentation.models.build import build_model, load_pretrained
 from segmentation.params import ImageSettings, Params
 from segmentation.runtime.devices import choose_device, choose_precision, prepare, to_device
 from segmentation.runtime.distributed import broadcast, launched_by_torchrun, process_group, rank, world_size
-from segmentation.runtime.memory import enough_memory, step
+from segmentation.runtime.memory import enough_memory
 from segmentation.scoring.scores import SOFT_DICE_BATCH
 from segmentation.training.augmentation import Augmentation
 from segmentation.training.crops import TrainingCrops
@@ -53,12 +53,11 @@ def train_network(name: str, params: Params) -> None:
         load_warm_start(name, params)  # what it refuses is said once
         _launch(f"stages.train_{name}", processes)
         return
-    device, batch_size = choose_device(), params.train.batch_size
+    device, batch_size, size = choose_device(), params.train.batch_size, params.image.size
     prepare(device)
-    half = batch_size // 2
+    half, work = batch_size // 2, f"{batch_size} images of {size}x{size} pixels a step"
     smaller = f"train.batch_size = {half}, or " if half >= processes else ""
-    remedy = f"try {smaller}a lower image.size or model.width"
-    with process_group(device), enough_memory(step(batch_size, params.image.size), remedy):
+    with process_group(device), enough_memory(work, f"try {smaller}a lower image.size or model.width"):
         if world_size() != processes:
             started = f"torchrun started {world_size()}"
             raise InputError(f"train.processes = {processes}, but {started}; make them equal")
@@ -69,13 +68,11 @@ def _launch(module: str, processes: int) -> None:
     """Run `torchrun --standalone --nproc-per-node=PROCESSES -m MODULE` on this machine, and wait for its end.
 
     Each process reports its own errors, and their exit status becomes that of this one. Raises `InputError`
-    if there are GPUs, but fewer than processes.
+    where accelerators are used, but fewer than processes: only those with CUDA count.
     """
-    if choose_device().type not in ("cpu", "cuda"):
-        raise InputError(f"train.processes = {processes}: more than one needs CPUs or CUDA GPUs; set it to 1")
     gpus = torch.cuda.device_count()
-    if torch.cuda.is_available() and gpus < processes:
-        raise InputError(f"train.processes = {processes}, but this machine has {gpus} GPUs; lower it")
+    if choose_device().type != "cpu" and gpus < processes:
+        raise InputError(f"train.processes = {processes}, but this machine has {gpus} GPUs (CUDA); lower it")
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import get_args_parser, run
@@ -111,7 +108,7 @@ def _train(name: str, params: Params, device: torch.device) -> None:
             model.load_state_dict(warm_start.weights)
         model = to_device(model, device)
         training = Training(model, train, val, settings, runner, stop)
-        outputs = Outputs(name, params, train, val.dataset, warm_start) if first else None
+        outputs = Outputs(name, params, val.dataset, warm_start) if first else None
         if outputs:
             print(f"{name}: {start_line(training)}", flush=True)
             if warm_start:
@@ -122,47 +119,37 @@ def _train(name: str, params: Params, device: torch.device) -> None:
         if saved and outputs:
             print(f"{name}: resuming {training.progress}", flush=True)
             outputs.load_state_dict(saved["outputs"], training)
-        _take_epochs(training, outputs, Saver(training, outputs, state))
+        _take_epochs(training, outputs, state)
         if outputs:
             outputs.finish(training.history, device)
             state.discard()
 
 
-def _take_epochs(training: Training, outputs: Outputs | None, saver: "Saver") -> None:
+def _take_epochs(training: Training, outputs: Outputs | None, state: ResumeState) -> None:
+    saved, cost = time.monotonic(), 0.0
     try:
         while training.epoch <= training.epochs:
             training.train_epoch()
             metrics = training.validate()
             if outputs:
                 outputs.add(metrics, training)
-                if training.epoch > training.epochs or saver.is_due():
-                    saver.save()
+                started = time.monotonic()
+                if training.epoch > training.epochs or started - saved >= SAVE_INTERVAL * cost:
+                    save(training, outputs, state)
+                    saved = time.monotonic()
+                    cost = saved - started
     except Interrupted as stopped:
-        saver.save()
+        save(training, outputs, state)
         where = f" {training.progress}; run the same command again to resume"
         raise Interrupted(stopped.signum, where) from None
 
 
-class Saver:
-    """Writes the outputs, then the state that belongs to them."""
-
-    def __init__(self, training: Training, outputs: Outputs | None, state: ResumeState) -> None:
-        self.training, self.outputs, self.state = training, outputs, state
-        self.saved, self.cost = time.monotonic(), 0.0
-
-    def is_due(self) -> bool:
-        """Whether enough time has passed since the last save."""
-        return time.monotonic() - self.saved >= SAVE_INTERVAL * self.cost
-
-    def save(self) -> None:
-        """Write everything; in the middle of an epoch, all processes must call it together."""
-        content = self.training.state_dict()
-        if self.outputs:
-            started = time.monotonic()
-            self.outputs.write(self.training)
-            self.state.save({"training": content, "outputs": self.outputs.state_dict()})
-            self.saved = time.monotonic()
-            self.cost = self.saved - started
+def save(training: Training, outputs: Outputs | None, state: ResumeState) -> None:
+    """Write outputs and state; in the middle of an epoch, all processes must call it together."""
+    content = training.state_dict()
+    if outputs:
+        outputs.write(training)
+        state.save({"training": content, "outputs": outputs.state_dict()})
 
 
 def make_batches(
@@ -176,14 +163,11 @@ def make_batches(
     images.cache, val.cache = make_caches([images.shapes, val.shapes], params.machine.cache_bytes)
     workers = loader_workers(device, batch_size + SOFT_DICE_BATCH, geometry.size)
     if not any(images.read_mask(index).any() for index in range(len(images))):
-        remedy = "check its masks and data.foreground"
-        raise InputError(f"{RAW}: no training image shows any foreground; {remedy}")
+        raise InputError(f"{RAW}: no training image shows any foreground; check masks and data.foreground")
     train = TrainingCrops(images, Augmentation(params.augment, geometry), seed)
     if min(batch_size, len(train)) < world_size():
-        raise InputError(
-            f"{world_size()} processes need as many images a step, but train.batch_size = {batch_size} and"
-            f" there are {len(train)} training images; lower train.processes"
-        )
+        found = f"train.batch_size = {batch_size}, and there are {len(train)} training images"
+        raise InputError(f"{world_size()} processes need an image each, but {found}; lower train.processes")
     whole = geometry.fit == "tiles"  # images of any size: neither in one batch nor through shared memory
     scored = Batches(val, 1) if whole else Batches(val, SOFT_DICE_BATCH, workers=workers)
     return Batches(train, batch_size, shuffle_seed=seed, workers=workers), scored

@@ -12,7 +12,7 @@ import yaml
 from torch.utils.tensorboard import SummaryWriter
 
 from segmentation.common.artifacts import RUNS, checkpoint_path
-from segmentation.common.geometry import Geometry, Image, Mask
+from segmentation.common.geometry import Image, Mask
 from segmentation.loading.cache import decoded_bytes
 from segmentation.params import Params
 from segmentation.runtime.distributed import world_size
@@ -34,8 +34,7 @@ def start_line(training: Training) -> str:
         line += f"; {training.epochs} epochs instead of {training.settings.epochs}, for train.min_steps"
     if not images.cache:
         needed = decoded_bytes([*images.shapes, *val.shapes])
-        how_often = "for every window" if len(crops) > len(images) else "in every epoch"
-        line += f"; decoded again {how_often}: a cache needs {needed:,} bytes (machine.cache_bytes)"
+        line += f"; decoded again in every epoch: a cache needs {needed:,} bytes (machine.cache_bytes)"
     return line
 
 
@@ -66,10 +65,7 @@ def runs_folder(name: str, here: Path) -> Path:
 
     DVC runs queued experiments in copies, in .dvc/tmp/exps of the project: their runs join the others.
     """
-    for folder in here.parents:
-        if folder.parts[-3:] == (".dvc", "tmp", "exps"):
-            return folder.parents[2] / RUNS / name
-    return here / RUNS / name
+    return Path(str(here).partition("/.dvc/tmp/exps/")[0]) / RUNS / name
 
 
 def open_board(folder: Path, params: Params) -> SummaryWriter:
@@ -97,29 +93,22 @@ def _leave_to_the_main_thread(error: threading.ExceptHookArgs) -> None:
 
 def log_epoch(board: SummaryWriter, metrics: EpochMetrics, throughput: Throughput | None = None) -> None:
     """Log one epoch's scalars; epochs of an earlier run have no throughput."""
-    epoch = metrics["epoch"]
-    board.add_scalar("loss/train", metrics["train_loss"], epoch)
-    board.add_scalar("dice/train", metrics["train_dice"], epoch)
-    board.add_scalar("loss/val", metrics["val_loss"], epoch)
-    board.add_scalar("dice/val", metrics["val_dice"], epoch)
-    board.add_scalar("dice_soft/val", metrics["val_dice_soft"], epoch)
-    board.add_scalar("lr", metrics["lr"], epoch)
+    for key, value in metrics.items():
+        part, _, score = key.partition("_")
+        if key != "epoch":
+            board.add_scalar(f"{score}/{part}" if score else key, value, metrics["epoch"])
     if throughput:
-        board.add_scalar("images_per_second/train", throughput.images_per_second, epoch)
-        board.add_scalar("share_of_time_waiting_for_data/train", throughput.waiting, epoch)
+        board.add_scalar("images_per_second/train", throughput.images_per_second, metrics["epoch"])
+        board.add_scalar("share_of_time_waiting_for_data/train", throughput.waiting, metrics["epoch"])
 
 
 def log_images(
-    board: SummaryWriter, title: str, epoch: int, size: int, images: Sequence[Image], *masks: Sequence[Mask]
+    board: SummaryWriter, epoch: int, images: Sequence[Image], targets: Sequence[Mask], masks: Sequence[Mask]
 ) -> None:
-    """Log images, each above its masks; those of other sizes are squashed to squares of `size`."""
-    square = Geometry(size)
+    """Log images of one size, each above its target and its predicted mask."""
     shown = [
-        np.concatenate(
-            [square.to_network(image)]
-            + [np.repeat(square.mask_to_network(mask)[..., None] * 255, 3, axis=2) for mask in below]
-        )
-        for image, *below in zip(images, *masks, strict=True)
+        np.concatenate([image, *(np.repeat(255 * mask[..., None], 3, axis=2) for mask in below)])
+        for image, *below in zip(images, targets, masks, strict=True)
     ]
-    board.add_images(title, np.stack(shown), epoch, dataformats="NHWC")
+    board.add_images("validation: image, target, prediction", np.stack(shown), epoch, dataformats="NHWC")
     board.flush()

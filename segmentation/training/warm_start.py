@@ -30,19 +30,14 @@ def load_warm_start(name: str, params: Params) -> WarmStart | None:
     path, width = Path(os.path.expanduser(params.train.start_from)) / f"{name}.pt", params.model.width
     try:
         content = path.read_bytes()
-    except FileNotFoundError:
-        rule = "train.start_from must hold a NAME.pt for each network"
-        raise InputError(f"{path}: no such file; {rule}") from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); see train.start_from") from None
+        rule = "train.start_from must hold a NAME.pt for each network"
+        raise InputError(f"{path}: cannot be read ({error.strerror}); {rule}") from None
     sha256 = hashlib.sha256(content).hexdigest()
     if sha256 not in (params.train.start_sha256 or ()):
-        remedy = "add it, if this is the file that you mean"
-        raise InputError(f"{path}: its SHA-256 {sha256} is not in train.start_sha256; {remedy}")
+        raise InputError(f"{path}: its SHA-256 {sha256} is not in train.start_sha256; add it if it is meant")
     model, meta = load_checkpoint(path, content)
     if (meta.model, meta.width) != (name, width):
-        raise InputError(
-            f"{path}: holds {meta.model} of width {meta.width}, not {name} of width {width} (SHA-256"
-            f" {sha256}); change train.start_from, or model.width"
-        )
+        found = f"holds {meta.model} of width {meta.width}, not {name} of width {width} (SHA-256 {sha256})"
+        raise InputError(f"{path}: {found}; change train.start_from, or model.width")
     return WarmStart(model.state_dict(), sha256)

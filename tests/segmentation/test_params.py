@@ -127,8 +127,8 @@ def test_whole_numbers_in_every_spelling(tmp_path: Path, text: str) -> None:
         ("image.size", "16", r"image\.size = 16: must be greater than or equal to 32"),
         ("model.dropout", "1", r"model\.dropout = 1"),
         ("networks", "{unet: false, resnet: false}", r"networks\.resnet = False: must be true where"),
-        ("train", "5", r"train = 5: must be a mapping"),
-        ("train", "null", r"train = None: must be a mapping"),
+        ("train", "5", r"train = 5: must be a valid dictionary"),
+        ("train", "null", r"train = None: must be a valid dictionary"),
     ],
 )  # fmt: skip
 def test_a_bad_value_is_named(tmp_path: Path, key: str, text: str, expected: str) -> None:

@@ -14,8 +14,7 @@ from projects import set_params
 
 from segmentation.common import artifacts
 from segmentation.common.geometry import Geometry
-from segmentation.inference.predictor import Predictor
-from segmentation.inference.runner import Runner
+from segmentation.inference.predictor import Predictor, Runner
 from segmentation.loading.dataset import SegmentationDataset
 from segmentation.loading.transforms import NONE
 from segmentation.scoring.scores import dice

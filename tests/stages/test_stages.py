@@ -234,7 +234,7 @@ def test_tilde_is_the_home_folder(
     assert "10 images, 10 masks" in run_here(project, "stages.download").stdout
     (tmp_path / "start").mkdir()
     set_params(project, train__start_from="~/start", train__start_sha256=["0" * 64])
-    assert f"{tmp_path}/start/unet.pt: no such file" in run_here(project, "stages.train_unet").stderr
+    assert f"{tmp_path}/start/unet.pt: cannot be read" in run_here(project, "stages.train_unet").stderr
 
 
 def test_another_programs_world_size_is_not_this_ones(

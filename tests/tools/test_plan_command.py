@@ -100,7 +100,7 @@ def test_images_that_are_unusable_are_said_and_left_out(
     shutil.copy(own / "masks/0.png", own / "masks/6.png")  # of another size
     ended = run_here(here, "tools.plan", own)
     assert ended.status == 0 and "8 of 10 images are usable" in ended.stdout
-    assert "warning: not usable: annotations/trimaps/3.png: does not decode" in ended.stdout
+    assert "warning: not usable: mask 3: does not decode" in ended.stdout
 
 
 def test_bad_input_is_refused_in_one_line(here: Path, run_here: RunHere, tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_bad_input_is_refused_in_one_line(here: Path, run_here: RunHere, tmp_pat
     for path, problem in (
         (tmp_path / "nowhere", "nowhere: no such folder"),
         (empty, "no image shows any of data.foreground = ['pet', 'border']; check the masks"),
-        (broken, "none of 10 images is usable; the first: annotations/trimaps/0.png: does not decode"),
+        (broken, "none of 10 images is usable; the first: mask 0: does not decode"),
     ):
         status, _, error = run_here(here, "tools.plan", path)
         assert status == 2 and error.startswith("plan: error: ") and error.count("\n") == 1

@@ -11,8 +11,7 @@ from segmentation.common.geometry import Geometry
 from segmentation.common.signals import StopRequest
 from segmentation.evaluation.compare import SHORT, compare
 from segmentation.evaluation.prediction_scores import CountsBySize, ImageFacts, NetworkScores, Scored
-from segmentation.inference.predictor import Predictor
-from segmentation.inference.runner import Runner
+from segmentation.inference.predictor import Predictor, Runner
 from segmentation.loading.dataset import SegmentationDataset
 from segmentation.loading.transforms import Normalization
 from segmentation.models.build import build_model, network_names

@@ -7,10 +7,11 @@ from dvc.utils.hydra import apply_overrides
 from projects import ROOT
 
 from segmentation.common.errors import InputError
+from segmentation.common.leaves import flat
 from segmentation.experiments.plan import changes, code_hash, run_of, runs
 from segmentation.experiments.plan_file import check_addresses, read_plan, settings
 from segmentation.experiments.running import spelled
-from segmentation.params import flat, load_params
+from segmentation.params import load_params
 
 LAB_REPORT = ROOT / "experiments/lab_report.yaml"
 PLAN: dict[str, Any] = {

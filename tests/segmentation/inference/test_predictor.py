@@ -9,9 +9,8 @@ from torch import Tensor, nn
 
 from segmentation.common.artifacts import Stats
 from segmentation.common.geometry import Geometry, Image
-from segmentation.inference.predictor import Predictor
-from segmentation.inference.runner import Runner
-from segmentation.loading.transforms import IMAGENET, choose_normalization, to_tensor
+from segmentation.inference.predictor import Predictor, Runner
+from segmentation.loading.transforms import IMAGENET, choose_normalization
 from segmentation.models.build import build_model, network_names
 from segmentation.models.checkpoints import load_checkpoint
 
@@ -49,7 +48,7 @@ def network(name: str, size: int = 64) -> Predictor:
 @pytest.mark.parametrize("name", network_names())
 def test_probabilities_at_network_size_are_those_of_the_logits(name: str) -> None:
     predictor, (image,) = network(name), images((64, 64))
-    logits = predictor.logits(to_tensor(image)[None])
+    logits = predictor.logits(torch.from_numpy(image.transpose(2, 0, 1).copy())[None])
     assert logits.shape == (1, 1, 64, 64) and logits.dtype == torch.float32
     (found,) = predictor.probabilities([image])
     np.testing.assert_array_equal(found, torch.sigmoid(logits)[0, 0].numpy())
@@ -57,7 +56,7 @@ def test_probabilities_at_network_size_are_those_of_the_logits(name: str) -> Non
 
 def test_validation_and_training_see_the_same_logits() -> None:
     predictor, (image,) = network("unet"), images((64, 64))
-    batch = to_tensor(image)[None]
+    batch = torch.from_numpy(image.transpose(2, 0, 1).copy())[None]
     with torch.inference_mode():
         expected = predictor.runner.logits(predictor.model.eval(), batch)
     predictor.model.train()  # as within an epoch: dropout and batch statistics must not count

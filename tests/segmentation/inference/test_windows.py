@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from segmentation.common.geometry import Fit, Geometry, Image
-from segmentation.inference.predictor import Predictor
-from segmentation.inference.runner import Runner
+from segmentation.inference.predictor import Predictor, Runner
 from segmentation.inference.windows import window_starts
 from segmentation.loading.transforms import NONE
 

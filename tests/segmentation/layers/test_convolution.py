@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from projects import ROOT
 from torch import Tensor, nn
 
-from segmentation.layers.convolution import Convolution, as_matrix_product, prefers_matrix_product
+from segmentation.layers.blocks import Convolution, as_matrix_product, prefers_matrix_product
 
 FORMATS = [torch.contiguous_format, torch.channels_last]
 

@@ -27,7 +27,8 @@ def test_each_image_is_decoded_once_by_any_worker(sample: Path, tmp_path: Path, 
     shutil.copytree(sample, raw)
     plain = Batches(SegmentationDataset(sample, ids, Geometry(48), FOREGROUND), 2, shuffle_seed=0)
     cache = ImageCache([(48, 48)] * len(ids))
-    cached = SegmentationDataset(raw, ids, Geometry(48), FOREGROUND, cache=cache)
+    cached = SegmentationDataset(raw, ids, Geometry(48), FOREGROUND)
+    cached.cache = cache
     batches = Batches(cached, 2, shuffle_seed=0, workers=workers)
     for epoch in (1, 2, 3, 4):  # from the second on there is nothing left to decode
         for expected, found in zip(plain.epoch(epoch), batches.epoch(epoch), strict=True):
@@ -51,7 +52,8 @@ from segmentation.runtime.distributed import all_gather, process_group, rank
 raw, out, ids = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
 with process_group(torch.device("cpu")):
     (cache,) = make_caches([[(48, 48)] * len(ids)], 10**9)
-    data, decoded = SegmentationDataset(raw, ids, Geometry(48), ["pet"], cache=cache), []
+    data, decoded = SegmentationDataset(raw, ids, Geometry(48), ["pet"]), []
+    data.cache = cache
     decode, data._decode = data._decode, lambda index: (decoded.append(index), decode(index))[1]
     for epoch in range(3):
         seen = [batch[2].tolist() for batch in Batches(data, 4, shuffle_seed=0).epoch(epoch)]
@@ -98,7 +100,8 @@ def test_images_may_differ_in_size() -> None:
 
 def test_what_an_item_is_changed_into_does_not_stay(sample: Path) -> None:
     ids = layout.read_list(sample / layout.TRAINVAL)[:1]
-    data = SegmentationDataset(sample, ids, Geometry(48), FOREGROUND, ImageCache([(48, 48)]))
+    data = SegmentationDataset(sample, ids, Geometry(48), FOREGROUND)
+    data.cache = ImageCache([(48, 48)])
     image, mask, _ = data[0, 0]
     expected = image.clone(), mask.clone()
     image[:], mask[:] = 0, 0

@@ -14,8 +14,7 @@ from torch import nn
 from segmentation.common import dataset_layout as layout
 from segmentation.common.geometry import IGNORED, Fit, Geometry, cut
 from segmentation.common.signals import StopRequest
-from segmentation.inference.predictor import Predictor
-from segmentation.inference.runner import Runner
+from segmentation.inference.predictor import Predictor, Runner
 from segmentation.loading.dataset import SegmentationDataset
 from segmentation.loading.transforms import NONE
 from segmentation.training.augmentation import Augmentation

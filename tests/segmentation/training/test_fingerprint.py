@@ -9,9 +9,10 @@ import pytest
 import torch
 from projects import ROOT
 
-from segmentation.inference.runner import Runner
+from segmentation.common.leaves import differences
+from segmentation.inference.predictor import Runner
 from segmentation.loading.transforms import NONE
-from segmentation.params import differences, load_params
+from segmentation.params import load_params
 from segmentation.training import fingerprint as module
 from segmentation.training.fingerprint import fingerprint, installed
 

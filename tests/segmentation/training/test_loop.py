@@ -12,8 +12,7 @@ from segmentation.common.dataset_layout import TRAINVAL, read_list
 from segmentation.common.errors import Fault
 from segmentation.common.geometry import Geometry
 from segmentation.common.signals import Interrupted, StopRequest
-from segmentation.inference.predictor import Predictor
-from segmentation.inference.runner import Runner
+from segmentation.inference.predictor import Predictor, Runner
 from segmentation.loading.dataset import SegmentationDataset
 from segmentation.loading.transforms import Normalization
 from segmentation.models.build import build_model, network_names

@@ -15,7 +15,7 @@ from content import flipped
 from hostile import Hostile
 
 from segmentation.common.errors import Fault
-from segmentation.params import differences
+from segmentation.common.leaves import differences
 from segmentation.training.resume import ABANDONED_S, ResumeState
 
 FINGERPRINT = {"train.lr": 0.1, "data/split.json": "a" * 64, "augment.scale": [0.8, 1.2]}
@@ -95,7 +95,7 @@ def test_another_training_has_another_state(
     other = make_state(tmp_path, **changes)
     assert other.load() is None
     said = capsys.readouterr().err
-    assert said.startswith("unet: starts from the beginning; the stopped training differs: ")
+    assert said.startswith("unet: starts from the beginning; the latest unfinished training differs: ")
     assert next(iter(changes)) in said and len(said.splitlines()) == 1
     assert make_state(tmp_path, another=1).load() is None and capsys.readouterr().err == ""  # said once
     make_state(tmp_path).save(STATE)  # resumed, and stopped again
@@ -144,14 +144,6 @@ def test_a_state_of_another_version_is_named(tmp_path: Path, capsys: pytest.Capt
     old.write_bytes(b'{"epochs": 3, "fingerprint": {}}\nwhatever')
     assert make_state(tmp_path).load() is None
     assert capsys.readouterr().err.endswith("differs: the version of this program\n") and old.exists()
-
-
-def test_a_running_training_is_not_a_stopped_one(
-    tmp_path: Path, holder: subprocess.Popen[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    ResumeState("unet", {}, tmp_path).save(STATE)
-    assert make_state(tmp_path).load() is None
-    assert capsys.readouterr().err == ""
 
 
 def test_abandoned_states_are_deleted(tmp_path: Path) -> None:

@@ -80,8 +80,8 @@ def swap(start: Path) -> None:
         (swap, {}, "unet.pt: holds resnet of width 2, not unet of width 2 (SHA-256 HASH)"),
         (None, {"train__start_sha256": ["0" * 64]}, "unet.pt: its SHA-256 HASH is not in train.start_sha256"),
         (lambda start: (start / "unet.pt").write_bytes(b"hello"), {}, "unet.pt: its SHA-256 HASH is not in"),
-        (lambda start: (start / "unet.pt").unlink(), {}, "unet.pt: no such file; train.start_from must hold"),
-        (shutil.rmtree, {}, "unet.pt: no such file; train.start_from must hold a NAME.pt for each network"),
+        (lambda start: (start / "unet.pt").unlink(), {}, "unet.pt: cannot be read (No such file or dir"),
+        (shutil.rmtree, {}, "(No such file or directory); train.start_from must hold a NAME.pt for each"),
         (None, {"train__start_from": "/dev/null"}, "/dev/null/unet.pt: cannot be read (Not a directory)"),
         (
             None,
