@@ -47,7 +47,7 @@ def choose_network(model: str | None) -> str:
         except ValueError as error:
             raise InputError(f"--model {model}: {error}") from None
     trained = trained_networks()
-    # Checkpoints of format 1 do not hold it.
+    # Checkpoints of format 1 do not hold their score.
     return max(trained, key=lambda name: load_checkpoint(checkpoint_path(name)).meta.val_dice or 0)
 
 
