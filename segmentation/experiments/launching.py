@@ -74,10 +74,11 @@ def submit(tasks: Sequence[InAClone], jobs: Jobs, **parameters: Any) -> None:
             jobs[job] = experiment
             where = {"folder": str(job.paths.folder), "id": job.job_id}
             write_bytes(id_of(experiment), json.dumps(where).encode())
-            changed = experiment.changed or "nothing changed"
-            print(f"{experiment.name}: submitted as {job.job_id} ({changed})", flush=True)
     if request.signum:
         raise Interrupted(request.signum)
+    for job in submitted:
+        changed = jobs[job].changed or "nothing changed"
+        print(f"{jobs[job].name}: submitted as {job.job_id} ({changed})", flush=True)
 
 
 def left(experiment: Experiment) -> submitit.SlurmJob[RunScores] | None:
