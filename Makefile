@@ -20,7 +20,6 @@ setup: .venv/.complete  ## build .venv (TORCH_INDEX=URL takes torch from that pa
 	$(PYTHON) -m venv .venv
 	$(if $(TORCH_INDEX),$(PIP) --no-deps --index-url $(TORCH_INDEX) $$(grep ^torch== requirements-core.txt))
 	$(PIP) --requirement requirements.txt --requirement requirements-dev.txt
-	@.venv/bin/python -m tools.offline_plots || echo "dvc plots will need a network"
 	touch $@
 
 run: setup  ## run the whole pipeline and print its results

@@ -21,8 +21,9 @@ from benchmarks.runner import in_turn, print_table, seconds
 from segmentation.common.artifacts import RAW, SPLIT, Split, checkpoint_path
 from segmentation.common.command_line import make_parser, run
 from segmentation.common.files import read_json
-from segmentation.common.geometry import Image
-from segmentation.export.check import mean_dice, read_samples, with_precision
+from segmentation.common.geometry import Image, Mask
+from segmentation.evaluation.prediction_scores import count_pixels, read_test_image
+from segmentation.export.check import with_precision
 from segmentation.export.graph import ImagesToProbabilities, to_onnx
 from segmentation.inference.predictor import Predictor
 from segmentation.inference.windows import window_count
@@ -30,6 +31,8 @@ from segmentation.models.build import network_names
 from segmentation.models.checkpoints import load_checkpoint
 from segmentation.prediction.load import AnyPredictor
 from segmentation.prediction.onnx_predictor import OnnxPredictor
+from segmentation.scoring.scores import dice
+from segmentation.scoring.threshold import is_foreground
 
 BATCHES = 1, 8
 SIZE = 500, 375  # width and height at which images are timed
@@ -43,6 +46,16 @@ def milliseconds(predictor: AnyPredictor, images: Sequence[Image], batch: int) -
     ]
 
 
+def mean_dice(predictor: AnyPredictor, samples: Sequence[tuple[Image, Mask]]) -> float:
+    """Return the mean Dice over images, with their masks, in their own sizes."""
+    scores = []
+    for image, target in samples:
+        (probabilities,) = predictor.probabilities([image])
+        mask = is_foreground(probabilities, predictor.threshold)
+        scores.append(float(dice(count_pixels(mask, target.view(np.bool_)))))
+    return float(np.mean(scores))
+
+
 def compare(model: str, ids: Sequence[str], rounds: int) -> None:
     """Print the table of a network."""
     path = checkpoint_path(model)
@@ -54,7 +67,7 @@ def compare(model: str, ids: Sequence[str], rounds: int) -> None:
         "torch bf16": with_precision(predictor, "bf16"),
         "onnxruntime": OnnxPredictor.of_bytes(exported, "export"),
     }
-    samples = read_samples(RAW, ids, meta.foreground)
+    samples = [read_test_image(RAW, image_id, meta.foreground)[:2] for image_id in ids]
     images = [np.asarray(PIL.Image.fromarray(image).resize(SIZE)) for image, _ in samples]
     for side in predictors.values():
         side.probabilities(images[:8])  # warms up

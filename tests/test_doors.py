@@ -1,6 +1,7 @@
 """Every stage and tool as a command: `--help`, what it refuses, and a closed pipe."""
 
 import importlib
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from commands import RunHere, run_stage
 from projects import set_params
 
-from segmentation.experiments.launching import Cluster
+from segmentation.experiments.launching import launch
 from segmentation.prediction.kinds import KINDS
 
 ROOT = Path(__file__).parents[1]
@@ -60,8 +61,8 @@ def test_help_says_what_the_library_does(run_here: RunHere, tmp_path: Path) -> N
     predict = run_here(tmp_path, "tools.predict", "--help").stdout
     assert f"{', '.join(KINDS)}; default: mask" in " ".join(predict.split())
     ask = " ".join(run_here(tmp_path, "tools.experiments", "run", "--help").stdout.split())
-    defaults = Cluster._field_defaults
-    assert all(f"(default: {defaults[name]})" in ask for name in ("at_once", "minutes"))
+    defaults = inspect.signature(launch).parameters
+    assert all(f"(default: {defaults[name].default})" in ask for name in ("at_once", "minutes"))
 
 
 def closed_early(project: Path, door: str) -> subprocess.CompletedProcess[str]:

@@ -34,8 +34,7 @@ if __name__ == "__main__":
     add("file", type=path_argument, help="a file of questions in experiments/")
     text = "where an archive is (data.pets.*_url), or machine.*; may be repeated"
     add("-S", "--set-param", action="append", metavar="KEY=VALUE", help=text)
-    text = "train as tasks of a Slurm cluster, or, to try it, as processes here"
-    add("--launcher", choices=("slurm", "local"), help=text)
+    add("--launcher", choices=("slurm",), help="train as tasks of a Slurm cluster")
     add("--at-once", type=positive, metavar="N", help="how many tasks run at once (default: 8)")
     add("--minutes", type=positive, metavar="N", help="until a task is stopped, and resumed (default: 240)")
     text = "an option of sbatch, such as partition=gpu or gres=gpu:1; may be repeated"

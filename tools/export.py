@@ -16,7 +16,7 @@ def main(model: str | None, out: Path | None) -> None:
     """Convert the checkpoint, compare, and write."""
     from segmentation.common.artifacts import RAW, SPLIT, Split, checkpoint_path
     from segmentation.common.files import read_json, write_bytes
-    from segmentation.export.check import compare, read_samples, with_precision
+    from segmentation.export.check import compare, read_images, with_precision
     from segmentation.export.graph import ImagesToProbabilities, to_onnx
     from segmentation.inference.predictor import Predictor
     from segmentation.models.checkpoints import load_checkpoint
@@ -37,10 +37,10 @@ def main(model: str | None, out: Path | None) -> None:
     }
     print(f"{file}: converting, which may take minutes", flush=True)
     content = to_onnx(graph, metadata)
-    samples = read_samples(RAW, split["val"][:CHECKED], meta.foreground)
-    print(f"comparing with the checkpoint on {len(samples)} validation images", flush=True)
+    images = read_images(RAW, split["val"][:CHECKED])
+    print(f"comparing with the checkpoint on {len(images)} validation images", flush=True)
     predictor = with_precision(Predictor.load(file), "float32")  # as the file; the training's may be bfloat16
-    check = compare(graph, predictor, OnnxPredictor.of_bytes(content, str(out)), samples)
+    check = compare(graph, predictor, OnnxPredictor.of_bytes(content, str(out)), images)
     check.require()
     print(check)
     write_bytes(out, content)

@@ -56,10 +56,8 @@ def main(
     start, errors = time.perf_counter(), list[job.ReadError]()
     try:
         transparent = job.predict(predictor, left, batch, errors, white)
-    except BaseException:
-        job.write_errors(out, part, errors, not_reached=job.missing(left))
-        raise
-    table = job.write_errors(out, part, errors)
+    finally:
+        table = job.write_errors(out, part, errors)
     seconds, done = time.perf_counter() - start, len(left) - len(errors)
     kept = sum(len(task.outputs) for task in tasks) - sum(len(task.outputs) for task in left)
     skipped = f"; {kept} skipped, as files of these names exist (--force replaces them)" if kept else ""

@@ -14,6 +14,7 @@ from segmentation.common.command_line import make_parser, run
 from segmentation.common.errors import InputError
 
 WIDTH, NAME_WIDTH = 100, 18  # of the table, and of a run's name in it
+NO_SCORES = ("queued", "running", "failed", "not run")  # there, DVC shows those of the commit
 
 Run = tuple[str, str, dict[str, Any], dict[str, Any]]  # name, state, params by dotted name, scores by network
 
@@ -48,13 +49,7 @@ def read_runs(shown: Sequence[Mapping[str, Any]]) -> Iterator[Run]:
         data = one["data"] or {"params": {}, "metrics": {}}  # DVC cannot read that commit
         params = data["params"].get("params.yaml", {}).get("data", {})
         test = data["metrics"].get("metrics/test.json", {}).get("data", {})
-        known = state not in (
-            "queued",
-            "running",
-            "failed",
-            "not run",
-        )  # else DVC shows the scores of the commit
-        scores = {key: block for key, block in test.items() if known and key != "difference"}
+        scores = {} if state in NO_SCORES else {key: test[key] for key in test if key != "difference"}
         yield name or one["rev"][:7], state, flat(params), scores
 
 

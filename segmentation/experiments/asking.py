@@ -5,6 +5,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,19 +30,17 @@ Launch = Callable[[Sequence[Experiment]], Iterator[tuple[Experiment, RunScores |
 def ask(
     file: Path | None = None,
     set_param: Sequence[str] = (),
-    launcher: Literal["slurm", "local"] | None = None,
+    launcher: Literal["slurm"] | None = None,
     **cluster: Any,
 ) -> None:
     """Train what FILE needs, if there is one; then write what all results show."""
-    if cluster and launcher is None:
-        raise InputError(f"--{next(iter(cluster)).replace('_', '-')}: only with --launcher")
-    if "sbatch" in cluster and launcher != "slurm":
-        raise InputError("--sbatch: only with --launcher slurm")
     launch: Launch = one_by_one
     if launcher:
-        from segmentation.experiments.launching import Cluster
+        from segmentation.experiments import launching
 
-        launch = Cluster(launcher, **cluster).launch
+        launch = partial(launching.launch, **cluster)
+    elif cluster:
+        raise InputError(f"--{next(iter(cluster)).replace('_', '-')}: only with --launcher slurm")
     if file and (failed := run_missing(file, set_param, launch)):
         with suppress(InputError):  # a damaged file is reported the next time
             write_pages()

@@ -1,6 +1,5 @@
 """Questions: which trainings they need, and which pairs of them are compared."""
 
-import difflib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -87,9 +86,7 @@ def run_of(plan: Plan, arm: Mapping[str, Any], seed: int) -> Run:
         if name == PRESET:
             continue
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else "names are dotted, such as image.size"
-            raise InputError(f"{name}: no such param ({hint})")
+            raise InputError(f"{name}: no such param; names are dotted, such as image.size")
         *groups, leaf = name.split(".")
         reduce(getitem, groups, params)[leaf] = value
     try:

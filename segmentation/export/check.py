@@ -8,14 +8,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from segmentation.common.dataset_layout import image_path
 from segmentation.common.errors import Fault
-from segmentation.common.geometry import Image, Mask
-from segmentation.evaluation.prediction_scores import count_pixels, read_test_image
+from segmentation.common.geometry import Image
+from segmentation.common.image_io import read_image
 from segmentation.export.graph import ImagesToProbabilities
 from segmentation.inference.predictor import Predictor
-from segmentation.prediction.load import AnyPredictor
 from segmentation.prediction.onnx_predictor import OnnxPredictor
-from segmentation.scoring.scores import dice
 from segmentation.scoring.threshold import is_foreground
 
 TOLERANCE = 1e-4  # of a probability, against the same graph in torch
@@ -28,14 +27,11 @@ class ExportCheck(NamedTuple):
     images: int
     difference: float  # the largest of a probability, against the same graph in torch
     agreement: float  # share of mask pixels that are those of the checkpoint
-    dice: float  # mean over the images, of the checkpoint
-    dice_onnx: float
 
     def __str__(self) -> str:
         return (
             f"{self.images} validation images: probabilities are within {self.difference:.1e} of torch's;"
-            f" {self.agreement:.3%} of mask pixels agree; mean Dice {self.dice_onnx:.4f} (checkpoint"
-            f" {self.dice:.4f}, change {self.dice_onnx - self.dice:+.4f})"
+            f" {self.agreement:.3%} of mask pixels agree"
         )
 
     def require(self) -> None:
@@ -51,7 +47,7 @@ def compare(
     graph: ImagesToProbabilities,
     predictor: Predictor,
     exported: OnnxPredictor,
-    samples: Sequence[tuple[Image, Mask]],
+    images: Sequence[Image],
 ) -> ExportCheck:
     """Compare the exported network with its `graph` in torch, and with what `tools.predict` does.
 
@@ -60,7 +56,7 @@ def compare(
     """
     geometry, difference, same = graph.geometry, 0.0, []
     side = int(2 * geometry.size / geometry.scale) + 1 if geometry.fit == "tiles" else None
-    for image, _ in samples:
+    for image in images:
         corner = image[None, :side, :side].copy()
         with torch.inference_mode():
             result = graph(torch.from_numpy(corner))
@@ -68,19 +64,7 @@ def compare(
         difference = np.maximum(difference, np.abs(exported.whole(corner) - reference).max())  # NaN stays
         (probabilities,) = exported.probabilities([image])
         same.append(is_foreground(probabilities, exported.threshold).ravel() == predictor.mask(image).ravel())
-    agreement = float(np.concatenate(same).mean())
-    scores = (mean_dice(side, samples) for side in (predictor, exported))
-    return ExportCheck(len(samples), float(difference), agreement, *scores)
-
-
-def mean_dice(predictor: AnyPredictor, samples: Sequence[tuple[Image, Mask]]) -> float:
-    """Return the mean Dice over images, with their masks, in their own sizes."""
-    scores = []
-    for image, target in samples:
-        (probabilities,) = predictor.probabilities([image])
-        mask = is_foreground(probabilities, predictor.threshold)
-        scores.append(float(dice(count_pixels(mask, target.view(np.bool_)))))
-    return float(np.mean(scores))
+    return ExportCheck(len(images), float(difference), float(np.concatenate(same).mean()))
 
 
 def with_precision(predictor: Predictor, precision: str) -> Predictor:
@@ -88,15 +72,14 @@ def with_precision(predictor: Predictor, precision: str) -> Predictor:
     return dataclasses.replace(predictor, runner=dataclasses.replace(predictor.runner, precision=precision))
 
 
-def read_samples(raw: Path, ids: Sequence[str], foreground: Sequence[str]) -> list[tuple[Image, Mask]]:
-    """Return images and masks in their own sizes; a square one loses the last quarter of its rows.
+def read_images(raw: Path, ids: Sequence[str]) -> list[Image]:
+    """Return images in their own sizes; a square one loses the last quarter of its rows.
 
     What squares hide, as height and width in the wrong order, then shows.
     """
-    samples = []
+    images = []
     for image_id in ids:
-        image, mask, _ = read_test_image(raw, image_id, foreground)
-        height, width = mask.shape
-        rows = height - height // 4 if height == width else height
-        samples.append((image[:rows], mask[:rows]))
-    return samples
+        image = read_image(image_path(raw, image_id))
+        rows, columns, _ = image.shape
+        images.append(image[: rows - rows // 4] if rows == columns else image)
+    return images

@@ -27,7 +27,6 @@ ReadError = tuple[Path, str]  # a photo that cannot be read, and why
 
 STDIN = Path("/dev/stdin")
 HEADER = ["image", "error"]  # of the table of errors
-NAME_BYTES = 255  # of a file, on Linux and macOS
 BATCH_PIXELS = 32_000_000  # in memory; photos of more than that in all do not go into one batch
 
 
@@ -47,32 +46,18 @@ def plan(photos: Sequence[PhotoFile], out: Path, kinds: Sequence[str]) -> list[P
     tasks = []
     for path, name in photos:
         stem = str(name.parent / path.name) if counts[name] > 1 else str(name)
-        tasks.append(PhotoTask(path, {kind: _output(out, path, stem, kind) for kind in kinds}))
+        suffixes = {kind: ".png" if kind == "mask" else f".{kind}.png" for kind in kinds}
+        tasks.append(PhotoTask(path, {kind: out / (stem + suffix) for kind, suffix in suffixes.items()}))
     outputs = [(task.source, output) for task in tasks for output in task.outputs.values()]
     taken = {resolved(photo.path): photo.path for photo in photos}
     for source, output in outputs:
         other = taken.setdefault(resolved(output), source)
         if other != source or resolved(output) == resolved(source):
-            raise InputError(_clash(source, output, other))
-    for source, output in outputs:
-        for folder in output.relative_to(out).parents:
-            if (blocking := taken.get(resolved(out / folder))) is not None:
-                raise InputError(_clash(source, output, blocking))
+            raise InputError(
+                f"{source}: its output {output} would be in the way of {other} or of its output; rename one,"
+                " or predict them one by one with another --out"
+            )
     return tasks
-
-
-def _output(out: Path, source: Path, stem: str, kind: str) -> Path:
-    path = out / f"{stem}{'' if kind == 'mask' else f'.{kind}'}.png"
-    if len(os.fsencode(path.name)) > NAME_BYTES:
-        raise InputError(f"{source}: its name is too long for {path.name[-20:]!r} after it; shorten it")
-    return path
-
-
-def _clash(source: Path, output: Path, other: Path) -> str:
-    return (
-        f"{source}: its output {output} would be in the way of {other} or of its output; rename one, or"
-        " predict them one by one with another --out"
-    )
 
 
 def missing(tasks: Sequence[PhotoTask]) -> list[PhotoTask]:
@@ -161,31 +146,13 @@ def _write(task_and_photo: tuple[PhotoTask, Photo], probabilities: Probabilities
             write_kind(kind, photo, probabilities, threshold, file)
 
 
-def write_errors(
-    out: Path, shard: Shard, errors: Sequence[ReadError], not_reached: Sequence[PhotoTask] = ()
-) -> Path:
-    """Write the table of errors of a shard, or delete that of an earlier run; return its path.
-
-    What it said of photos that this run has `not_reached` stays.
-    """
+def write_errors(out: Path, shard: Shard, errors: Sequence[ReadError]) -> Path:
+    """Write the table of errors of a shard, or delete that of an earlier run; return its path."""
     path = out / ("errors.csv" if shard.count == 1 else f"errors-{shard.index}-of-{shard.count}.csv")
-    earlier = _read_errors(path)
-    waiting = {str(task.source) for task in not_reached} - {str(photo) for photo, _ in errors}
-    kept = [row for row in earlier or [] if row[0] in waiting]
-    if errors or kept:
+    if errors:
         table = io.StringIO()
-        csv.writer(table, lineterminator="\n").writerows([HEADER, *kept, *errors])
+        csv.writer(table, lineterminator="\n").writerows([HEADER, *errors])
         write_bytes(path, table.getvalue().encode(errors="surrogateescape"))
-    elif earlier is not None:
+    elif path.is_file() and path.read_bytes().startswith(",".join(HEADER).encode()):  # else it is the user's
         path.unlink()
     return path
-
-
-def _read_errors(path: Path) -> list[list[str]] | None:
-    """Return the rows of an earlier table; None if there is none, or the file is the user's."""
-    if not path.is_file():
-        return None
-    text = path.read_bytes().decode(errors="surrogateescape")
-    if not text.startswith(",".join(HEADER)):
-        return None
-    return [row for row in csv.reader(io.StringIO(text, newline="")) if len(row) == len(HEADER)][1:]

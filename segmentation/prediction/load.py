@@ -25,8 +25,6 @@ def load_predictor(
 
     Raises `InputError` if the file cannot be read.
     """
-    if file.is_dir():
-        raise InputError(f"{file}: is a folder, not a checkpoint")
     predictor = OnnxPredictor.load(file) if file.suffix.lower() == ".onnx" else Predictor.load(file)
     return dataclasses.replace(predictor, tta=tta, threshold=threshold or predictor.threshold)
 
@@ -41,7 +39,7 @@ def pixels_in_memory(predictor: AnyPredictor, width: int, height: int) -> int:
 def choose_network(model: str | None) -> str:
     """Return `model`, or else the name of the best network on validation among those trained here.
 
-    Raises `InputError` if there is no such network, none was trained, or the best cannot be determined.
+    Raises `InputError` if there is no such network, or none was trained.
     """
     if model:
         try:
@@ -49,7 +47,8 @@ def choose_network(model: str | None) -> str:
         except ValueError as error:
             raise InputError(f"--model {model}: {error}") from None
     trained = trained_networks()
-    return trained[0] if len(trained) == 1 else max(trained, key=_val_dice)
+    # Checkpoints of format 1 do not hold their score.
+    return max(trained, key=lambda name: load_checkpoint(checkpoint_path(name)).meta.val_dice or 0)
 
 
 def trained_networks() -> list[str]:
@@ -58,7 +57,7 @@ def trained_networks() -> list[str]:
     Raises `InputError` if there is none.
     """
     files = {name: file for name in network_names() if (file := checkpoint_path(name)).exists()}
-    trained = [name for name, file in files.items() if file.is_dir() or not is_untrained(file)]
+    trained = [name for name, file in files.items() if not is_untrained(file)]
     if not trained:
         raise missing(CHECKPOINTS, "the training", "checkpoints")
     for name in network_names():
@@ -74,14 +73,3 @@ def warn_of_results() -> None:
     for name in network_names():
         with suppress(InputError):  # it does not have to be there
             load_checkpoint(checkpoint_path(name))
-
-
-def _val_dice(name: str) -> float:
-    path = checkpoint_path(name)
-    val_dice = load_checkpoint(path).meta.val_dice
-    if val_dice is None:
-        raise InputError(
-            f"{path}: does not hold its validation Dice, so the better network cannot be determined; choose"
-            " one with --model"
-        )
-    return val_dice

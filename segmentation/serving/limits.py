@@ -1,9 +1,8 @@
 """How much the server takes on at once; requests beyond that are told to try again."""
 
 import asyncio
-from urllib.parse import quote
 
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_REQUESTS = 24  # requests: each may hold a photo as it was sent, and its result until it has been received
@@ -87,8 +86,7 @@ def _refusal(reason: str) -> JSONResponse:
 class Addresses:
     """Middleware that answers HEAD wherever GET is, and takes a proxy's prefix off addresses that have it.
 
-    The server itself leaves the body of HEAD out. The page asks for its parts beside it, so its own address
-    must end with a slash.
+    The server itself leaves the body of HEAD out.
     """
 
     def __init__(self, app: ASGIApp, prefix: str) -> None:
@@ -97,12 +95,7 @@ class Addresses:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         if scope["type"] == "http":
-            path, method = scope["path"], "GET" if scope["method"] == "HEAD" else scope["method"]
-            if path == self._prefix != "/":  # relative: only the browser knows the proxy's name
-                query = f"?{scope['query_string'].decode()}" if scope["query_string"] else ""
-                location = {"Location": f"./{quote(path.rpartition('/')[2])}/{query}"}
-                await Response(status_code=307, headers=location)(scope, receive, send)
-                return
+            path, method = scope["path"], scope["method"].replace("HEAD", "GET")
             if path.startswith(f"{self._prefix}/"):
                 path = path.removeprefix(self._prefix)
             scope = {**scope, "path": path, "method": method}

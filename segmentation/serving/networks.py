@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from segmentation.common.artifacts import checkpoint_path
 from segmentation.common.errors import InputError
 from segmentation.inference.predictor import Predictor
@@ -41,18 +39,8 @@ def load_networks(files: Sequence[Path]) -> dict[str, Network]:
     for file in files or [checkpoint_path(name) for name in trained_networks()]:
         if file.stem in networks:
             raise InputError(f"--checkpoint {file}: another file is called {file.stem} too; rename a copy")
-        if not file.is_file():
-            raise InputError(
-                f"{file}: {'is a folder, not a checkpoint' if file.is_dir() else 'no such file'}"
-            )
-        if file.suffix.lower() == ".onnx":
-            raise InputError(f"{file}: ONNX files are for `tools.predict`; name the checkpoint")
-        content = file.read_bytes()
-        checkpoint = load_checkpoint(file, content)
-        predictor = Predictor.from_checkpoint(checkpoint)
-        predictor.probabilities(
-            [np.zeros((32, 32, 3), np.uint8)]
-        )  # the first time, torch chooses its kernels
-        sha256, sample = hashlib.sha256(content).hexdigest(), trained_on_sample(checkpoint.meta)
-        networks[file.stem] = Network(predictor, checkpoint.meta, sha256, sample)
+        checkpoint = load_checkpoint(file)
+        meta, sha256 = checkpoint.meta, hashlib.sha256(file.read_bytes()).hexdigest()
+        predictor, sample = Predictor.from_checkpoint(checkpoint), trained_on_sample(meta)
+        networks[file.stem] = Network(predictor, meta, sha256, sample)
     return dict(sorted(networks.items(), key=lambda item: -(item[1].meta.val_dice or 0)))

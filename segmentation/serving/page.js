@@ -24,10 +24,9 @@ async function predict(photo, model) {
   const began = performance.now(), path = `probabilities?${new URLSearchParams({model: model.name})}`;
   const response = await askPatiently(path, photo.image, photo.stop.signal, `Predicting ${photo.name}: ${model.label}`);
   const values = new Float32Array(await response.arrayBuffer());
-  const work = response.headers.get("Server-Timing").match(/network;dur=([\d.]+)/);
   photo.width = +response.headers.get("X-Width");
   photo.height = +response.headers.get("X-Height");
-  return {model, values, threshold: model.threshold, network: +work[1], total: performance.now() - began};
+  return {model, values, threshold: model.threshold, milliseconds: performance.now() - began};
 }
 
 // ---- the photos ----
@@ -272,8 +271,7 @@ function redraw() {
     if (view !== "cutout") paint(result.picture, photo, colorOf[view](photo, result));
     else if (result.bitmap) draw(result.picture, photo, result.bitmap);
     const dice = result.dice === null ? "" : `, Dice ${result.dice.toFixed(3)}`;
-    result.numbers.textContent = `${percent(result.area)} foreground${dice}; ` +
-      `${result.network.toFixed(0)} ms in the network, ${result.total.toFixed(0)} ms in all`;
+    result.numbers.textContent = `${percent(result.area)} foreground${dice}; ${result.milliseconds.toFixed(0)} ms`;
   }
   if (results.length < 2) return;
   paint(photo.picture, photo, colorOf.disagreement(photo));

@@ -4,7 +4,6 @@ import asyncio
 import dataclasses
 import io
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -44,7 +43,6 @@ class Job:
     windows: int = 1
     done: int = 0
     gone: bool = False
-    waited: float = 0.0  # seconds, for the windows of other photos
 
     def check(self) -> None:
         """Raise `ClientDisconnect` if nobody waits for the result any more."""
@@ -60,9 +58,7 @@ class SharedRunner(Runner):
 
     def logits(self, model: nn.Module, images: Tensor) -> Tensor:
         """Return what `Runner.logits` does; raises `ClientDisconnect`."""
-        asked = time.perf_counter()
         with _forward:
-            self.job.waited += time.perf_counter() - asked
             self.job.check()
             logits = super().logits(model, images)
         self.job.done += len(images)
@@ -122,17 +118,14 @@ class Worker:
 def predict_photo(
     network: Network, file: bytes, options: ProbabilityOptions, job: Job
 ) -> tuple[bytes, dict[str, str]]:
-    """Return a prediction as `tools.predict` writes it, and headers: how long each step took, and its size.
+    """Return a prediction as `tools.predict` writes it, and headers with its size.
 
     Without a kind, it is the probabilities, little-endian float32, row by row.
     """
-    began = time.perf_counter()
     photo = read_photo(io.BytesIO(file), options.white)
-    decoded = time.perf_counter()
     runner = network.predictor.runner
     shared = SharedRunner(runner.device, runner.precision, runner.normalization, job)
     (probabilities,) = dataclasses.replace(network.predictor, runner=shared).probabilities([photo.image])
-    predicted = time.perf_counter()
     job.check()
     height, width = probabilities.shape
     buffer = io.BytesIO()
@@ -141,11 +134,7 @@ def predict_photo(
         write_kind(options.kind, photo, probabilities, threshold, buffer)
     else:
         buffer.write(np.ascontiguousarray(probabilities, "<f4").data)
-    written = time.perf_counter()
-    in_network = predicted - decoded - job.waited
-    seconds = {"read": decoded - began, "network": in_network, "write": written - predicted}
-    timing = ", ".join(f"{step};dur={1000 * taken:.1f}" for step, taken in seconds.items())
-    return buffer.getvalue(), {"Server-Timing": timing, "X-Height": str(height), "X-Width": str(width)}
+    return buffer.getvalue(), {"X-Height": str(height), "X-Width": str(width)}
 
 
 def preview_photo(file: bytes, white: int | None, side: int) -> bytes:

@@ -84,6 +84,9 @@ def test_a_grid_that_was_cut_short_goes_on_where_it_stopped(project: Path) -> No
 
 def test_a_file_that_is_none_is_one_line(project: Path, run_here: RunHere) -> None:
     ended = run_here(project, "tools.experiments", "run", "experiments/none.yaml")
-    assert ended.status == 2 and ended.stderr == "experiments: error: experiments/none.yaml: no such file\n"
+    assert (
+        ended.status == 2
+        and ended.stderr == "experiments: error: experiments/none.yaml: No such file or directory\n"
+    )
     ended = run_here(project, "tools.experiments", "run", "experiments/lab_report.yaml", "-S", "train.lr=1")
     assert ended.status == 2 and "can be set here" in ended.stderr and len(ended.stderr.splitlines()) == 1

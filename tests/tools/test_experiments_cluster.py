@@ -1,7 +1,6 @@
-"""Questions asked through submitit's executor for this machine: real tasks, in real clones."""
+"""Questions asked of a Slurm that is this machine alone: real tasks, in real clones."""
 
 import copy
-import json
 import os
 import shutil
 import signal
@@ -13,16 +12,11 @@ from typing import Any
 
 import psutil
 import pytest
-import submitit
 import yaml
 from commands import RunHere, dvc, dvc_environment
+from fake_slurm import install
 from projects import git
 from test_experiments import TINY, rows
-
-from segmentation.experiments.launching import Cluster, id_of, result_of
-from segmentation.experiments.plan import Run
-from segmentation.experiments.results import RunScores
-from segmentation.experiments.running import Experiment
 
 pytestmark = pytest.mark.slow
 
@@ -40,30 +34,31 @@ def shared(project: Path, tmp_path: Path) -> Path:
     return project
 
 
-def ask(project: Path) -> subprocess.Popen[str]:
+def ask(project: Path, slurm: Path) -> subprocess.Popen[str]:
     """Start both tasks at once."""
+    environment = dvc_environment() | {"TMPDIR": str(project.parent / "scratch")}
     return subprocess.Popen(
-        [sys.executable, "-m", "tools.experiments", "run", "experiments/tiny.yaml", "--launcher", "local"],
-        cwd=project, env=dvc_environment() | {"TMPDIR": str(project.parent / "scratch")},
+        [sys.executable, "-m", "tools.experiments", "run", "experiments/tiny.yaml", "--launcher", "slurm"],
+        cwd=project, env=environment | install(slurm, environment["PATH"]),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
 
-def tasks_of(asking: subprocess.Popen[str], states: Path) -> list[psutil.Process]:
-    """Wait until both tasks have saved their trainings; return the processes that submitit started."""
+def tasks_of(asking: subprocess.Popen[str], states: Path, slurm: Path) -> list[psutil.Process]:
+    """Wait until both tasks have saved their trainings; return the scripts that Slurm started."""
     deadline = time.monotonic() + 120
     while len(list(states.glob("unet-*.state"))) < 2:
         assert time.monotonic() < deadline and asking.poll() is None
         time.sleep(0.1)
-    return psutil.Process(asking.pid).children()
+    return [psutil.Process(int(path.read_text())) for path in sorted(slurm.glob("*.pid"))]
 
 
 def test_a_task_is_killed_and_another_one_runs_out_of_time(
     shared: Path, tmp_path: Path, states: Path
 ) -> None:
     logs = shared / ".dvc/tmp/experiments"
-    asking = ask(shared)
-    one, other = tasks_of(asking, states)
+    asking = ask(shared, tmp_path / "slurm")
+    one, other = tasks_of(asking, states, tmp_path / "slurm")
     (task,) = other.children()
     task.send_signal(signal.SIGUSR2)  # as Slurm does before the time is over
     for process in [one, *one.children(recursive=True)]:
@@ -77,7 +72,7 @@ def test_a_task_is_killed_and_another_one_runs_out_of_time(
     assert len(resumed) == 1 and len(rows(shared)) == 2  # both networks of the one that was started again
     assert "1 of 2 runs" in (shared / "experiments/results/tiny.md").read_text()
 
-    asking = ask(shared)
+    asking = ask(shared, tmp_path / "slurm2")
     out, error = asking.communicate(timeout=240)
     assert asking.returncode == 0 and not error and "2 runs, 1 missing" in out, error
     assert sorted((row["seed"], row["network"]) for row in rows(shared)) == [
@@ -95,9 +90,9 @@ def test_a_task_is_killed_and_another_one_runs_out_of_time(
     assert {path.name for path in (elsewhere / "checkpoints").glob("*.pt")} == {"unet.pt", "resnet.pt"}
 
 
-def test_when_stopped_it_cancels_its_tasks(shared: Path, states: Path) -> None:
-    asking = ask(shared)
-    started = tasks_of(asking, states)
+def test_when_stopped_it_cancels_its_tasks(shared: Path, tmp_path: Path, states: Path) -> None:
+    asking = ask(shared, tmp_path / "slurm")
+    started = tasks_of(asking, states, tmp_path / "slurm")
     everything = [process for task in started for process in [task, *task.children(recursive=True)]]
     os.kill(asking.pid, signal.SIGTERM)
     _, error = asking.communicate(timeout=60)
@@ -107,18 +102,17 @@ def test_when_stopped_it_cancels_its_tasks(shared: Path, states: Path) -> None:
     assert not list((shared / ".dvc/tmp/experiments/jobs").glob("*.json"))
 
 
-def test_a_result_of_an_earlier_call_is_collected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    experiment = Experiment("tiny-1", Run("1", {}), "c0de", "")
-    scores = RunScores([{"run": "1"}], [{"id": "a"}])
-    job = submitit.LocalExecutor(tmp_path / "earlier").submit(scores._replace)
-    assert job.result() == scores
-    monkeypatch.chdir(tmp_path)
-    where = {"launcher": "local", "folder": str(tmp_path / "earlier"), "id": job.job_id}
-    id_of(experiment).parent.mkdir(parents=True)
-    id_of(experiment).write_text(json.dumps(where))
-    left = Cluster("local", 1, 1).left(experiment)
-    assert left and left.job_id == job.job_id and result_of(left, experiment) == scores
-    assert Cluster("slurm", 1, 1).left(experiment) is None  # ids of the other kind mean something else
+def test_if_it_is_killed_the_tasks_run_on_and_the_next_call_collects_them(
+    shared: Path, tmp_path: Path, states: Path
+) -> None:
+    asking = ask(shared, tmp_path / "slurm")
+    tasks_of(asking, states, tmp_path / "slurm")
+    asking.kill()
+    asking.communicate()
+    asking = ask(shared, tmp_path / "slurm")
+    out, error = asking.communicate(timeout=240)
+    assert asking.returncode == 0 and not error, error
+    assert out.count("of an earlier call") == 2 and "submitted as" not in out and len(rows(shared)) == 4
 
 
 def test_what_a_clone_would_lack_is_one_line(

@@ -16,7 +16,7 @@ from projects import ROOT, copied
 
 from segmentation.common.errors import Fault
 from segmentation.common.files import write_bytes
-from segmentation.export.check import compare, read_samples
+from segmentation.export.check import compare, read_images
 from segmentation.export.graph import ImagesToProbabilities, to_onnx
 from segmentation.inference.predictor import Predictor
 from segmentation.models.build import network_names
@@ -35,7 +35,7 @@ def test_both_networks(
     out = tmp_path / f"{name}.onnx"
     ended = run_here(finished, "tools.export", "--model", name, "--out", out)
     assert ended.status == 0 and ended.stderr == ""
-    assert "within" in ended.stdout and "of mask pixels agree" in ended.stdout and "change" in ended.stdout
+    assert "within" in ended.stdout and "of mask pixels agree" in ended.stdout
     *_, last = ended.stdout.splitlines()
     assert last == f"python -m tools.predict --checkpoint {out} photo.jpg"
     photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (7, 5, 3), dtype=np.uint8))
@@ -119,17 +119,17 @@ def test_another_network_is_not_taken_for_the_checkpoint(finished: Path) -> None
     """The check must fail where it should: for weights that differ a little."""
     checkpoint = load_checkpoint(finished / "checkpoints/unet.pt")
     ids = json.loads((finished / "data/split.json").read_text())["val"]
-    samples = read_samples(finished / "data/raw", ids, ["pet", "border"])
-    assert all(image.shape[0] != image.shape[1] for image, _ in samples)
+    images = read_images(finished / "data/raw", ids)
+    assert all(image.shape[0] != image.shape[1] for image in images)
     graph = ImagesToProbabilities(checkpoint)
     threshold = str(checkpoint.meta.threshold)
     exported = OnnxPredictor.of_bytes(to_onnx(graph, {"threshold": threshold}), "x")
     predictor = Predictor.from_checkpoint(checkpoint)
-    good = compare(graph, predictor, exported, samples)
+    good = compare(graph, predictor, exported, images)
     good.require()
     with torch.no_grad():
         next(checkpoint.model.parameters()).mul_(1.01)
-    bad = compare(graph, predictor, exported, samples)
+    bad = compare(graph, predictor, exported, images)
     with pytest.raises(Fault, match="nothing was written"):
         bad.require()
     with pytest.raises(Fault, match="nothing was written"):

@@ -12,9 +12,6 @@ import pytest
 from commands import RunHere
 from photos import pixels, save, scene, three_photos
 
-from segmentation.common.signals import Interrupted
-from segmentation.prediction import job
-
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
@@ -88,13 +85,14 @@ def test_three_shards_at_once_give_what_one_run_gives(finished: Path, tmp_path: 
         save(tmp_path / f"photos/{number}.jpg", scene(40, 50 + number, seed=number))
     (tmp_path / "photos/broken.jpg").write_bytes(b"")
     command = [sys.executable, "-m", "tools.predict", str(tmp_path / "photos"), "--out"]
-    array = {"SLURM_ARRAY_TASK_MIN": "4", "SLURM_ARRAY_TASK_COUNT": "3"}
     shards = [
         subprocess.Popen(
             [*command, str(tmp_path / "shards")], cwd=finished, env=os.environ | environment,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
-        for environment in [{"SLURM_ARRAY_TASK_ID": str(4 + index)} | array for index in range(3)]
+        for environment in [
+            {"SLURM_ARRAY_TASK_ID": str(index), "SLURM_ARRAY_TASK_COUNT": "3"} for index in range(3)
+        ]
     ]  # fmt: skip
     said = [shard.communicate(timeout=300) for shard in shards]
     assert sorted(shard.returncode for shard in shards) == [0, 0, 1], said
@@ -130,32 +128,6 @@ def test_interrupted_it_leaves_whole_files_and_resumes(finished: Path, tmp_path:
     again = subprocess.run(command, cwd=finished, capture_output=True, text=True)
     assert again.returncode == 0 and f"{60 - len(done)} of 60 images" in again.stdout
     assert len({path.read_bytes() for path in out.iterdir()}) == 1
-
-
-def test_an_interrupted_run_forgets_no_error_of_photos_that_it_did_not_reach(
-    finished: Path, tmp_path: Path, run_here: RunHere, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for number in range(3):
-        save(tmp_path / f"photos/{number}.png", scene(30, 40))
-    for name in ("1.png", "2.png"):
-        (tmp_path / "photos" / name).write_bytes(b"broken")
-    arguments = ["tools.predict", tmp_path / "photos", "--out", tmp_path / "out", "--batch", 1]
-    assert run_here(finished, *arguments).status == 1
-    table = tmp_path / "out/errors.csv"
-    before = table.read_text()
-    read = job._read
-
-    def interrupted(task: job.PhotoTask, white: int | None) -> object:
-        if task.source.name == "2.png":
-            raise Interrupted(signal.SIGINT)
-        return read(task, white)
-
-    monkeypatch.setattr(job, "_read", interrupted)
-    assert run_here(finished, *arguments, "--force").status == 130
-    assert sorted(table.read_text().splitlines()) == sorted(before.splitlines())
-    save(tmp_path / "photos/1.png", scene(30, 40))
-    assert run_here(finished, *arguments).status == 130
-    assert "1.png" not in table.read_text() and "2.png" in table.read_text()
 
 
 @pytest.mark.fault("a machine that fails while an image is read")

@@ -17,8 +17,8 @@ from segmentation.serving.networks import load_networks
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--checkpoint", "nothing.pt"], "nothing.pt: no such file"),
-        (["--checkpoint", "checkpoints"], "checkpoints: is a folder, not a checkpoint"),
+        (["--checkpoint", "nothing.pt"], "nothing.pt: no such checkpoint"),
+        (["--checkpoint", "checkpoints"], "checkpoints: not a checkpoint of this program"),
         (["--checkpoint", "params.yaml"], "params.yaml: not a checkpoint of this program"),
         (["--checkpoint", "checkpoints/unet.pt", "checkpoints/unet.pt"], "another file is called unet too"),
         (["--port", "65536"], "--port: 65536: allowed: 0 to 65535"),

@@ -155,10 +155,8 @@ def test_masks_are_those_of_torch(fit: Fit, scale: float, name: str) -> None:
     graph = ImagesToProbabilities(checkpoint)
     masks = predictor.masks(images)
     assert 0.3 < np.mean([mask.mean() for mask in masks]) < 0.7
-    for image, mask in zip(images, masks, strict=True):
-        check = compare(graph, predictor, exported, [(image, mask)])
-        check.require()  # 99.9 % of the pixels of each
-        assert check.dice > 0.999 and check.dice_onnx > 0.999
+    for image in images:
+        compare(graph, predictor, exported, [image]).require()  # 99.9 % of the pixels of each
     flipped = [dataclasses.replace(each, tta="flip") for each in (predictor, exported)]
     for image in images[:3]:
         (expected,), (found,) = (each.probabilities([image]) for each in flipped)
@@ -180,7 +178,7 @@ def test_masks_are_those_of_torch(fit: Fit, scale: float, name: str) -> None:
     )
     with torch.no_grad():
         next(checkpoint.model.parameters()).mul_(1.05)
-    assert compare(graph, predictor, exported, [(images[0], masks[0])]).difference > 1e-4
+    assert compare(graph, predictor, exported, [images[0]]).difference > 1e-4
 
 
 @pytest.mark.parametrize("resize", RESIZES)

@@ -35,8 +35,7 @@ NAMED = b'--x\r\nContent-Disposition: form-data; name="a\xff"\r\n\r\nabc\r\n--x-
         ("?threshold=nan", PHOTO, "(allowed: above 0 and below 1)"),
         ("?threshold=half", PHOTO, "(allowed: above 0 and below 1)"),
         ("", b"\0\0\0\x18ftypheic" + bytes(50), "does not decode as an image"),
-        ("?treshold=0.9", PHOTO, "'treshold' is not a known parameter (did you mean threshold?)"),
-        ("?x=1", PHOTO, "'x' is not a known parameter (allowed here: white, model, kind, threshold)"),
+        ("?x=1", PHOTO, "'x' is not a known parameter (white, model, kind, threshold)"),
         ("?kind=mask&kind=cutout", PHOTO, "kind: is given more than once"),
         ("?white=0", PHOTO, "white: "),
         ("?white=1" + 5000 * "0", PHOTO, "white: "),
@@ -74,7 +73,7 @@ def test_forms_without_an_image(kind: str, body: bytes, said: str, server: Serve
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"treshold": "0.9"}, "'treshold' is not a known parameter (did you mean threshold?)"),
+        ({"treshold": "0.9"}, "'treshold' is not a known parameter (white, model, kind, threshold)"),
         ({"side": "9"}, "'side' is not a known parameter"),
         ({"threshold": "high"}, "threshold: "),
         ({"kind": "matte"}, "kind: Input should be 'mask', 'cutout', 'overlay' or 'probability'"),
@@ -90,14 +89,6 @@ def test_a_file_that_is_sent_as_text(server: Server) -> None:
     """`curl -F image=photo.jpg` sends the name of the file."""
     answer = server.post("/predict", files={"image": (None, "photo.jpg")})
     assert answer.status_code == 422 and "-F image=@FILE" in answer.json()["detail"]
-
-
-@pytest.mark.parametrize("path", ["/models", "/healthz", "/examples", "/progress/1"])
-def test_addresses_without_parameters(path: str, server: Server) -> None:
-    answer = server.get(f"{path}?model=unet")
-    assert (
-        answer.status_code == 422 and "'model': this address takes no parameters" in answer.json()["detail"]
-    )
 
 
 def test_two_files_in_a_form(server: Server) -> None:

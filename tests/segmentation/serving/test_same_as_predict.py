@@ -69,8 +69,6 @@ def test_probabilities_are_those_of_the_predictor(
     )
     (expected,) = predictor(finished, "resnet").probabilities([scene(*size)])
     np.testing.assert_array_equal(probabilities, expected)
-    times = answer.headers["server-timing"].split(", ")
-    assert [step.split(";dur=")[0] for step in times] == ["read", "network", "write"]
 
 
 def test_16_bits_need_their_white(server: Server) -> None:
@@ -172,8 +170,6 @@ def test_behind_a_proxy_under_a_prefix(finished: Path, stripped: bool) -> None:
             assert server.get(prefix + path).status_code == 200
         assert server.post(f"{prefix}/predict", photo).status_code == 200
         assert server.post("/preX/predict", photo).status_code == 404
-        moved = server.get("/pre?x=1", allow_redirects=False)
-        assert (moved.status_code, moved.headers["location"]) == (307, "./pre/?x=1")
         assert server.get(f"{prefix}/models/").status_code == 404
         assert server.get(f"{prefix}/openapi.json").json()["servers"] == [{"url": "/pre"}]
         host, port = server.url.removeprefix("http://").split(":")
