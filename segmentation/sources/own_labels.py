@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 from segmentation.common import dataset_layout as layout
 from segmentation.common.errors import InputError
+from segmentation.common.files import visible_files
 from segmentation.common.image_io import is_image_file
 from segmentation.sources.annotations import find, voc
-from segmentation.sources.annotations.find import Labels, files_in, find_labels
+from segmentation.sources.annotations.find import Labels, find_labels
 from segmentation.sources.annotations.matching import match
 from segmentation.sources.annotations.shapes import AnnotatedImage
 from segmentation.sources.own_files import Rules
@@ -93,7 +94,7 @@ def _renamed(masks: dict[str, Path], images: dict[str, Path], folder: Path) -> t
 
 
 def _of_annotations(path: Path, labels: Labels, rules: Rules) -> OwnLabels:
-    files = [file for file in files_in(path) if file not in labels.contents and is_image_file(file)]
+    files = [file for file in visible_files(path) if file not in labels.contents and is_image_file(file)]
     readings = [find.READERS[labels.format](file, content) for file, content in labels.contents.items()]
     listed_images = [image for reading in readings for image in reading.images]
     # COCO's person_keypoints_*.json has some of the areas in the instances_*.json beside it.
@@ -136,7 +137,7 @@ def _images_by_id(folder: Path, without: Path | None = None) -> tuple[dict[str, 
     """Return the images of a folder and its subfolders by id, and the visible files that are no images."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; put your files there, or set data.folder.path")
-    files = [file for file in files_in(folder) if without not in file.parents]
+    files = [file for file in visible_files(folder) if without not in file.parents]
     images = [file for file in files if is_image_file(file)]
     if not images:
         raise InputError(f"{folder}: contains no images")

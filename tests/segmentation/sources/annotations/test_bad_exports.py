@@ -96,12 +96,12 @@ BOMB = """<?xml version="1.0"?><!DOCTYPE annotations [<!ENTITY a "ha">
 <!ENTITY c "&b;&b;&b;&b;&b;&b;&b;&b;&b;&b;">]><annotations>&c;</annotations>"""
 
 TEXTS = {
-    "broken JSON": ("a.json", '{"images": [],\n "annotations": [}', r"broken JSON at line 2, column 18"),
-    "cut JSON": ("a.json", '{"images": [{"id": 1', r"a\.json: broken JSON at line 1, column 21"),
+    "broken JSON": ("a.json", '{"images": [],\n "annotations": [}', r"not usable as JSON in UTF-8 .*: line 2 column 18"),
+    "cut JSON": ("a.json", '{"images": [{"id": 1', r"a\.json: not usable as JSON .*: line 1 column 2"),
     "deep JSON": ("a.json", "[" * 100_000, r"a\.json: not usable as JSON"),
     "a long number": ("a.json", "1" * 10_000, r"a\.json: not usable as JSON"),
-    "broken XML": ("a.xml", "<annotations>\n <image></annotations>", r"xml: broken XML at line 2, column 11"),
-    "a billion laughs": ("a.xml", BOMB, r"a\.xml: defines XML entities, which can fill the memory"),
+    "broken XML": ("a.xml", "<annotations>\n <image></annotations>", r"xml: not usable as XML .*: line 2, column 10"),
+    "a billion laughs": ("a.xml", BOMB, r"a\.xml: not usable as XML .*Entit"),
     "an image of no size": (
         "a.xml", exports.cvat_xml('<image name="a.jpg"/>'), r"a\.jpg: width None and height None are no size"
     ),
