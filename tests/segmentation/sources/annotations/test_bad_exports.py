@@ -36,12 +36,12 @@ def rle(counts: object, size: object = (48, 64)) -> Callable[[dict[str, Any]], o
 
 
 BAD: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
-    "two points": (area([[1, 2, 3, 4]]), "annotation 1 of 0.JPG: a polygon with 2 points; delete it"),
-    "half a point": (area([[1, 2, 3, 4, 5, 6, 7]]), "annotation 1 of 0.JPG: its points are no pairs"),
-    "NaN": (area([[1, 2, 3, float("nan"), 5, 6]]), "annotation 1 of 0.JPG: holds NaN or infinity"),
-    "no number": (area([[1, 2, 3, {}, 5, 6]]), "0.JPG: its points are no numbers"),
-    "a number too long": (area([[1, 2, 3, 10**400, 5, 6]]), "0.JPG: its points are no numbers"),
-    "infinitely far": (area([[1, 2, 3, 4, 5, float("inf")]]), "1 of 0.JPG: holds NaN or infinity"),
+    "two points": (area([[1, 2, 3, 4]]), "annotation 1 of 0.JPG: not three or more pairs of x and y; delete it"),
+    "half a point": (area([[1, 2, 3, 4, 5, 6, 7]]), "annotation 1 of 0.JPG: not three or more pairs"),
+    "NaN": (area([[1, 2, 3, float("nan"), 5, 6]]), "annotation 1 of 0.JPG: holds what is no finite number"),
+    "no number": (area([[1, 2, 3, {}, 5, 6]]), "0.JPG: holds what is no finite number"),
+    "a number too long": (area([[1, 2, 3, 10**400, 5, 6]]), "0.JPG: holds what is no finite number"),
+    "infinitely far": (area([[1, 2, 3, 4, 5, float("inf")]]), "1 of 0.JPG: holds what is no finite number"),
     "huge coordinates": (area([[1, 2, -1e300, 4, 5, 1e300]]), "reaches from .* far outside of its image"),
     "far outside": (area([[1, 2, 3, 4, 5, 60000]]), "reaches from .* far outside of its image of 64x48"),
     "counts too few": (rle([40, 50]), "counts of its RLE do not add up to 64x48 pixels"),
@@ -49,7 +49,7 @@ BAD: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "negative counts": (rle([4000, -928]), "annotation 1 of 0.JPG: the counts of its RLE do not add up"),
     "counts of no whole numbers": (rle([1000.7, 2072.2]), "1 of 0.JPG: .* or are not whole numbers from 0"),
     "a huge count": (rle([3072, 1e300]), "annotation 1 of 0.JPG: the counts of its RLE do not add up"),
-    "a NaN count": (rle([3072, float("nan")]), "annotation 1 of 0.JPG: holds NaN or infinity"),
+    "a NaN count": (rle([3072, float("nan")]), "annotation 1 of 0.JPG: holds what is no finite number"),
     "a negative string": (rle("O"), "annotation 1 of 0.JPG: the counts of its RLE do not add up"),
     "no counts": (rle(None), "annotation 1 of 0.JPG: "),
     "another size": (rle([3072], [64, 48]), "its RLE is of 48x64 pixels, its image of 64x48"),
@@ -103,7 +103,9 @@ TEXTS = {
     "broken XML": ("a.xml", "<annotations>\n <image></annotations>", r"xml: not usable as XML .*: line 2, column 10"),
     "a billion laughs": ("a.xml", BOMB, r"a\.xml: not usable as XML .*Entit"),
     "an image of no size": (
-        "a.xml", exports.cvat_xml('<image name="a.jpg"/>'), r"a\.jpg: width None and height None are no size"
+        "a.xml",
+        exports.cvat_xml('<image name="a.jpg" width="64"/>'),
+        r"a\.jpg: width '64' and height None are no size",
     ),
     "a mask without runs": (
         "a.xml",
