@@ -89,7 +89,7 @@ def evaluate(
         "thresholds": {name: checkpoint.meta.threshold for name, checkpoint in checkpoints.items()},
         "calibration_error": {name: calibration_error(network) for name, network in networks.items()},
         "failures": {
-            name: failure_table(network.false_pixels, own_size[name], wrong, ids)
+            name: failure_table(network.false_pixels, own_size[name], wrong)
             for name, network in networks.items()
         },
         "groups": break_down(dice, facts, by_label, settings.bootstrap),

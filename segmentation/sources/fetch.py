@@ -66,12 +66,10 @@ def fetch(url: str, md5: str, cache: Path, patience: Patience = PATIENCE) -> Pat
 
 def _local(url: str, rest: str, md5: str) -> Path:
     host, _, name = rest.partition("/")
-    if host not in ("", "localhost"):
-        raise InputError(f"{url}: a file address needs an absolute path, as in file:///folder/file.tar.gz")
     path = Path(url2pathname(f"/{name}"))
-    actual = _md5(path)
+    actual = _md5(path) if host in ("", "localhost") else None
     if actual is None:
-        raise InputError(f"{url}: there is no file {path}; correct the address")
+        raise InputError(f"{url}: there is no file {path}; write it as in file:///folder/file.tar.gz")
     if actual != md5:
         raise InputError(f"{url}: expected md5 {md5}, found {actual}; correct the address or the md5")
     return path

@@ -1,15 +1,7 @@
 """A person's own images and masks, brought into the layout of `common/dataset_layout.py`.
 
-    images/        images of any format
-    masks/         lossless images; see `data.folder.mask_threshold`. Or:
-    trimaps/       1 foreground, 2 background, 3 border, as in Oxford-IIIT Pet. Or one of the exports that
-                   `annotations/find.py` knows; their images may lie anywhere in the folder
-    trainval.txt   optional, together with test.txt: one image a line, with or without its suffix
-    test.txt
-    groups.csv     optional, with the columns id and group: for tables of scores
-
-An image and its mask have the same name but for the suffix, in the same subfolder if there are any; the image
-in images/more/a.jpg has the id more__a. Files that are no images are passed over. trimaps/ and the lists may
+`data/folder/README.md` says what it holds: images/, and masks/, trimaps/ or one of the exports that
+`annotations/find.py` knows. The image in images/more/a.jpg has the id more__a. trimaps/ and the lists may
 also be in annotations/, so that an unpacked Oxford-IIIT Pet is such a folder too.
 """
 
@@ -73,17 +65,12 @@ def write_folder(folder: Path, path: Path, rules: Rules) -> tuple[list[str], lis
 
     files: Files = {remark: {} for remark in Remark}
     found: Counter[str] = Counter()  # masks that hold each value or colour
-    try:
-        with ThreadPoolExecutor(usable_cores()) as pool:
-            for pair, classes in progress(pool.map(write_pair, ids), "images and masks", len(ids)):
-                found.update(classes)
-                for file, remarks in pair.items():
-                    for remark, value in remarks.items():
-                        files[remark][file] = value
-    except OSError as error:
-        if Path(error.filename or "").is_relative_to(path):
-            raise InputError(f"{error.filename}: cannot be read ({error.strerror})") from None
-        raise
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        for pair, classes in progress(pool.map(write_pair, ids), "images and masks", len(ids)):
+            found.update(classes)
+            for file, remarks in pair.items():
+                for remark, value in remarks.items():
+                    files[remark][file] = value
     in_lists = {images.get(image_id) for members in lists.values() for image_id in members}
     _refuse_ambiguous(files, in_lists, rules)
     for name, members in ({layout.LIST: ids} | lists).items():
@@ -134,25 +121,15 @@ def _refuse_ambiguous(files: Files, in_lists: set[Path | None], rules: Rules) ->
 
 def _remarks(files: Files, rules: Rules) -> list[str]:
     """Return a line for each remark that applies to some of the files."""
-    becomes = f"data.folder.white = {rules.white} becomes 255"
     threshold = rules.mask_threshold
-    rule = "any value but 0" if threshold is None else f"a value of at least {threshold:g}"
-    largest = max(files[Remark.DEEP_GREY].values(), default=0)
-    white_fits = rules.white is not None and rules.white / 4 <= largest <= rules.white
-    notes = {
-        Remark.TURNED: "",
-        Remark.TRANSPARENT: "",
-        Remark.DEEP_GREY: f"; largest value {largest}, {becomes}",
-        Remark.DEEP_COLOR: f"; {becomes}",
-        Remark.REDUCED: "; if they look black, set data.folder.white to the value that becomes 255",
-        Remark.SHADED: f"; foreground is {rule} (data.folder.mask_threshold)",
-        Remark.INDEXED: "; the numbers of the colours are their values, and 0 is background",
-        Remark.FAINT: f"; no value reaches data.folder.mask_threshold = {threshold}",
+    facts = {
+        "becomes": f"data.folder.white = {rules.white} becomes 255",
+        "largest": max(files[Remark.DEEP_GREY].values(), default=0),
+        "threshold": threshold,
+        "rule": "any value but 0" if threshold is None else f"a value of at least {threshold:g}",
     }
-    lines = {remark: count(remark.value, files[remark], note) for remark, note in notes.items()}
-    if lines[Remark.DEEP_GREY] and not white_fits:
-        lines[Remark.DEEP_GREY] = f"warning: {lines[Remark.DEEP_GREY]}"
-    return list(lines.values())
+    notes = {remark: remark.value[1].format(**facts) for remark in Remark}
+    return [count(remark.value[0], files[remark], note) for remark, note in notes.items()]
 
 
 def _lists(path: Path, ids: list[str]) -> dict[Path, list[str]]:

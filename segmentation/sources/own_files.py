@@ -34,17 +34,26 @@ class Rules(NamedTuple):
 
 
 class Remark(Enum):
-    """What the user is told about some of the files."""
+    """What the user is told about some of the files, and what follows their number."""
 
-    UNDECIDED = "images that fit their masks both as they are stored and upright"
-    TURNED = "images brought upright by their EXIF orientation"
-    DEEP_GREY = "grey images with more than 8 bits"
-    DEEP_COLOR = "colour images with 16 bits per channel"
-    REDUCED = "warning: colour images with 16 bits per channel, reduced to their upper 8"
-    SHADED = "warning: masks with more than two values"
-    INDEXED = "masks with a coloured palette"
-    FAINT = "warning: masks that count as empty"
-    TRANSPARENT = "images with transparent pixels, laid on white"
+    UNDECIDED = "images that fit their masks both as they are stored and upright", ""
+    TURNED = "images brought upright by their EXIF orientation", ""
+    TRANSPARENT = "images with transparent pixels, laid on white", ""
+    DEEP_GREY = "grey images with more than 8 bits", "; largest value {largest}, {becomes}"
+    DEEP_COLOR = "colour images with 16 bits per channel", "; {becomes}"
+    REDUCED = (
+        "warning: colour images with 16 bits per channel, reduced to their upper 8",
+        "; if they look black, set data.folder.white to the value that becomes 255",
+    )
+    SHADED = "warning: masks with more than two values", "; foreground is {rule} (data.folder.mask_threshold)"
+    INDEXED = (
+        "masks with a coloured palette",
+        "; the numbers of the colours are their values, and 0 is background",
+    )
+    FAINT = (
+        "warning: masks that count as empty",
+        "; no value reaches data.folder.mask_threshold = {threshold}",
+    )
 
 
 def write_image(
