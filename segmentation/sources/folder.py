@@ -17,28 +17,30 @@ from segmentation.common.cores import usable_cores
 from segmentation.common.errors import InputError
 from segmentation.common.image_io import image_size
 from segmentation.common.progress import progress
+from segmentation.params import Folder
 from segmentation.sources.annotations.find import MASKS, TRIMAPS, locate
 from segmentation.sources.annotations.shapes import AnnotatedImage
 from segmentation.sources.groups import own_groups
-from segmentation.sources.own_files import Remark, Rules, write_image
+from segmentation.sources.own_files import Remark, write_image
 from segmentation.sources.own_labels import OwnLabels, count, listed, read_labels, refuse_unknown
 from segmentation.sources.own_masks import write_annotated, write_mask
 
 Files = dict[Remark, dict[Path, int]]  # to which each remark applies, with its value
 
 
-def write_folder(folder: Path, path: Path, rules: Rules) -> tuple[list[str], list[dict[str, str]]]:
+def write_folder(folder: Path, path: Path, rules: Folder) -> tuple[list[str], list[dict[str, str]]]:
     """Write the images of `path` into the existing, empty `folder`, their masks as trimaps.
 
     Returns lines that say what was found, and the groups in groups.csv. An image without a mask, a mask
     without an image and what does not decode are listed all the same: the split names them. Raises
     `InputError` if a part of `path` is missing or ambiguous.
     """
-    own = read_labels(path, rules)
+    classes = [str(name) for name in rules.classes or []]
+    own = read_labels(path, rules, classes)
     images, labels = own.images, own.labels
-    if rules.classes and own.format == MASKS:  # colours, in any case
-        rules = rules._replace(classes=[name.lower() for name in rules.classes])
-    wanted = [own.colors.get(name, name) for name in rules.classes or own.colors]
+    if own.format == MASKS:  # colours, in any case
+        classes = [name.lower() for name in classes]
+    wanted = [own.colors.get(name, name) for name in classes or own.colors]
     ids = sorted(images.keys() | labels.keys())
     lists, groups = _lists(path, ids), own_groups(path, set(ids))
     (folder / layout.IMAGES).mkdir()
@@ -47,11 +49,11 @@ def write_folder(folder: Path, path: Path, rules: Rules) -> tuple[list[str], lis
     def write_pair(image_id: str) -> tuple[dict[Path, dict[Remark, int]], set[str]]:
         image, label = images.get(image_id), labels.get(image_id)
         to_image, to_trimap = layout.image_path(folder, image_id), layout.trimap_path(folder, image_id)
-        remarks: dict[Path, dict[Remark, int]] = {}
-        classes = set[str]()
+        remarks, held = dict[Path, dict[Remark, int]](), set[str]()
         if isinstance(label, AnnotatedImage):
             image = images[image_id]
-            return {image: write_annotated(image, label, to_image, to_trimap, rules)}, classes
+            remarks[image] = write_annotated(image, label, to_image, to_trimap, rules, classes)
+            return remarks, held
         if image:
             size = None
             with suppress(InputError):  # a mask that cannot be read is left to the split
@@ -60,14 +62,14 @@ def write_folder(folder: Path, path: Path, rules: Rules) -> tuple[list[str], lis
         if label and own.format == TRIMAPS:
             shutil.copyfile(label, to_trimap)
         elif label:
-            remarks[label], classes = write_mask(label, to_trimap, rules.mask_threshold, wanted)
-        return remarks, classes
+            remarks[label], held = write_mask(label, to_trimap, rules.mask_threshold, wanted)
+        return remarks, held
 
     files: Files = {remark: {} for remark in Remark}
     found: Counter[str] = Counter()  # masks that hold each value or colour
     with ThreadPoolExecutor(usable_cores()) as pool:
-        for pair, classes in progress(pool.map(write_pair, ids), "images and masks", len(ids)):
-            found.update(classes)
+        for pair, held in progress(pool.map(write_pair, ids), "images and masks", len(ids)):
+            found.update(held)
             for file, remarks in pair.items():
                 for remark, value in remarks.items():
                     files[remark][file] = value
@@ -75,11 +77,11 @@ def write_folder(folder: Path, path: Path, rules: Rules) -> tuple[list[str], lis
     _refuse_ambiguous(files, in_lists, rules)
     for name, members in ({layout.LIST: ids} | lists).items():
         (folder / name).write_text("".join(f"{image_id} 1 1 1\n" for image_id in members), encoding="utf-8")
-    lines = [*own.said, *_classes(own, found, rules.classes), *_remarks(files, rules)]
+    lines = [*own.said, *_classes(own, found, classes), *_remarks(files, rules)]
     return [line for line in lines if line], groups
 
 
-def _classes(own: OwnLabels, found: Counter[str], classes: Sequence[str] | None) -> list[str]:
+def _classes(own: OwnLabels, found: Counter[str], classes: Sequence[str]) -> list[str]:
     """Return the lines about masks of several classes, by how many masks each value or colour was `found` in.
 
     Raises `InputError` for one of the `classes` that is in none.
@@ -87,7 +89,7 @@ def _classes(own: OwnLabels, found: Counter[str], classes: Sequence[str] | None)
     if not found:
         return []
     counts = {name: found[color] for name, color in own.colors.items()} or dict(sorted(found.items()))
-    refuse_unknown(classes or [], counts, "masks")
+    refuse_unknown(classes, counts, "masks")
     if own.colors and not any(counts.values()):
         raise InputError("no mask of SegmentationClass/ has a colour of its classes; is labelmap.txt theirs?")
     present = {name: number for name, number in counts.items() if number}
@@ -100,7 +102,7 @@ def _classes(own: OwnLabels, found: Counter[str], classes: Sequence[str] | None)
     return lines
 
 
-def _refuse_ambiguous(files: Files, in_lists: set[Path | None], rules: Rules) -> None:
+def _refuse_ambiguous(files: Files, in_lists: set[Path | None], rules: Folder) -> None:
     """Raise `InputError` if `rules` must first say which way up, or how bright, a listed image is."""
     undecided, deep = (
         {image: value for image, value in files[remark].items() if image in in_lists}
@@ -119,7 +121,7 @@ def _refuse_ambiguous(files: Files, in_lists: set[Path | None], rules: Rules) ->
         raise InputError(f"{next(iter(deep))}: has more than 8 bits per channel {facts}; {remedy}")
 
 
-def _remarks(files: Files, rules: Rules) -> list[str]:
+def _remarks(files: Files, rules: Folder) -> list[str]:
     """Return a line for each remark that applies to some of the files."""
     threshold = rules.mask_threshold
     facts = {

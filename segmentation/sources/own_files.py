@@ -1,11 +1,9 @@
 """One image of a person's folder, brought into `data/raw/`."""
 
 import shutil
-from collections.abc import Sequence
 from contextlib import suppress
 from enum import Enum
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
@@ -16,21 +14,6 @@ from segmentation.params import Folder
 
 AS_STORED = 1  # EXIF's orientation (TIFF 6.0, Orientation): 1 to 8, of which 5 to 8 swap width and height
 INVERSE_ORIENTATION = {6: 8, 8: 6}  # quarter turns; the other orientations undo themselves
-
-
-class Rules(NamedTuple):
-    """How a person's files are read: `data.folder` of params.yaml."""
-
-    mask_threshold: float | None  # the least value of a mask that is foreground; None: anything but 0
-    orientation: str | None  # "stored" or "upright"; None: the one that fits the mask
-    white: int | None  # value of a deep image that becomes 255; None: grey is refused, colour reduced
-    classes: Sequence[str] | None = None  # that are foreground: names, values or colours; None: all
-
-    @classmethod
-    def of(cls, own: Folder) -> "Rules":
-        """Return the rules that params say."""
-        classes = None if own.classes is None else [str(name) for name in own.classes]
-        return cls(own.mask_threshold, own.orientation, own.white, classes)
 
 
 class Remark(Enum):
@@ -57,7 +40,7 @@ class Remark(Enum):
 
 
 def write_image(
-    image: Path, destination: Path, mask_size: tuple[int, int] | None, rules: Rules
+    image: Path, destination: Path, mask_size: tuple[int, int] | None, rules: Folder
 ) -> dict[Remark, int]:
     """Write an image upright, if only that fits its mask, and with 8 bits; what does not decode is copied.
 

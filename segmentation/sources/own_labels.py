@@ -10,11 +10,11 @@ from segmentation.common import dataset_layout as layout
 from segmentation.common.errors import InputError
 from segmentation.common.files import visible_files
 from segmentation.common.image_io import is_image_file
+from segmentation.params import Folder
 from segmentation.sources.annotations import find, voc
 from segmentation.sources.annotations.find import Labels, find_labels
 from segmentation.sources.annotations.matching import match
 from segmentation.sources.annotations.shapes import AnnotatedImage
-from segmentation.sources.own_files import Rules
 
 MAX_BYTES = 250  # of an id, which becomes the name of a file with a suffix
 KEY = "data.folder.classes"  # which of them are foreground
@@ -33,8 +33,8 @@ class OwnLabels(NamedTuple):
     known_colors: Set[str] = frozenset()  # and those of no class
 
 
-def read_labels(path: Path, rules: Rules) -> OwnLabels:
-    """Find the images and labels of the folder `path`.
+def read_labels(path: Path, rules: Folder, classes: Sequence[str]) -> OwnLabels:
+    """Find the images and labels of the folder `path`; `classes` are foreground, all if there are none.
 
     Raises `InputError` if a part is missing or ambiguous, and for classes that are not there.
     """
@@ -43,13 +43,13 @@ def read_labels(path: Path, rules: Rules) -> OwnLabels:
         problem = f"is for masks/, not for {labels.format}; set it to null"
         raise InputError(f"data.folder.mask_threshold: {problem}")
     if labels.format in find.READERS:
-        return _of_annotations(path, labels, rules)
-    if labels.format == find.TRIMAPS and rules.classes:
+        return _of_annotations(path, labels, classes)
+    if labels.format == find.TRIMAPS and classes:
         raise InputError(f"{KEY}: {labels.folder} has parts (data.foreground), no classes; set it to null")
     folder, colors, known_colors, warning = path / "images", dict[str, str](), set[str](), "warning: "
     if labels.format == find.VOC:  # of whose images only some have masks
         (colors, known_colors), warning = voc.read_colors(labels.folder), ""
-        refuse_unknown(rules.classes or [], dict.fromkeys(colors, 1), "lines of its colours")
+        refuse_unknown(classes, dict.fromkeys(colors, 1), "lines of its colours")
         places = (labels.folder.parent / "JPEGImages", folder)
         folder = next((place for place in places if place.is_dir()), path)
     images, others = _images_by_id(folder, without=labels.folder)
@@ -92,7 +92,7 @@ def _renamed(masks: dict[str, Path], images: dict[str, Path], folder: Path) -> t
     return renamed, "masks are named like their images, with .png after the suffix"
 
 
-def _of_annotations(path: Path, labels: Labels, rules: Rules) -> OwnLabels:
+def _of_annotations(path: Path, labels: Labels, classes: Sequence[str]) -> OwnLabels:
     files = [file for file in visible_files(path) if file not in labels.contents and is_image_file(file)]
     readings = [find.READERS[labels.format](file, content) for file, content in labels.contents.items()]
     listed_images = [image for reading in readings for image in reading.images]
@@ -107,7 +107,7 @@ def _of_annotations(path: Path, labels: Labels, rules: Rules) -> OwnLabels:
     counts.update(shape.label for image in matched.values() for shape in image.shapes)
     if not counts.total():
         raise InputError(f"{min(labels.contents)}: labels no area in the images of {path}")
-    refuse_unknown(rules.classes or [], counts, "annotations")
+    refuse_unknown(classes, counts, "annotations")
     skipped = sum((reading.skipped for reading in readings), Counter[str]())
     passed = [f"{number} {what}" for what, number in skipped.items()]
     if copies := len(listed_images) - len(named):
@@ -119,7 +119,7 @@ def _of_annotations(path: Path, labels: Labels, rules: Rules) -> OwnLabels:
     by_class = ", ".join(f"{name} {number}" for name, number in counts.most_common())
     said = (
         f"{labels.format}: {len(matched)} images, {counts.total()} annotations ({by_class});"
-        f" foreground: {', '.join(rules.classes or ['all of them'])};"
+        f" foreground: {', '.join(classes or ['all of them'])};"
         f" skipped: {', '.join(passed) or 'nothing'}"
     )
     if moved:

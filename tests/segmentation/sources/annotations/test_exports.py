@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tool_exports as exports
-from own_folder import RULES, written
+from own_folder import written
 from PIL import Image
+from projects import DEFAULTS
 
 from segmentation.common import dataset_layout as layout
 from segmentation.common.errors import InputError
@@ -106,7 +107,7 @@ def test_a_file_or_an_archive_is_not_a_folder(own: Path) -> None:
     raw = own.parent / "raw"
     raw.mkdir()
     with pytest.raises(InputError, match=r"\.json: no such folder; set data\.folder\.path to one, unpacked"):
-        write_folder(raw, next(own.glob("*.json")), RULES)
+        write_folder(raw, next(own.glob("*.json")), DEFAULTS.data.folder)
 
 
 def test_annotations_beside_masks_that_lie_with_the_images_are_passed_over(own: Path) -> None:
