@@ -30,10 +30,9 @@ def compare(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Compare the networks with each other, and with the baselines.
 
-    Return the content of metrics/test.json, and the scores of metrics/details.json. The former are taken at
-    `resolution`, network or original; `twin` says which images have near-duplicates among those that trained
-    or validated. All intervals of a network come from the same draws, so that differences are paired; those
-    without twins from draws of their own.
+    Return the content of metrics/test.json, taken at `resolution`, network or original, and the scores of
+    metrics/details.json. `twin` says which images have near-duplicates among those that trained or validated.
+    All intervals but those without twins come from the same draws, so that differences are paired.
     """
     networks = scored.networks
     views = {

@@ -151,5 +151,4 @@ def _size(path: Path) -> int:
 def _root_cause(error: BaseException) -> str:
     while inner := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
         error = inner
-    text = error.strerror if isinstance(error, OSError) else str(error)
-    return text or str(error) or type(error).__name__
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -77,29 +77,24 @@ def write_folder(folder: Path, path: Path, rules: Folder) -> tuple[list[str], li
     _refuse_ambiguous(files, in_lists, rules)
     for name, members in ({layout.LIST: ids} | lists).items():
         (folder / name).write_text("".join(f"{image_id} 1 1 1\n" for image_id in members), encoding="utf-8")
-    lines = [*own.said, *_classes(own, found, classes), *_remarks(files, rules)]
+    lines = [*own.said, _classes(own, found, classes), *_remarks(files, rules)]
     return [line for line in lines if line], groups
 
 
-def _classes(own: OwnLabels, found: Counter[str], classes: Sequence[str]) -> list[str]:
-    """Return the lines about masks of several classes, by how many masks each value or colour was `found` in.
-
-    Raises `InputError` for one of the `classes` that is in none.
-    """
+def _classes(own: OwnLabels, found: Counter[str], classes: Sequence[str]) -> str:
+    """Return the line about masks of several classes, by how many masks each value was `found` in."""
     if not found:
-        return []
-    counts = {name: found[color] for name, color in own.colors.items()} or dict(sorted(found.items()))
+        return ""
+    names = {color: name for name, color in own.colors.items()}
+    counts = dict.fromkeys(own.colors, 0)
+    for key in sorted(found):
+        if key.startswith("#") or not names:
+            counts[names.get(key, key)] = found[key]
     refuse_unknown(classes, counts, "masks")
-    if own.colors and not any(counts.values()):
+    if names and not any(counts[name] for name in own.colors):
         raise InputError("no mask of SegmentationClass/ has a colour of its classes; is labelmap.txt theirs?")
     present = {name: number for name, number in counts.items() if number}
-    lines = [f"masks by class: {listed(present)}; foreground: {', '.join(classes or ['all of them'])}"]
-    strange = {name for name in found if name[0] == "#"} - own.known_colors
-    if own.colors and strange:
-        lines.append(
-            f"warning: colours of no class, taken for background: {len(strange)}, such as {min(strange)}"
-        )
-    return lines
+    return f"masks by class: {listed(present)}; foreground: {', '.join(classes or ['all of them'])}"
 
 
 def _refuse_ambiguous(files: Files, in_lists: set[Path | None], rules: Folder) -> None:

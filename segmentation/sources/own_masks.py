@@ -128,11 +128,8 @@ def write_annotated(
     size = annotated.size or fitting[0]
     if size not in fitting:
         own = " or ".join(f"{width}x{height}" for width, height in dict.fromkeys(fitting))
-        remedy = "export again, with the images that were annotated"
-        if size in (stored, upright):
-            remedy = "set data.folder.orientation to null"
-        says = f"{annotated.file} says {size[0]}x{size[1]}"
-        raise InputError(f"{image}: has {own} pixels, but {says}; {remedy}")
+        remedy = "export the images that were annotated, or set data.folder.orientation to null"
+        raise InputError(f"{image}: has {own} pixels, {annotated.file} says {size[0]}x{size[1]}; {remedy}")
     remarks = write_image(image, destination, size, rules)
     chosen = [shape for shape in annotated.shapes if not classes or shape.label in classes]
     Image.fromarray(mask_to_trimap(rasterize(chosen, size), None)).save(trimap, "PNG")

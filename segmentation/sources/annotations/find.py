@@ -40,7 +40,9 @@ def find_labels(path: Path) -> Labels:
     Beside masks/ or trimaps/, what lies within these and images/ is not looked at.
     """
     if not path.is_dir():
-        raise InputError(f"{path}: no such folder; set data.folder.path to one of images and labels")
+        raise InputError(
+            f"{path}: no such folder; set data.folder.path to one, unpacked, of images and labels"
+        )
     places = {MASKS: path / "masks", TRIMAPS: locate(path, "trimaps")}
     labels_by_format = {name: Labels(name, place, {}) for name, place in places.items() if place.is_dir()}
     has_masks = bool(labels_by_format)
