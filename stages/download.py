@@ -10,7 +10,6 @@ from segmentation.common.tables import csv_bytes
 from segmentation.params import load_params
 from segmentation.sources.folder import write_folder
 from segmentation.sources.groups import breeds
-from segmentation.sources.own_files import Rules
 from segmentation.sources.oxford_pets import default_cache, write_pets
 from segmentation.sources.sample.generator import write_sample
 
@@ -28,7 +27,7 @@ def main() -> None:
             groups = breeds(folder)
         else:
             path = Path(os.path.expanduser(data.folder.path))
-            lines, groups = write_folder(folder, path, Rules.of(data.folder))
+            lines, groups = write_folder(folder, path, data.folder)
     write_bytes(GROUPS, csv_bytes(GROUP_COLUMNS, groups))
     print(*lines, f"{data.source}: {RAW} is complete", sep="\n")
 

@@ -6,13 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
+from projects import DEFAULTS
 
 from segmentation.common import dataset_layout as layout
 from segmentation.common.image_io import read_image
 from segmentation.sources.folder import write_folder
-from segmentation.sources.own_files import Rules
 
-RULES = Rules(mask_threshold=None, orientation=None, white=None)
 SIZES = [(60, 40), (40, 60), (48, 48), (64, 32), (32, 64)]
 
 
@@ -43,7 +42,7 @@ def written(own: Path, **rules: Any) -> tuple[Path, str]:
     """Bring a folder into the layout; return where it is, and what was said about it."""
     raw = own.parent / f"raw{len(list(own.parent.iterdir()))}"
     raw.mkdir()
-    said, _ = write_folder(raw, own, RULES._replace(**rules))
+    said, _ = write_folder(raw, own, DEFAULTS.data.folder.model_copy(update=rules))
     return raw, "\n".join(said)
 
 

@@ -15,6 +15,7 @@ import pytest
 import yaml
 from commands import CHECK, dvc
 from dvc.stage.cache import _get_cache_hash
+from own_folder import own_folder
 from projects import make_project, set_params
 
 from segmentation import params
@@ -185,11 +186,12 @@ def test_declared_params_are_those_that_the_stage_uses(
 ) -> None:
     monkeypatch.chdir(tiny)
     main = importlib.import_module(f"stages.{stage}").main
-    if stage == "download":  # each source uses params of its own; what is not there is refused after that
-        for source in ("oxford-iiit-pet", "folder"):
-            set_params(tiny, data__source=source, data__pets__images_url="file:///nowhere.tar.gz")
-            with pytest.raises(InputError):
-                main()
+    if stage == "download":  # each source uses params of its own
+        set_params(tiny, data__source="oxford-iiit-pet", data__pets__images_url="file:///nowhere.tar.gz")
+        with pytest.raises(InputError):
+            main()
+        set_params(tiny, data__source="folder", data__folder__path=str(own_folder(tiny / "own")))
+        main()
         set_params(tiny, data__source="sample")
     if stage == "split":  # without lists, it draws lots
         lists = [layout.TRAINVAL, layout.TEST]

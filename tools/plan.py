@@ -16,14 +16,13 @@ def main(path: Path | None) -> None:
     from segmentation.params import load_params
     from segmentation.planning import choose_geometry, command, measure, settings, table
     from segmentation.sources.folder import write_folder
-    from segmentation.sources.own_files import Rules
 
     params = load_params()
     foreground = params.data.foreground
     folder = path.resolve() if path and path.resolve() != RAW.resolve() else None
     if folder:
         with TemporaryDirectory() as raw:
-            print(*write_folder(Path(raw), folder, Rules.of(params.data.folder))[0], sep="\n")
+            print(*write_folder(Path(raw), folder, params.data.folder)[0], sep="\n")
             facts, lines = measure(Path(raw), foreground)
     else:
         facts, lines = measure(RAW, foreground)

@@ -1,7 +1,7 @@
 """Bootstrap intervals over the test images. Efron and Tibshirani 1993, chapter 13."""
 
-from collections.abc import Hashable, Mapping
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,15 +9,13 @@ from numpy.typing import NDArray
 from segmentation.common.seeds import Purpose, stream
 from segmentation.scoring.scores import Values
 
-Key = TypeVar("Key", bound=Hashable)
-
 CHUNK = 2_000_000  # weights at once, to bound the memory
 CONFIDENCE = 0.95
 
 
 def resampled_means(
-    columns: Mapping[Key, NDArray[np.number]], resamples: int, seed: int = 0
-) -> dict[Key, Values]:
+    columns: Mapping[Any, NDArray[np.number]], resamples: int, seed: int = 0
+) -> dict[Any, Values]:
     """Draw the images `resamples` times with replacement; return the means of every column in each draw.
 
     A column is `(N,)` or `(N, K)`, its means `(resamples,)` or `(resamples, K)`. All columns see the same

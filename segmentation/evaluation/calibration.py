@@ -1,7 +1,5 @@
 """How probabilities and thresholds relate to what is true, on the test images. Not used for any choice."""
 
-from math import isnan
-
 import numpy as np
 
 from segmentation.common.tables import csv_bytes
@@ -49,6 +47,5 @@ def threshold_curves(network: NetworkScores) -> dict[str, Values]:
 
 def table(columns: dict[str, Values]) -> bytes:
     """Return columns as a CSV file, without the rows that hold a NaN."""
-    lists = map(np.ndarray.tolist, columns.values())
-    rows = [dict(zip(columns, row, strict=True)) for row in zip(*lists, strict=True)]
-    return csv_bytes(list(columns), [row for row in rows if not any(map(isnan, row.values()))])
+    complete = (row for row in zip(*columns.values(), strict=True) if not np.isnan(row).any())
+    return csv_bytes(list(columns), [dict(zip(columns, row, strict=True)) for row in complete])

@@ -1,6 +1,6 @@
-"""From the scores of each image to the test scores, with intervals and paired differences."""
+"""From the scores of each image to those of all and of groups, with intervals and paired differences."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from segmentation.evaluation.bootstrap import interval, resampled_means
 from segmentation.evaluation.boundary import TOLERANCES
-from segmentation.evaluation.prediction_scores import RESOLUTIONS, NetworkScores, Scored
+from segmentation.evaluation.prediction_scores import RESOLUTIONS, ImageFacts, NetworkScores, Scored
 from segmentation.scoring import scores
 from segmentation.scoring.scores import Counts, Values
 
@@ -18,6 +18,7 @@ POOLED: dict[str, Callable[[NDArray[Any]], Values]] = {
     "precision": scores.precision,
     "recall": scores.recall,
 }
+THIRDS = {"foreground_share": "foreground", "brightness": "brightness", "contrast": "contrast"}
 SHORT = ("dice", "dice_low", "dice_high", "dice_pooled")  # of a block of scores, what metrics/test.json shows
 
 Key = tuple[str, str, str]  # a view of the images, such as "original", a network or baseline, and a score
@@ -29,10 +30,9 @@ def compare(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Compare the networks with each other, and with the baselines.
 
-    Return the content of metrics/test.json, and the scores of metrics/details.json. The former are taken at
-    `resolution`, network or original; `twin` says which images have near-duplicates among those that trained
-    or validated. All intervals of a network come from the same draws, so that differences are paired; those
-    without twins from draws of their own.
+    Return the content of metrics/test.json, taken at `resolution`, network or original, and the scores of
+    metrics/details.json. `twin` says which images have near-duplicates among those that trained or validated.
+    All intervals but those without twins come from the same draws, so that differences are paired.
     """
     networks = scored.networks
     views = {
@@ -92,6 +92,22 @@ def contour_scores(network: NetworkScores) -> dict[str, Values]:
     return {"boundary_iou": network.boundary_iou} | surface
 
 
+def break_down(
+    dice: Mapping[str, Values], facts: ImageFacts, labels: Mapping[str, Sequence[str]], resamples: int
+) -> dict[str, list[dict[str, Any]]]:
+    """Return tables of the mean Dice of each network, with its interval, worst first (by the first network).
+
+    `labels` say of each image to which group or species it belongs, "" for none. The thirds of foreground,
+    brightness and contrast are those of these images.
+    """
+    tables = dict(labels) | {name: _thirds(getattr(facts, fact)) for fact, name in THIRDS.items()}
+    return {
+        name: _group_table(dice, np.asarray(column), resamples)
+        for name, column in tables.items()
+        if any(column)
+    }
+
+
 def _columns(views: Mapping[str, Mapping[str, Counts]]) -> Columns:
     """Return Dice, IoU and counts of each image, by view, name and score."""
     return {
@@ -117,3 +133,26 @@ def _block(columns: Columns, drawn: Mapping[Key, Values], view: str, name: str) 
         low, high = interval(values)
         block |= {score_name: value, f"{score_name}_low": low, f"{score_name}_high": high}
     return block
+
+
+def _group_table(
+    dice: Mapping[str, Values], labels: NDArray[np.str_], resamples: int
+) -> list[dict[str, Any]]:
+    rows = []
+    for label in sorted(set(labels.tolist()) - {""}):
+        inside = {name: values[labels == label] for name, values in dice.items()}
+        drawn = resampled_means(inside, resamples)
+        row: dict[str, Any] = {"label": label, "images": int((labels == label).sum())}
+        for name, values in inside.items():
+            low, high = interval(drawn[name])
+            row[name] = {"dice": float(values.mean()), "low": low, "high": high}
+        rows.append(row)
+    return sorted(rows, key=lambda row: row[next(iter(dice))]["dice"])
+
+
+def _thirds(values: Values) -> list[str]:
+    """Name the third in which each value lies, with its limits; no name if there are not three."""
+    low, high = np.quantile(values, (1 / 3, 2 / 3))
+    names = (f"to {low:.2g}", f"{low:.2g} to {high:.2g}", f"from {high:.2g}")
+    thirds = [names[int(value > low) + int(value > high)] for value in values]
+    return thirds if len(set(thirds)) == len(names) else [""] * len(values)

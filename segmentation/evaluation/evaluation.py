@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from segmentation.common import artifacts
 from segmentation.common.errors import InputError
 from segmentation.common.geometry import Geometry
-from segmentation.evaluation.breakdown import break_down
 from segmentation.evaluation.calibration import calibration_error, reliability, table, threshold_curves
-from segmentation.evaluation.compare import compare, contour_scores
+from segmentation.evaluation.compare import break_down, compare, contour_scores
 from segmentation.evaluation.failures import failure, failure_table, mask_looks_wrong
 from segmentation.evaluation.overlays import TRUE, Example, gallery_files, ranked, sheet
 from segmentation.evaluation.prediction_scores import Scored, baselines, read_test_image, score_predictions
@@ -89,7 +88,7 @@ def evaluate(
         "thresholds": {name: checkpoint.meta.threshold for name, checkpoint in checkpoints.items()},
         "calibration_error": {name: calibration_error(network) for name, network in networks.items()},
         "failures": {
-            name: failure_table(network.false_pixels, own_size[name], wrong, ids)
+            name: failure_table(network.false_pixels, own_size[name], wrong)
             for name, network in networks.items()
         },
         "groups": break_down(dice, facts, by_label, settings.bootstrap),

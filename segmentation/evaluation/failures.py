@@ -12,7 +12,6 @@ from segmentation.evaluation.boundary import band_width, object_width, square
 
 KINDS = ("missed object", "extra region", "hole", "boundary")
 WRONG_MASK = "mask looks wrong"
-EXAMPLES = 3  # of each kind
 BAND = 1 / 8  # of the width of the objects: the widest band along their contours
 AGREE, DISAGREE = 0.9, 0.75  # Dice of two networks with each other, and of each with the mask
 
@@ -76,23 +75,19 @@ def _touching(regions: tuple[int, NDArray[np.int32]], inside: NDArray[np.bool_])
 
 
 def failure_table(
-    pixels: NDArray[np.int64], dice: NDArray[np.float64], wrong: NDArray[np.bool_], ids: Sequence[str]
+    pixels: NDArray[np.int64], dice: NDArray[np.float64], wrong: NDArray[np.bool_]
 ) -> dict[str, dict[str, Any]]:
     """Return, for each kind of failure of one network, where the lost Dice goes.
 
     `pixels` are the `false_pixels` of N images, `dice` their Dice at own size, `wrong` those whose mask looks
     wrong: their lost Dice, 1 - Dice, is of that kind. That of the others is shared out by false pixels.
-    `images` counts those of which the kind is the main one; `examples` are those that lost most by it.
+    `images` counts those of which the kind is the main one.
     """
     shares = pixels / np.maximum(1, pixels.sum(axis=1, keepdims=True))
     shares = np.concatenate([np.where(wrong[:, None], 0, shares), wrong[:, None]], axis=1)
     lost = (1 - dice)[:, None] * shares
     main = [failure(row, bool(flag)) for row, flag in zip(pixels, wrong, strict=True)]
     return {
-        kind: {
-            "images": main.count(kind),
-            "lost_dice": float(lost[:, k].sum() / max(lost.sum(), 1e-12)),
-            "examples": [ids[i] for i in np.argsort(-lost[:, k], kind="stable")[:EXAMPLES] if lost[i, k] > 0],
-        }
+        kind: {"images": main.count(kind), "lost_dice": float(lost[:, k].sum() / max(lost.sum(), 1e-12))}
         for k, kind in enumerate((*KINDS, WRONG_MASK))
     }

@@ -150,19 +150,13 @@ def baselines(train: SegmentationDataset) -> dict[str, Prediction]:
 
     All foreground, and the mask of what is foreground in at least half of the `train` images.
     """
-    mean = mean_mask(train)
-    return {"all_foreground": Prediction(np.ones_like(mean)), "mean_mask": Prediction(mean)}
-
-
-def mean_mask(images: SegmentationDataset) -> Probabilities:
-    """Return the share of the images in which each pixel `(size, size)` is foreground."""
-    size = images.geometry.size
-    total = np.zeros((size, size), np.int64)
+    total = np.zeros((train.geometry.size, train.geometry.size), np.int64)
     with ThreadPoolExecutor(usable_cores()) as pool:
-        masks = pool.map(images.read_mask, range(len(images)))
-        for mask in progress(masks, "training masks", len(images)):
+        masks = pool.map(train.read_mask, range(len(train)))
+        for mask in progress(masks, "training masks", len(train)):
             total += mask
-    return (total / len(images)).astype(np.float32)
+    share = (total / len(train)).astype(np.float32)  # of the images in which a pixel is foreground
+    return {"all_foreground": Prediction(np.ones_like(share)), "mean_mask": Prediction(share)}
 
 
 def read_test_image(raw: Path, image_id: str, foreground: Sequence[str]) -> LabelledImage:

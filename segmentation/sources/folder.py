@@ -1,15 +1,7 @@
 """A person's own images and masks, brought into the layout of `common/dataset_layout.py`.
 
-    images/        images of any format
-    masks/         lossless images; see `data.folder.mask_threshold`. Or:
-    trimaps/       1 foreground, 2 background, 3 border, as in Oxford-IIIT Pet. Or one of the exports that
-                   `annotations/find.py` knows; their images may lie anywhere in the folder
-    trainval.txt   optional, together with test.txt: one image a line, with or without its suffix
-    test.txt
-    groups.csv     optional, with the columns id and group: for tables of scores
-
-An image and its mask have the same name but for the suffix, in the same subfolder if there are any; the image
-in images/more/a.jpg has the id more__a. Files that are no images are passed over. trimaps/ and the lists may
+`data/folder/README.md` says what it holds: images/, and masks/, trimaps/ or one of the exports that
+`annotations/find.py` knows. The image in images/more/a.jpg has the id more__a. trimaps/ and the lists may
 also be in annotations/, so that an unpacked Oxford-IIIT Pet is such a folder too.
 """
 
@@ -25,28 +17,30 @@ from segmentation.common.cores import usable_cores
 from segmentation.common.errors import InputError
 from segmentation.common.image_io import image_size
 from segmentation.common.progress import progress
+from segmentation.params import Folder
 from segmentation.sources.annotations.find import MASKS, TRIMAPS, locate
 from segmentation.sources.annotations.shapes import AnnotatedImage
 from segmentation.sources.groups import own_groups
-from segmentation.sources.own_files import Remark, Rules, write_image
+from segmentation.sources.own_files import Remark, write_image
 from segmentation.sources.own_labels import OwnLabels, count, listed, read_labels, refuse_unknown
 from segmentation.sources.own_masks import write_annotated, write_mask
 
 Files = dict[Remark, dict[Path, int]]  # to which each remark applies, with its value
 
 
-def write_folder(folder: Path, path: Path, rules: Rules) -> tuple[list[str], list[dict[str, str]]]:
+def write_folder(folder: Path, path: Path, rules: Folder) -> tuple[list[str], list[dict[str, str]]]:
     """Write the images of `path` into the existing, empty `folder`, their masks as trimaps.
 
     Returns lines that say what was found, and the groups in groups.csv. An image without a mask, a mask
     without an image and what does not decode are listed all the same: the split names them. Raises
     `InputError` if a part of `path` is missing or ambiguous.
     """
-    own = read_labels(path, rules)
+    classes = [str(name) for name in rules.classes or []]
+    own = read_labels(path, rules, classes)
     images, labels = own.images, own.labels
-    if rules.classes and own.format == MASKS:  # colours, in any case
-        rules = rules._replace(classes=[name.lower() for name in rules.classes])
-    wanted = [own.colors.get(name, name) for name in rules.classes or own.colors]
+    if own.format == MASKS:  # colours, in any case
+        classes = [name.lower() for name in classes]
+    wanted = [own.colors.get(name, name) for name in classes or own.colors]
     ids = sorted(images.keys() | labels.keys())
     lists, groups = _lists(path, ids), own_groups(path, set(ids))
     (folder / layout.IMAGES).mkdir()
@@ -55,11 +49,11 @@ def write_folder(folder: Path, path: Path, rules: Rules) -> tuple[list[str], lis
     def write_pair(image_id: str) -> tuple[dict[Path, dict[Remark, int]], set[str]]:
         image, label = images.get(image_id), labels.get(image_id)
         to_image, to_trimap = layout.image_path(folder, image_id), layout.trimap_path(folder, image_id)
-        remarks: dict[Path, dict[Remark, int]] = {}
-        classes = set[str]()
+        remarks, held = dict[Path, dict[Remark, int]](), set[str]()
         if isinstance(label, AnnotatedImage):
             image = images[image_id]
-            return {image: write_annotated(image, label, to_image, to_trimap, rules)}, classes
+            remarks[image] = write_annotated(image, label, to_image, to_trimap, rules, classes)
+            return remarks, held
         if image:
             size = None
             with suppress(InputError):  # a mask that cannot be read is left to the split
@@ -68,52 +62,42 @@ def write_folder(folder: Path, path: Path, rules: Rules) -> tuple[list[str], lis
         if label and own.format == TRIMAPS:
             shutil.copyfile(label, to_trimap)
         elif label:
-            remarks[label], classes = write_mask(label, to_trimap, rules.mask_threshold, wanted)
-        return remarks, classes
+            remarks[label], held = write_mask(label, to_trimap, rules.mask_threshold, wanted)
+        return remarks, held
 
     files: Files = {remark: {} for remark in Remark}
     found: Counter[str] = Counter()  # masks that hold each value or colour
-    try:
-        with ThreadPoolExecutor(usable_cores()) as pool:
-            for pair, classes in progress(pool.map(write_pair, ids), "images and masks", len(ids)):
-                found.update(classes)
-                for file, remarks in pair.items():
-                    for remark, value in remarks.items():
-                        files[remark][file] = value
-    except OSError as error:
-        if Path(error.filename or "").is_relative_to(path):
-            raise InputError(f"{error.filename}: cannot be read ({error.strerror})") from None
-        raise
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        for pair, held in progress(pool.map(write_pair, ids), "images and masks", len(ids)):
+            found.update(held)
+            for file, remarks in pair.items():
+                for remark, value in remarks.items():
+                    files[remark][file] = value
     in_lists = {images.get(image_id) for members in lists.values() for image_id in members}
     _refuse_ambiguous(files, in_lists, rules)
     for name, members in ({layout.LIST: ids} | lists).items():
         (folder / name).write_text("".join(f"{image_id} 1 1 1\n" for image_id in members), encoding="utf-8")
-    lines = [*own.said, *_classes(own, found, rules.classes), *_remarks(files, rules)]
+    lines = [*own.said, _classes(own, found, classes), *_remarks(files, rules)]
     return [line for line in lines if line], groups
 
 
-def _classes(own: OwnLabels, found: Counter[str], classes: Sequence[str] | None) -> list[str]:
-    """Return the lines about masks of several classes, by how many masks each value or colour was `found` in.
-
-    Raises `InputError` for one of the `classes` that is in none.
-    """
+def _classes(own: OwnLabels, found: Counter[str], classes: Sequence[str]) -> str:
+    """Return the line about masks of several classes, by how many masks each value was `found` in."""
     if not found:
-        return []
-    counts = {name: found[color] for name, color in own.colors.items()} or dict(sorted(found.items()))
-    refuse_unknown(classes or [], counts, "masks")
-    if own.colors and not any(counts.values()):
+        return ""
+    names = {color: name for name, color in own.colors.items()}
+    counts = dict.fromkeys(own.colors, 0)
+    for key in sorted(found):
+        if key.startswith("#") or not names:
+            counts[names.get(key, key)] = found[key]
+    refuse_unknown(classes, counts, "masks")
+    if names and not any(counts[name] for name in own.colors):
         raise InputError("no mask of SegmentationClass/ has a colour of its classes; is labelmap.txt theirs?")
     present = {name: number for name, number in counts.items() if number}
-    lines = [f"masks by class: {listed(present)}; foreground: {', '.join(classes or ['all of them'])}"]
-    strange = {name for name in found if name[0] == "#"} - own.known_colors
-    if own.colors and strange:
-        lines.append(
-            f"warning: colours of no class, taken for background: {len(strange)}, such as {min(strange)}"
-        )
-    return lines
+    return f"masks by class: {listed(present)}; foreground: {', '.join(classes or ['all of them'])}"
 
 
-def _refuse_ambiguous(files: Files, in_lists: set[Path | None], rules: Rules) -> None:
+def _refuse_ambiguous(files: Files, in_lists: set[Path | None], rules: Folder) -> None:
     """Raise `InputError` if `rules` must first say which way up, or how bright, a listed image is."""
     undecided, deep = (
         {image: value for image, value in files[remark].items() if image in in_lists}
@@ -132,27 +116,17 @@ def _refuse_ambiguous(files: Files, in_lists: set[Path | None], rules: Rules) ->
         raise InputError(f"{next(iter(deep))}: has more than 8 bits per channel {facts}; {remedy}")
 
 
-def _remarks(files: Files, rules: Rules) -> list[str]:
+def _remarks(files: Files, rules: Folder) -> list[str]:
     """Return a line for each remark that applies to some of the files."""
-    becomes = f"data.folder.white = {rules.white} becomes 255"
     threshold = rules.mask_threshold
-    rule = "any value but 0" if threshold is None else f"a value of at least {threshold:g}"
-    largest = max(files[Remark.DEEP_GREY].values(), default=0)
-    white_fits = rules.white is not None and rules.white / 4 <= largest <= rules.white
-    notes = {
-        Remark.TURNED: "",
-        Remark.TRANSPARENT: "",
-        Remark.DEEP_GREY: f"; largest value {largest}, {becomes}",
-        Remark.DEEP_COLOR: f"; {becomes}",
-        Remark.REDUCED: "; if they look black, set data.folder.white to the value that becomes 255",
-        Remark.SHADED: f"; foreground is {rule} (data.folder.mask_threshold)",
-        Remark.INDEXED: "; the numbers of the colours are their values, and 0 is background",
-        Remark.FAINT: f"; no value reaches data.folder.mask_threshold = {threshold}",
+    facts = {
+        "becomes": f"data.folder.white = {rules.white} becomes 255",
+        "largest": max(files[Remark.DEEP_GREY].values(), default=0),
+        "threshold": threshold,
+        "rule": "any value but 0" if threshold is None else f"a value of at least {threshold:g}",
     }
-    lines = {remark: count(remark.value, files[remark], note) for remark, note in notes.items()}
-    if lines[Remark.DEEP_GREY] and not white_fits:
-        lines[Remark.DEEP_GREY] = f"warning: {lines[Remark.DEEP_GREY]}"
-    return list(lines.values())
+    notes = {remark: remark.value[1].format(**facts) for remark in Remark}
+    return [count(remark.value[0], files[remark], note) for remark, note in notes.items()]
 
 
 def _lists(path: Path, ids: list[str]) -> dict[Path, list[str]]:

@@ -36,10 +36,8 @@ def own_groups(path: Path, ids: set[str]) -> list[dict[str, str]]:
     try:
         with file.open(encoding="utf-8-sig", newline="") as text:
             table = list(csv.DictReader(text, strict=True))
-    except UnicodeDecodeError:
-        raise InputError(f"{file}: not a text file in UTF-8") from None
-    except csv.Error as error:
-        raise InputError(f"{file}: not a table of comma-separated values ({error})") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{file}: not a table of comma-separated values in UTF-8 ({error})") from None
     groups: dict[str, str] = {}
     for row in table:
         if row.get("id") is None or row.get("group") is None:

@@ -1,11 +1,9 @@
 """One image of a person's folder, brought into `data/raw/`."""
 
 import shutil
-from collections.abc import Sequence
 from contextlib import suppress
 from enum import Enum
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
@@ -18,37 +16,31 @@ AS_STORED = 1  # EXIF's orientation (TIFF 6.0, Orientation): 1 to 8, of which 5 
 INVERSE_ORIENTATION = {6: 8, 8: 6}  # quarter turns; the other orientations undo themselves
 
 
-class Rules(NamedTuple):
-    """How a person's files are read: `data.folder` of params.yaml."""
-
-    mask_threshold: float | None  # the least value of a mask that is foreground; None: anything but 0
-    orientation: str | None  # "stored" or "upright"; None: the one that fits the mask
-    white: int | None  # value of a deep image that becomes 255; None: grey is refused, colour reduced
-    classes: Sequence[str] | None = None  # that are foreground: names, values or colours; None: all
-
-    @classmethod
-    def of(cls, own: Folder) -> "Rules":
-        """Return the rules that params say."""
-        classes = None if own.classes is None else [str(name) for name in own.classes]
-        return cls(own.mask_threshold, own.orientation, own.white, classes)
-
-
 class Remark(Enum):
-    """What the user is told about some of the files."""
+    """What the user is told about some of the files, and what follows their number."""
 
-    UNDECIDED = "images that fit their masks both as they are stored and upright"
-    TURNED = "images brought upright by their EXIF orientation"
-    DEEP_GREY = "grey images with more than 8 bits"
-    DEEP_COLOR = "colour images with 16 bits per channel"
-    REDUCED = "warning: colour images with 16 bits per channel, reduced to their upper 8"
-    SHADED = "warning: masks with more than two values"
-    INDEXED = "masks with a coloured palette"
-    FAINT = "warning: masks that count as empty"
-    TRANSPARENT = "images with transparent pixels, laid on white"
+    UNDECIDED = "images that fit their masks both as they are stored and upright", ""
+    TURNED = "images brought upright by their EXIF orientation", ""
+    TRANSPARENT = "images with transparent pixels, laid on white", ""
+    DEEP_GREY = "grey images with more than 8 bits", "; largest value {largest}, {becomes}"
+    DEEP_COLOR = "colour images with 16 bits per channel", "; {becomes}"
+    REDUCED = (
+        "warning: colour images with 16 bits per channel, reduced to their upper 8",
+        "; if they look black, set data.folder.white to the value that becomes 255",
+    )
+    SHADED = "warning: masks with more than two values", "; foreground is {rule} (data.folder.mask_threshold)"
+    INDEXED = (
+        "masks with a coloured palette",
+        "; the numbers of the colours are their values, and 0 is background",
+    )
+    FAINT = (
+        "warning: masks that count as empty",
+        "; no value reaches data.folder.mask_threshold = {threshold}",
+    )
 
 
 def write_image(
-    image: Path, destination: Path, mask_size: tuple[int, int] | None, rules: Rules
+    image: Path, destination: Path, mask_size: tuple[int, int] | None, rules: Folder
 ) -> dict[Remark, int]:
     """Write an image upright, if only that fits its mask, and with 8 bits; what does not decode is copied.
 

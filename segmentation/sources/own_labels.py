@@ -1,20 +1,20 @@
 """The images of a person's folder, and what labels each: a mask, or shapes that an export holds."""
 
-import difflib
 import os
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from segmentation.common import dataset_layout as layout
 from segmentation.common.errors import InputError
+from segmentation.common.files import visible_files
 from segmentation.common.image_io import is_image_file
+from segmentation.params import Folder
 from segmentation.sources.annotations import find, voc
-from segmentation.sources.annotations.find import Labels, files_in, find_labels
+from segmentation.sources.annotations.find import Labels, find_labels
 from segmentation.sources.annotations.matching import match
 from segmentation.sources.annotations.shapes import AnnotatedImage
-from segmentation.sources.own_files import Rules
 
 MAX_BYTES = 250  # of an id, which becomes the name of a file with a suffix
 KEY = "data.folder.classes"  # which of them are foreground
@@ -30,11 +30,10 @@ class OwnLabels(NamedTuple):
     labels: Mapping[str, Path | AnnotatedImage]
     colors: dict[str, str]  # of VOC's masks: that of each class
     said: list[str]
-    known_colors: Set[str] = frozenset()  # and those of no class
 
 
-def read_labels(path: Path, rules: Rules) -> OwnLabels:
-    """Find the images and labels of the folder `path`.
+def read_labels(path: Path, rules: Folder, classes: Sequence[str]) -> OwnLabels:
+    """Find the images and labels of the folder `path`; `classes` are foreground, all if there are none.
 
     Raises `InputError` if a part is missing or ambiguous, and for classes that are not there.
     """
@@ -43,13 +42,12 @@ def read_labels(path: Path, rules: Rules) -> OwnLabels:
         problem = f"is for masks/, not for {labels.format}; set it to null"
         raise InputError(f"data.folder.mask_threshold: {problem}")
     if labels.format in find.READERS:
-        return _of_annotations(path, labels, rules)
-    if labels.format == find.TRIMAPS and rules.classes:
+        return _of_annotations(path, labels, classes)
+    if labels.format == find.TRIMAPS and classes:
         raise InputError(f"{KEY}: {labels.folder} has parts (data.foreground), no classes; set it to null")
-    folder, colors, known_colors, warning = path / "images", dict[str, str](), set[str](), "warning: "
+    folder, colors, warning = path / "images", dict[str, str](), "warning: "
     if labels.format == find.VOC:  # of whose images only some have masks
-        (colors, known_colors), warning = voc.read_colors(labels.folder), ""
-        refuse_unknown(rules.classes or [], dict.fromkeys(colors, 1), "lines of its colours")
+        colors, warning = voc.read_colors(labels.folder), ""
         places = (labels.folder.parent / "JPEGImages", folder)
         folder = next((place for place in places if place.is_dir()), path)
     images, others = _images_by_id(folder, without=labels.folder)
@@ -70,7 +68,7 @@ def read_labels(path: Path, rules: Rules) -> OwnLabels:
     ]
     if labels.format == find.VOC:
         images, masks = ({name: files[name] for name in both} for files in (images, masks))
-    return OwnLabels(labels.format, images, masks, colors, said, known_colors)
+    return OwnLabels(labels.format, images, masks, colors, said)
 
 
 def count(what: str, files: Collection[Path], note: str = "") -> str:
@@ -92,8 +90,8 @@ def _renamed(masks: dict[str, Path], images: dict[str, Path], folder: Path) -> t
     return renamed, "masks are named like their images, with .png after the suffix"
 
 
-def _of_annotations(path: Path, labels: Labels, rules: Rules) -> OwnLabels:
-    files = [file for file in files_in(path) if file not in labels.contents and is_image_file(file)]
+def _of_annotations(path: Path, labels: Labels, classes: Sequence[str]) -> OwnLabels:
+    files = [file for file in visible_files(path) if file not in labels.contents and is_image_file(file)]
     readings = [find.READERS[labels.format](file, content) for file, content in labels.contents.items()]
     listed_images = [image for reading in readings for image in reading.images]
     # COCO's person_keypoints_*.json has some of the areas in the instances_*.json beside it.
@@ -107,7 +105,7 @@ def _of_annotations(path: Path, labels: Labels, rules: Rules) -> OwnLabels:
     counts.update(shape.label for image in matched.values() for shape in image.shapes)
     if not counts.total():
         raise InputError(f"{min(labels.contents)}: labels no area in the images of {path}")
-    refuse_unknown(rules.classes or [], counts, "annotations")
+    refuse_unknown(classes, counts, "annotations")
     skipped = sum((reading.skipped for reading in readings), Counter[str]())
     passed = [f"{number} {what}" for what, number in skipped.items()]
     if copies := len(listed_images) - len(named):
@@ -119,7 +117,7 @@ def _of_annotations(path: Path, labels: Labels, rules: Rules) -> OwnLabels:
     by_class = ", ".join(f"{name} {number}" for name, number in counts.most_common())
     said = (
         f"{labels.format}: {len(matched)} images, {counts.total()} annotations ({by_class});"
-        f" foreground: {', '.join(rules.classes or ['all of them'])};"
+        f" foreground: {', '.join(classes or ['all of them'])};"
         f" skipped: {', '.join(passed) or 'nothing'}"
     )
     if moved:
@@ -136,7 +134,7 @@ def _images_by_id(folder: Path, without: Path | None = None) -> tuple[dict[str, 
     """Return the images of a folder and its subfolders by id, and the visible files that are no images."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; put your files there, or set data.folder.path")
-    files = [file for file in files_in(folder) if without not in file.parents]
+    files = [file for file in visible_files(folder) if without not in file.parents]
     images = [file for file in files if is_image_file(file)]
     if not images:
         raise InputError(f"{folder}: contains no images")
@@ -165,9 +163,7 @@ def refuse_unknown(classes: Sequence[str], counts: Mapping[str, int], what: str)
     there = f"{what} by class: {listed(counts)}"
     for name in classes:
         if name not in counts:
-            close = difflib.get_close_matches(name, counts, 1)
-            hint = f", did you mean {close[0]!r}?" if close else ""
-            raise InputError(f"{KEY}: no class {name!r}{hint}; {there}")
+            raise InputError(f"{KEY}: no class {name!r}; {there}")
         if counts[name] == 0:
             raise InputError(f"{KEY}: the class {name!r} labels nothing; {there}")
 

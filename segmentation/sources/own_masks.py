@@ -11,8 +11,9 @@ from PIL import Image
 from segmentation.common import dataset_layout as layout
 from segmentation.common import image_io
 from segmentation.common.errors import InputError
+from segmentation.params import Folder
 from segmentation.sources.annotations.shapes import AnnotatedImage, rasterize
-from segmentation.sources.own_files import Remark, Rules, sizes, write_image
+from segmentation.sources.own_files import Remark, sizes, write_image
 
 MAX_COLORS = 4096  # or values, of a mask of classes
 LOSSLESS = {"PNG", "TIFF", "BMP", "GIF", "PPM", "TGA"}  # formats, by content: noise would be foreground
@@ -104,7 +105,12 @@ def mask_to_trimap(values: NDArray[np.generic], threshold: float | None) -> NDAr
 
 
 def write_annotated(
-    image: Path, annotated: AnnotatedImage, destination: Path, trimap: Path, rules: Rules
+    image: Path,
+    annotated: AnnotatedImage,
+    destination: Path,
+    trimap: Path,
+    rules: Folder,
+    classes: Collection[str],
 ) -> dict[Remark, int]:
     """Write an image as `write_image` does, and its shapes as a trimap of the size in the annotations.
 
@@ -122,12 +128,9 @@ def write_annotated(
     size = annotated.size or fitting[0]
     if size not in fitting:
         own = " or ".join(f"{width}x{height}" for width, height in dict.fromkeys(fitting))
-        remedy = "export again, with the images that were annotated"
-        if size in (stored, upright):
-            remedy = "set data.folder.orientation to null"
-        says = f"{annotated.file} says {size[0]}x{size[1]}"
-        raise InputError(f"{image}: has {own} pixels, but {says}; {remedy}")
+        remedy = "export the images that were annotated, or set data.folder.orientation to null"
+        raise InputError(f"{image}: has {own} pixels, {annotated.file} says {size[0]}x{size[1]}; {remedy}")
     remarks = write_image(image, destination, size, rules)
-    chosen = [shape for shape in annotated.shapes if not rules.classes or shape.label in rules.classes]
+    chosen = [shape for shape in annotated.shapes if not classes or shape.label in classes]
     Image.fromarray(mask_to_trimap(rasterize(chosen, size), None)).save(trimap, "PNG")
     return remarks

@@ -92,24 +92,17 @@ def describe(checked: Mapping[str, Checked]) -> list[str]:
 def describe_small(checked: Mapping[str, Checked], geometry: Geometry) -> list[str]:
     """Return the lines about foreground that is too small in what networks see.
 
-    Raises `InputError` if that is so in all images, or if nothing is left of one.
+    Raises `InputError` if that is so in all images.
     """
-    key, value = "image.size", f"{geometry.size}"
-    if geometry.fit == "tiles":
-        key, value = "image.scale", f"{geometry.scale:g}"
-        for image_id, pair in checked.items():
-            if not pair.reason and geometry.scale * min(pair.size) < 1:
-                where = f"image {image_id}, {_size(pair.size)} pixels"
-                raise InputError(f"{where}: at image.scale = {value} less than a pixel is left; raise it")
+    tiles = geometry.fit == "tiles"
+    key, value = ("image.scale", geometry.scale) if tiles else ("image.size", geometry.size)
     kept = {image_id: pair.kept for image_id, pair in checked.items() if pair.kept is not None}
     vanished = [image_id for image_id, share in kept.items() if share == 0]
     halved = [image_id for image_id, share in kept.items() if 0 < share < 0.5]
-    foreground = f"at {key} = {value} the foreground"
+    foreground = f"at {key} = {value:g} the foreground"
     if vanished and len(vanished) == len(kept):
-        raise InputError(
-            f"{foreground} of all {len(kept)} images is too small to be seen: it covers half of no"
-            f" pixel, the first {vanished[0]}; raise {key}"
-        )
+        where = f"of all {len(kept)} images, the first {vanished[0]},"
+        raise InputError(f"{foreground} {where} is too small to be seen; raise {key}")
     lines = []
     for ids, what, until in (
         (vanished, "is too small to be seen", " (until then, one pixel each stands for it)"),

@@ -76,7 +76,7 @@ def test_where_all_foreground_is_too_small_the_size_is_blamed(
     assert run_here(project, "stages.download").status == 0
     ended = run_here(project, "stages.split")
     assert ended.status == 2 and ended.stderr.count("\n") == 1
-    assert "at image.size = 32 the foreground of all 20 images is too small" in ended.stderr
+    assert "at image.size = 32 the foreground of all 20 images, the first 0, is too small" in ended.stderr
     assert "raise image.size" in ended.stderr and "data.foreground" not in ended.stderr
     set_params(project, image__size=256)
     ended = run_here(project, "stages.split")

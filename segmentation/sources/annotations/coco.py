@@ -13,9 +13,10 @@ from segmentation.sources.annotations import shapes
 
 def is_format(content: Any) -> bool:
     """Whether the content of a JSON file is that of COCO."""
-    return isinstance(content, dict) and all(
-        isinstance(content.get(key), list) for key in ("images", "annotations")
-    )
+    if not isinstance(content, dict):
+        return False
+    lists = content.get("images"), content.get("annotations"), content.get("categories") or []
+    return all(isinstance(entries, list) for entries in lists)
 
 
 def read(file: Path, content: Any) -> shapes.Reading:
@@ -25,8 +26,6 @@ def read(file: Path, content: Any) -> shapes.Reading:
     """
     names: dict[str, str] = {}
     categories = content.get("categories") or []
-    if not isinstance(categories, list):
-        raise InputError(f"{file}: its categories are no list; export it again")
     for place, entry in enumerate(categories):
         category = _get(entry, "id", f"{file}: categories[{place}]")
         name = str(entry.get("name"))
@@ -37,9 +36,7 @@ def read(file: Path, content: Any) -> shapes.Reading:
     for place, entry in enumerate(content["images"]):
         where = f"{file}: images[{place}]"
         image_id, name = _get(entry, "id", where), _get(entry, "file_name", where)
-        size = None
-        if entry.get("width") is not None or entry.get("height") is not None:
-            size = shapes.image_size(entry.get("width"), entry.get("height"), f"{where} ({name})")
+        size = shapes.image_size(entry.get("width"), entry.get("height"), f"{where} ({name})")
         if image_id in images:
             raise InputError(f"{where}: the id {image_id} is also that of {images[image_id].name}")
         images[image_id] = shapes.AnnotatedImage(name, size, [], file, keypoints=keypoints)
@@ -76,13 +73,12 @@ def _area(area: Any, where: str) -> list[shapes.Points] | shapes.Runs:
         return [shapes.polygon(part, where) for part in area]
     if not isinstance(area, dict):
         raise InputError(f"{where}: its segmentation is neither a list of polygons nor an RLE")
-    size, counts = area.get("size"), area.get("counts")
-    if not isinstance(size, list) or len(size) != 2:
+    size, counts = shapes.numbers(area.get("size"), where), area.get("counts")
+    if size.shape != (2,):
         raise InputError(f"{where}: its RLE has no size; export it again")
-    width, height = shapes.image_size(size[1], size[0], where)
-    if isinstance(counts, str):
-        return shapes.Runs(decompress(counts, where), 0, 0, width, height, by_column=True)
-    return shapes.Runs(shapes.numbers(counts, where).ravel(), 0, 0, width, height, by_column=True)
+    height, width = size.astype(int).tolist()
+    runs = decompress(counts, where) if isinstance(counts, str) else shapes.numbers(counts, where).ravel()
+    return shapes.Runs(runs, 0, 0, width, height, by_column=True)
 
 
 def decompress(text: str, where: str) -> NDArray[np.int64]:

@@ -4,9 +4,8 @@ import json
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, NamedTuple
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import ParseError
 
-import defusedxml
 import defusedxml.ElementTree
 import numpy as np
 
@@ -21,7 +20,6 @@ READERS: dict[str, Callable[[Path, Any], Reading]] = {
     "CVAT XML": cvat.read,
 }
 MASKS, TRIMAPS, VOC = "masks/", "trimaps/", "VOC"
-WINDOWS_FILES = {"Thumbs.db", "desktop.ini"}  # of its file manager: not worth a line
 LOOKED_FOR = "a COCO JSON, LabelMe JSON files, a CVAT XML, or VOC's folder SegmentationClass/"
 UNUSED = ("imageData", "bbox", "area", "keypoints", "attributes", "mask")  # of images and annotations; large
 OF_EXPORTS = (b"<annotations", b'"annotations"', b'"images"', b'"shapes"', b'"imagePath"')  # if broken, too
@@ -42,12 +40,18 @@ def find_labels(path: Path) -> Labels:
     Beside masks/ or trimaps/, what lies within these and images/ is not looked at.
     """
     if not path.is_dir():
-        remedy = "set data.folder.path to one, unpacked, of images and labels"
-        raise InputError(f"{path}: no such folder; {remedy}")
+        raise InputError(
+            f"{path}: no such folder; set data.folder.path to one, unpacked, of images and labels"
+        )
     places = {MASKS: path / "masks", TRIMAPS: locate(path, "trimaps")}
     labels_by_format = {name: Labels(name, place, {}) for name, place in places.items() if place.is_dir()}
     has_masks = bool(labels_by_format)
-    candidates, broken = _candidates(path, has_masks), dict[Path, Exception]()
+    if has_masks:  # of other labels, those in their usual places
+        usual = [*path.iterdir(), *path.glob("annotations/*"), *path.glob("SegmentationClass/**/*")]
+        candidates = sorted(file for file in usual if file.is_file() and not file.name.startswith("."))
+    else:
+        candidates = visible_files(path)
+    broken: dict[Path, Exception] = {}
     for file in candidates:
         classes = (folder for folder in file.parents if folder.name == "SegmentationClass")
         if (place := next(classes, None)) and place.is_relative_to(path):
@@ -75,19 +79,6 @@ def find_labels(path: Path) -> Labels:
     return next(iter(labels_by_format.values()))._replace(broken=broken)
 
 
-def _candidates(path: Path, has_masks: bool) -> list[Path]:
-    """Return the files that may be an export's: beside own masks, those in its usual places."""
-    if not has_masks:
-        return files_in(path)
-    usual = [*path.iterdir(), *path.glob("annotations/*"), *path.glob("SegmentationClass/**/*")]
-    return sorted(file for file in usual if file.is_file() and not file.name.startswith("."))
-
-
-def files_in(folder: Path) -> list[Path]:
-    """Return the visible files of a folder and its subfolders, but for those of Windows' file manager."""
-    return [file for file in visible_files(folder) if file.name not in WINDOWS_FILES]
-
-
 def locate(path: Path, name: str) -> Path:
     """Return where `name` of an own folder is: in the folder itself, or in its annotations/."""
     return path / name if (path / name).exists() else path / "annotations" / name
@@ -105,7 +96,10 @@ def _recognise(file: Path) -> tuple[str, Any]:
         with file.open("rb") as opened:
             start = opened.read(65_536)
         if b"<annotations" in start:  # VOC's, as Oxford-IIIT Pet has them, have `<annotation>`
-            return "CVAT XML", _read_xml(file)
+            try:
+                return "CVAT XML", defusedxml.ElementTree.parse(file).getroot()
+            except (ParseError, LookupError, ValueError) as error:  # broken, another encoding, or entities
+                raise InputError(f"{file}: not usable as XML ({error}); export it again as UTF-8") from None
     return "", None
 
 
@@ -116,10 +110,7 @@ def _read_json(path: Path) -> Any:
     """
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"), object_hook=_compact)
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise InputError(f"{path}: broken JSON at {where} ({error.msg}); export it again") from None
-    except (RecursionError, ValueError) as error:  # thousands of brackets or digits; another encoding
+    except (RecursionError, ValueError) as error:  # broken, thousands of brackets, or another encoding
         raise InputError(f"{path}: not usable as JSON in UTF-8 ({error}); export it again") from None
 
 
@@ -138,19 +129,3 @@ def _array(values: Any) -> Any:
         return np.array(values, np.float64)
     except (TypeError, ValueError, OverflowError):  # named by who knows where it stands
         return values
-
-
-def _read_xml(path: Path) -> Element:
-    """Return the root of an XML file; raises `InputError` for broken XML, and for entities that grow."""
-    try:
-        root: Element = defusedxml.ElementTree.parse(path).getroot()
-    except ParseError as error:
-        line, column = error.position
-        where, reason = f"line {line}, column {column + 1}", str(error).partition(":")[0]
-        raise InputError(f"{path}: broken XML at {where} ({reason}); export it again") from None
-    except defusedxml.DefusedXmlException:
-        problem = "defines XML entities, which can fill the memory"
-        raise InputError(f"{path}: {problem}; export it again") from None
-    except (LookupError, ValueError) as error:  # of encodings that Python's parser does not know
-        raise InputError(f"{path}: not usable as XML ({error}); save it as UTF-8") from None
-    return root

@@ -20,9 +20,7 @@ def read(file: Path, content: Any) -> shapes.Reading:
 
     Raises `InputError` for shapes that cannot be used.
     """
-    size = None
-    if content.get("imageWidth") is not None or content.get("imageHeight") is not None:
-        size = shapes.image_size(content.get("imageWidth"), content.get("imageHeight"), str(file))
+    size = shapes.image_size(content.get("imageWidth"), content.get("imageHeight"), str(file))
     image = shapes.AnnotatedImage(str(content["imagePath"]), size, [], file)
     skipped: Counter[str] = Counter()
     for place, entry in enumerate(content["shapes"]):

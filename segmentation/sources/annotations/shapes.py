@@ -1,7 +1,9 @@
 """What the readers of annotations return, the shapes of each image in its pixels; and filling these."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,15 +61,13 @@ class Reading(NamedTuple):
 def polygon(values: object, where: str) -> Points:
     """Return the corners `[x, y, x, y, …]` or `[[x, y], …]` of a polygon.
 
-    Raises `InputError` for fewer than three points, and for what is no number, such as NaN.
+    Raises `InputError` for anything else, for fewer than three points, and for NaN.
     """
     points = numbers(values, where)
     if points.ndim == 1 and points.size % 2 == 0:
         points = points.reshape(-1, 2)
-    if points.ndim != 2 or points.shape[1] != 2:
-        raise InputError(f"{where}: its points are no pairs of x and y; delete it, or draw it again")
-    if len(points) < 3:
-        raise InputError(f"{where}: a polygon with {len(points)} points; delete it, or draw it again")
+    if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3:
+        raise InputError(f"{where}: not three or more pairs of x and y; delete it, or draw it again")
     return points
 
 
@@ -79,25 +79,24 @@ def placed(outline: Points, center: Points, size: Points | float, degrees: float
 
 def numbers(values: object, where: str) -> Points:
     """Return finite numbers as an array; raises `InputError` for anything else."""
-    try:
+    with suppress(TypeError, ValueError, OverflowError):
         array = np.asarray(values, np.float64)
-    except (TypeError, ValueError, OverflowError):
-        raise InputError(f"{where}: its points are no numbers; delete it, or draw it again") from None
-    if not np.isfinite(array).all():
-        raise InputError(f"{where}: holds NaN or infinity; delete it, or draw it again")
-    return array
+        if np.isfinite(array).all():
+            return array
+    raise InputError(f"{where}: holds what is no finite number; delete it, or draw it again")
 
 
-def image_size(width: object, height: object, where: str) -> tuple[int, int]:
-    """Return width and height of an image; raises `InputError` unless they are whole numbers from 1."""
-    size = []
-    for value in (width, height):
-        text = str(value)
-        number = int(float(text)) if text.replace(".", "", 1).isdecimal() and len(text) < 12 else 0
-        if number < 1 or number != float(text):
-            raise InputError(f"{where}: width {width!r} and height {height!r} are no size in pixels")
-        size.append(number)
-    return size[0], size[1]
+def image_size(width: object, height: object, where: str) -> tuple[int, int] | None:
+    """Return width and height of an image, None if neither is said.
+
+    Raises `InputError` unless they are whole numbers from 1.
+    """
+    if width is None and height is None:
+        return None
+    texts = str(width), str(height)
+    if not all(re.fullmatch(r"[1-9]\d{0,9}(\.0*)?", text, re.ASCII) for text in texts):
+        raise InputError(f"{where}: width {width!r} and height {height!r} are no size in pixels")
+    return int(float(texts[0])), int(float(texts[1]))
 
 
 def rasterize(shapes: Iterable[Shape], size: tuple[int, int]) -> NDArray[np.bool_]:

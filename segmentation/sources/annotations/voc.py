@@ -3,7 +3,6 @@
 Source: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/devkit_doc.html (VOClabelcolormap).
 """
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +14,11 @@ CLASSES = (
     "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike"
     " person pottedplant sheep sofa train tvmonitor"
 )
-BACKGROUND = "#000000"
-VOID = "#e0e0c0"  # the ring around each thing, and what VOC leaves undecided
 NO_CLASSES = {"background", "void", "ignore", "unlabeled"}
 
 
-def read_colors(masks: Path) -> tuple[dict[str, str], set[str]]:
-    """Return each class of a SegmentationClass/ folder with its colour; and these, background's and void's.
+def read_colors(masks: Path) -> dict[str, str]:
+    """Return each class of a SegmentationClass/ folder with its colour; void is none.
 
     Raises `InputError` for a labelmap.txt with a line that is not `class:r,g,b:parts:actions`, or without
     classes, or with two of one colour.
@@ -33,15 +30,15 @@ def read_colors(masks: Path) -> tuple[dict[str, str], set[str]]:
         colors = {}
         for line in layout.read_lines(file):
             name, _, rest = line.partition(":")
-            match = re.fullmatch(r"(\d{1,3}),(\d{1,3}),(\d{1,3})", rest.partition(":")[0].strip())
-            values = [int(value) for value in match.groups()] if match else [256]
-            if max(values) > 255:
-                raise InputError(f"{file}: {line!r} is not `class:red,green,blue:parts:actions`")
-            colors[name] = f"#{bytes(values).hex()}"
+            try:
+                red, green, blue = bytes(map(int, rest.partition(":")[0].split(",")))
+            except ValueError:
+                raise InputError(f"{file}: {line!r} is not `class:red,green,blue:parts:actions`") from None
+            colors[name] = f"#{red:02x}{green:02x}{blue:02x}"
     classes = {name: color for name, color in colors.items() if name.lower().strip("_") not in NO_CLASSES}
     if len(set(classes.values())) < max(1, len(classes)):
         raise InputError(f"{file}: names no class besides the background, or two of one colour")
-    return classes, {*colors.values(), BACKGROUND, VOID}
+    return classes
 
 
 def _color(number: int) -> str:

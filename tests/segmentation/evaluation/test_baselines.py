@@ -6,7 +6,7 @@ from test_evaluated_checkpoints import metadata
 
 from segmentation.common.dataset_layout import TEST, TRAINVAL, read_list
 from segmentation.common.geometry import Geometry
-from segmentation.evaluation.prediction_scores import baselines, mean_mask, score_predictions
+from segmentation.evaluation.prediction_scores import baselines, score_predictions
 from segmentation.inference.predictor import Predictor
 from segmentation.loading.dataset import SegmentationDataset
 from segmentation.models.build import build_model
@@ -19,7 +19,7 @@ FOREGROUND = ["pet", "border"]
 def test_baselines_against_plain_numpy(sample: Path) -> None:
     train = SegmentationDataset(sample, read_list(sample / TRAINVAL)[:40], Geometry(64), FOREGROUND)
     ids = read_list(sample / TEST)[:20]
-    share = mean_mask(train)
+    share = baselines(train)["mean_mask"].probabilities
     masks = np.stack([train.read_mask(i) for i in range(40)])
     np.testing.assert_allclose(share, masks.mean(axis=0), atol=1e-6)
     mask = share >= 0.5

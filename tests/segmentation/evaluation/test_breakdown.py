@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segmentation.evaluation.breakdown import break_down
+from segmentation.evaluation.compare import break_down
 from segmentation.evaluation.overlays import ranked
 from segmentation.evaluation.prediction_scores import ImageFacts
 from segmentation.evaluation.tables import notes

@@ -7,16 +7,14 @@ import numpy as np
 import pytest
 from hostile import pixel_bomb, text_bomb
 from PIL import Image
-from projects import checked_split
+from projects import DEFAULTS, checked_split
 
 from segmentation.common import dataset_layout as layout
 from segmentation.common.errors import InputError
 from segmentation.common.image_io import read_trimap
 from segmentation.sources.folder import write_folder
-from segmentation.sources.own_files import Rules
 
 COUNT = 20
-RULES = Rules(mask_threshold=None, orientation=None, white=None)
 
 
 @pytest.fixture
@@ -35,10 +33,10 @@ def own(tmp_path: Path) -> Path:
     return own
 
 
-def written(own: Path, rules: Rules = RULES) -> Path:
+def written(own: Path) -> Path:
     raw = own.parent / f"raw{len(list(own.parent.iterdir()))}"
     raw.mkdir()
-    write_folder(raw, own, rules)
+    write_folder(raw, own, DEFAULTS.data.folder)
     return raw
 
 
@@ -184,7 +182,7 @@ def test_files_that_are_no_images_are_counted_and_passed_over(own: Path) -> None
     (own / "images/photo 3.jpg").rename(own / "images/photo 3.what")  # its content is that of an image
     raw = own.parent / "raw"
     raw.mkdir()
-    said, _ = write_folder(raw, own, RULES)
+    said, _ = write_folder(raw, own, DEFAULTS.data.folder)
     assert said[0] == f"{COUNT} images, {COUNT} masks"
     assert f"files that are no images, passed over: 2, the first {own / 'images/labels.json'}" in said
 

@@ -39,7 +39,7 @@ def test_own_groups(tmp_path: Path) -> None:
         (b"id,group\ncell 1,x\ncell 1.png,y\n", "names 'cell 1' twice"),
         (b"name,group\ncell 1,x\n", "needs a first line `id,group`"),
         (b"id,group\ncell 1\n", "both in every line"),
-        (b"\xff\xfe", "not a text file in UTF-8"),
+        (b"\xff\xfe", "not a table of comma-separated values in UTF-8"),
     ],
 )  # fmt: skip
 def test_a_table_that_cannot_be_used(tmp_path: Path, content: bytes, message: str) -> None:

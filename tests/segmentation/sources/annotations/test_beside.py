@@ -121,7 +121,7 @@ def test_a_broken_file_of_something_else_is_counted_and_passed_over(own: Path, t
 def test_a_broken_file_and_nothing_else_is_named_with_line_and_column(own: Path) -> None:
     exports.write_image(own / "images/0.jpg", 0)
     (own / "package.json").write_text(BROKEN)
-    with pytest.raises(InputError, match=r"package\.json: broken JSON at line 2, column 14"):
+    with pytest.raises(InputError, match=r"package\.json: not usable as JSON .*: line 2 column 14"):
         written(own)
 
 
@@ -134,7 +134,7 @@ def test_a_broken_part_of_the_export_is_not_passed_over(own: Path, tool: str, na
     exports.EXPORTS[tool][0](own)
     text = (own / name).read_text()
     (own / name).write_text(text[:size])
-    with pytest.raises(InputError, match=rf"{name}: broken JSON at line \d+, column \d+"):
+    with pytest.raises(InputError, match=rf"{name}: not usable as JSON .*: line \d+ column \d+"):
         written(own)
 
 
@@ -143,7 +143,7 @@ def test_chinese_xml_in_its_old_encoding_is_named(own: Path) -> None:
     exports.cvat(own)
     text = (own / "annotations.xml").read_text().replace('encoding="utf-8"', 'encoding="GBK"')
     (own / "annotations.xml").write_bytes(text.replace("cell", "细胞").encode("gbk"))
-    with pytest.raises(InputError, match=r"annotations\.xml: not usable as XML .*; save it as UTF-8"):
+    with pytest.raises(InputError, match=r"annotations\.xml: not usable as XML .* as UTF-8"):
         written(own)
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tool_exports as exports
-from own_folder import RULES, written
+from own_folder import written
 from PIL import Image
+from projects import DEFAULTS
 
 from segmentation.common import dataset_layout as layout
 from segmentation.common.errors import InputError
@@ -59,10 +60,10 @@ def test_what_was_found_and_skipped_is_one_line(own: Path) -> None:
 @pytest.mark.parametrize(
     ("tool", "wrong", "said"),
     [
-        ("LabelMe", "cel", r"no class 'cel', did you mean 'cell'\?; annotations by class: cell \(10\), dust"),
-        ("CVAT, Segmentation mask", "Dust", r"no class 'Dust', did you mean 'dust'"),
+        ("LabelMe", "cel", r"no class 'cel'; annotations by class: cell \(10\), dust"),
+        ("CVAT, Segmentation mask", "Dust", r"no class 'Dust'"),
         ("masks of values", "3", r"no class '3'; masks by class: 0 \(10\), 1 \(10\), 2 \(5\)"),
-        ("masks of colours", "#800001", r"no class '#800001', did you mean '#800000'"),
+        ("masks of colours", "#800001", r"no class '#800001'"),
     ],
 )  # fmt: skip
 def test_an_unknown_class_is_refused_with_the_list(own: Path, tool: str, wrong: str, said: str) -> None:
@@ -106,7 +107,7 @@ def test_a_file_or_an_archive_is_not_a_folder(own: Path) -> None:
     raw = own.parent / "raw"
     raw.mkdir()
     with pytest.raises(InputError, match=r"\.json: no such folder; set data\.folder\.path to one, unpacked"):
-        write_folder(raw, next(own.glob("*.json")), RULES)
+        write_folder(raw, next(own.glob("*.json")), DEFAULTS.data.folder)
 
 
 def test_annotations_beside_masks_that_lie_with_the_images_are_passed_over(own: Path) -> None:

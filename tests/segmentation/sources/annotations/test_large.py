@@ -13,10 +13,10 @@ from projects import ROOT
 READ = """
 import sys
 from pathlib import Path
-from segmentation.sources.own_files import Rules
+from segmentation.params import load_params
 from segmentation.sources.own_labels import read_labels
 
-print(*read_labels(Path(sys.argv[1]), Rules(None, None, None)).said)
+print(*read_labels(Path(sys.argv[1]), load_params().data.folder, []).said)
 """
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from segmentation.common.errors import Fault, InputError
-from segmentation.sources.unpack import MAX_BYTES, unpack
+from segmentation.sources.oxford_pets import MAX_BYTES, unpack
 
 
 def entry(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", mode: int = 0o644) -> tarfile.TarInfo:
