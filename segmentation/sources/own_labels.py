@@ -1,5 +1,6 @@
 """The images of a person's folder, and what labels each: a mask, or shapes that an export holds."""
 
+import difflib
 import os
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -163,7 +164,9 @@ def refuse_unknown(classes: Sequence[str], counts: Mapping[str, int], what: str)
     there = f"{what} by class: {listed(counts)}"
     for name in classes:
         if name not in counts:
-            raise InputError(f"{KEY}: no class {name!r}; {there}")
+            close = difflib.get_close_matches(name, counts, 1)
+            hint = f", did you mean {close[0]!r}?" if close else ""
+            raise InputError(f"{KEY}: no class {name!r}{hint}; {there}")
         if counts[name] == 0:
             raise InputError(f"{KEY}: the class {name!r} labels nothing; {there}")
 

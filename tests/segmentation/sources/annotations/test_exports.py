@@ -60,10 +60,10 @@ def test_what_was_found_and_skipped_is_one_line(own: Path) -> None:
 @pytest.mark.parametrize(
     ("tool", "wrong", "said"),
     [
-        ("LabelMe", "cel", r"no class 'cel'; annotations by class: cell \(10\), dust"),
-        ("CVAT, Segmentation mask", "Dust", r"no class 'Dust'"),
+        ("LabelMe", "cel", r"no class 'cel', did you mean 'cell'\?; annotations by class: cell \(10\), dust"),
+        ("CVAT, Segmentation mask", "Dust", r"no class 'Dust', did you mean 'dust'"),
         ("masks of values", "3", r"no class '3'; masks by class: 0 \(10\), 1 \(10\), 2 \(5\)"),
-        ("masks of colours", "#800001", r"no class '#800001'"),
+        ("masks of colours", "#800001", r"no class '#800001', did you mean '#800000'"),
     ],
 )  # fmt: skip
 def test_an_unknown_class_is_refused_with_the_list(own: Path, tool: str, wrong: str, said: str) -> None:
