@@ -23,3 +23,11 @@ def opened(browser: Any, page: Path, width: int = 1280, **options: Any) -> tuple
     shown.on("request", lambda request: complaints.extend(outside(request.url)))
     shown.goto(page.as_uri())
     return shown, complaints
+
+
+def choose(page: Any, *photos: Path) -> None:
+    """Bring photos to the server's page; the first one is shown."""
+    page.set_input_files("#file", photos)
+    page.get_by_text(f"{photos[0].name}: ").wait_for()
+    page.wait_for_selector("#panels figure")
+    page.wait_for_function("() => !document.body.innerText.match(/waiting|in work/)")

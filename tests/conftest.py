@@ -144,6 +144,29 @@ def browser() -> Iterator[Any]:
         browser.close()
 
 
+@pytest.fixture
+def page(browser: Any, server: Server, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """The page; in the end, the browser must have complained about nothing and asked no other host."""
+    options = getattr(request, "param", {"width": 1280, "scheme": "light"})
+    context = browser.new_context(
+        viewport={"width": options["width"], "height": 900}, color_scheme=options["scheme"]
+    )
+    page, complaints = context.new_page(), []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda sent: complaints.extend(elsewhere(sent.url, server.url)))
+    page.goto(server.url)
+    page.wait_for_selector("#examples img")
+    yield page
+    assert [text for text in complaints if "status of 422" not in text] == []  # the browser says these itself
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    context.close()
+
+
+def elsewhere(url: str, own: str) -> list[str]:
+    return [] if url.startswith((own, "blob:" + own, "data:")) else [url]
+
+
 @pytest.fixture(scope="module")
 def server(finished: Path) -> Iterator[Server]:
     """The server in the finished project; in the end it must stop in good order, without a complaint."""
