@@ -67,12 +67,17 @@ def write_folder(folder: Path, path: Path, rules: Folder) -> tuple[list[str], li
 
     files: Files = {remark: {} for remark in Remark}
     found: Counter[str] = Counter()  # masks that hold each value or colour
-    with ThreadPoolExecutor(usable_cores()) as pool:
-        for pair, held in progress(pool.map(write_pair, ids), "images and masks", len(ids)):
-            found.update(held)
-            for file, remarks in pair.items():
-                for remark, value in remarks.items():
-                    files[remark][file] = value
+    try:
+        with ThreadPoolExecutor(usable_cores()) as pool:
+            for pair, held in progress(pool.map(write_pair, ids), "images and masks", len(ids)):
+                found.update(held)
+                for file, remarks in pair.items():
+                    for remark, value in remarks.items():
+                        files[remark][file] = value
+    except OSError as error:
+        if Path(error.filename or "").is_relative_to(path):
+            raise InputError(f"{error.filename}: cannot be read ({error.strerror})") from None
+        raise
     in_lists = {images.get(image_id) for members in lists.values() for image_id in members}
     _refuse_ambiguous(files, in_lists, rules)
     for name, members in ({layout.LIST: ids} | lists).items():
