@@ -17,7 +17,6 @@ from segmentation.params import PARAMS, read_params
 from segmentation.workspace import LOCK, call
 
 WAIT_S = 60  # for a stage whose DVC was killed: it finishes its step and saves it
-LOCK_S = 5  # age from which a lock on a file of git's is left over: of another experiment, it is gone by then
 
 
 def go_back() -> None:
@@ -25,7 +24,6 @@ def go_back() -> None:
     if not Path(".dvc").is_dir():
         raise InputError(".dvc: no such folder; run from the folder that holds it")
     wait_for_stages()
-    remove_locks()
     lock, params = committed(LOCK), committed(PARAMS)
     outputs = {out["path"] for stage in lock["stages"].values() for out in stage.get("outs", ())}
     paths = call("git", "ls-tree", "-r", "--name-only", "HEAD", str(PARAMS), str(LOCK), *outputs).splitlines()
@@ -90,23 +88,11 @@ def wait_for_stages() -> None:
     raise InputError(running)
 
 
-def remove_locks() -> None:
-    """Remove the locks that a killed DVC left on files of git; what is at work holds one for milliseconds."""
-    if any(
-        process.info["name"] == "git" and process.info["cwd"] == str(Path.cwd())
-        for process in psutil.process_iter(["name", "cwd"])
-    ):  # a person's, which may hold its lock while an editor is open: git says so itself
-        return
-    for name in ("index.lock", "HEAD.lock", "refs/exps"):
-        path = Path(call("git", "rev-parse", "--git-path", name).strip())
-        for lock in [path] if path.is_file() else sorted(path.rglob("*.lock")):
-            with suppress(FileNotFoundError):
-                time.sleep(max(0.0, lock.stat().st_mtime + LOCK_S - time.time()))
-                lock.unlink()
-
-
 def end_experiment() -> None:
     """Undo what a killed `dvc exp run` leaves in git: what it was about to run, and a detached HEAD."""
+    refs = Path(call("git", "rev-parse", "--git-path", "refs/exps").strip())
+    for lock in refs.rglob("*.lock"):
+        lock.unlink(missing_ok=True)
     call("git", "update-ref", "-d", "refs/exps/stash")
     if call("git", "rev-parse", "--abbrev-ref", "HEAD") == "HEAD\n":
         here = call("git", "branch", "--points-at", "HEAD", "--format=%(refname:short)").splitlines()

@@ -154,8 +154,7 @@ def test_back_from_edits_by_hand(project: Path, goes_back: Callable[[], str]) ->
     (project / "metrics/plots/gallery/own.jpg").write_text("inside an output")
     git(project, "add", "params.yaml", "dvc.lock")
     (project / ".git/refs/exps").mkdir(exist_ok=True)
-    for name in ("refs/exps/stash", "index"):
-        (project / f".git/{name}.lock").touch()  # as after `kill -9`
+    (project / ".git/refs/exps/stash.lock").touch()  # as after `kill -9` of DVC
     said = goes_back()
     assert "discarded: dvc.lock, params.yaml\n" in said
     assert "discarded: metrics/plots/gallery/\n" in said

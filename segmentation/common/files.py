@@ -79,7 +79,8 @@ def replace_dir(path: Path) -> Iterator[Path]:
             shutil.rmtree(new, ignore_errors=True)
             raise
         # The new content is complete, so an error here is none: the next command deletes what is left.
-        shutil.rmtree(old, ignore_errors=True)
+        with suppress(OSError):
+            _delete(old)
 
 
 @contextmanager
@@ -107,7 +108,11 @@ def _delete_leftovers(folder: Path) -> None:
         pid = left.name.rpartition(_MARK)[2].partition("-")[0]
         if pid.isdigit() and not _alive(int(pid)):
             with suppress(OSError):  # another user's, or another thread is at it
-                shutil.rmtree(left) if left.is_dir() else left.unlink()
+                _delete(left)
+
+
+def _delete(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def _alive(pid: int) -> bool:

@@ -70,8 +70,9 @@ def submit(tasks: Sequence[InAClone], jobs: Jobs, **parameters: Any) -> None:
                 submitted: list[submitit.Job[RunScores]] = executor.submit_array(tasks)
         except (OSError, RuntimeError) as error:  # no Slurm here, or it refuses
             raise Fault(f"slurm: cannot submit: {' '.join(str(error).split())}") from None
-        for job, experiment in zip(submitted, [task.experiment for task in tasks], strict=True):
-            jobs[job] = experiment
+        new = dict(zip(submitted, [task.experiment for task in tasks], strict=True))
+        jobs |= new  # before anything fails: they must be cancelled
+        for job, experiment in new.items():
             where = {"folder": str(job.paths.folder), "id": job.job_id}
             write_bytes(id_of(experiment), json.dumps(where).encode())
     if request.signum:

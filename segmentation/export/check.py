@@ -44,10 +44,7 @@ class ExportCheck(NamedTuple):
 
 
 def compare(
-    graph: ImagesToProbabilities,
-    predictor: Predictor,
-    exported: OnnxPredictor,
-    images: Sequence[Image],
+    graph: ImagesToProbabilities, predictor: Predictor, exported: OnnxPredictor, images: Sequence[Image]
 ) -> ExportCheck:
     """Compare the exported network with its `graph` in torch, and with what `tools.predict` does.
 

@@ -53,11 +53,19 @@ def plan(photos: Sequence[PhotoFile], out: Path, kinds: Sequence[str]) -> list[P
     for source, output in outputs:
         other = taken.setdefault(resolved(output), source)
         if other != source or resolved(output) == resolved(source):
-            raise InputError(
-                f"{source}: its output {output} would be in the way of {other} or of its output; rename one,"
-                " or predict them one by one with another --out"
-            )
+            raise _clash(source, output, other)
+        if len(os.fsencode(output.name)) > 255:  # on Linux and macOS
+            raise InputError(f"{source}: its name is too long for {output.name[-20:]!r} after it; shorten it")
+    for source, output in outputs:
+        for folder in output.relative_to(out).parents:
+            if blocking := taken.get(resolved(out / folder)):
+                raise _clash(source, output, blocking)
     return tasks
+
+
+def _clash(source: Path, output: Path, other: Path) -> InputError:
+    problem = f"its output {output} would be in the way of {other} or of its output"
+    return InputError(f"{source}: {problem}; rename one, or predict them one by one with another --out")
 
 
 def missing(tasks: Sequence[PhotoTask]) -> list[PhotoTask]:

@@ -63,8 +63,6 @@ def _network_checks(outputs: RunOutputs, name: str) -> list[RunCheck]:
             f"Dice {validation:.3f} and {test:.3f} at network size; at most {AGREE} apart",
         ),
         RunCheck(
-            f"{title} is calibrated",
-            error <= BADLY,
-            f"over all pixels, off by {error:.3f}; at most {BADLY}",
+            f"{title} is calibrated", error <= BADLY, f"over all pixels, off by {error:.3f}; at most {BADLY}"
         ),
     ]

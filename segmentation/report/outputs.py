@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from segmentation.common import artifacts
 from segmentation.common.artifacts import Split
-from segmentation.common.errors import Fault
+from segmentation.common.errors import Fault, InputError
 from segmentation.common.files import missing, read_json
 from segmentation.common.tables import read_csv
 from segmentation.models.build import network_names
@@ -34,6 +34,8 @@ def read_outputs() -> RunOutputs:
     """Read all from where the stages write it; raises `InputError` if something is missing or damaged."""
     test = read_json(artifacts.TEST_METRICS, "evaluate", dict)
     names = [name for name in network_names() if name in test]
+    if not names:
+        raise InputError(f"{artifacts.TEST_METRICS}: holds no network of this program; run `dvc repro`")
     gallery = {path.name: path.read_bytes() for path in sorted(artifacts.GALLERY.glob("*"))}
     if not gallery:
         raise missing(artifacts.GALLERY, "evaluate", "images")

@@ -33,6 +33,8 @@ def describe(device: torch.device) -> str:
     """Name what computes, for records of measurements."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
+    if device.type != "cpu":
+        return f"{device.type} of {processor_name()}"
     return f"{processor_name()}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
 
 

@@ -39,8 +39,11 @@ def load_networks(files: Sequence[Path]) -> dict[str, Network]:
     for file in files or [checkpoint_path(name) for name in trained_networks()]:
         if file.stem in networks:
             raise InputError(f"--checkpoint {file}: another file is called {file.stem} too; rename a copy")
-        checkpoint = load_checkpoint(file)
-        meta, sha256 = checkpoint.meta, hashlib.sha256(file.read_bytes()).hexdigest()
+        if file.suffix.lower() == ".onnx":
+            raise InputError(f"{file}: ONNX files are for `tools.predict`; name the checkpoint")
+        content = file.read_bytes() if file.is_file() else None
+        checkpoint = load_checkpoint(file, content)
+        meta, sha256 = checkpoint.meta, hashlib.sha256(content or b"").hexdigest()
         predictor, sample = Predictor.from_checkpoint(checkpoint), trained_on_sample(meta)
         networks[file.stem] = Network(predictor, meta, sha256, sample)
     return dict(sorted(networks.items(), key=lambda item: -(item[1].meta.val_dice or 0)))

@@ -20,6 +20,7 @@ from segmentation.common.progress import progress
 from segmentation.params import Folder
 from segmentation.sources.annotations.find import MASKS, TRIMAPS, locate
 from segmentation.sources.annotations.shapes import AnnotatedImage
+from segmentation.sources.annotations.voc import BACKGROUND_AND_VOID
 from segmentation.sources.groups import own_groups
 from segmentation.sources.own_files import Remark, write_image
 from segmentation.sources.own_labels import OwnLabels, count, listed, read_labels, refuse_unknown
@@ -82,24 +83,28 @@ def write_folder(folder: Path, path: Path, rules: Folder) -> tuple[list[str], li
     _refuse_ambiguous(files, in_lists, rules)
     for name, members in ({layout.LIST: ids} | lists).items():
         (folder / name).write_text("".join(f"{image_id} 1 1 1\n" for image_id in members), encoding="utf-8")
-    lines = [*own.said, _classes(own, found, classes), *_remarks(files, rules)]
+    lines = [*own.said, *_classes(own, found, classes), *_remarks(files, rules)]
     return [line for line in lines if line], groups
 
 
-def _classes(own: OwnLabels, found: Counter[str], classes: Sequence[str]) -> str:
-    """Return the line about masks of several classes, by how many masks each value was `found` in."""
+def _classes(own: OwnLabels, found: Counter[str], classes: Sequence[str]) -> list[str]:
+    """Return the lines about masks of several classes, by how many masks each value or colour was `found` in.
+
+    Raises `InputError` for one of the `classes` that is in none.
+    """
     if not found:
-        return ""
-    names = {color: name for name, color in own.colors.items()}
-    counts = dict.fromkeys(own.colors, 0)
-    for key in sorted(found):
-        if key.startswith("#") or not names:
-            counts[names.get(key, key)] = found[key]
+        return []
+    counts = {name: found[color] for name, color in own.colors.items()} or dict(sorted(found.items()))
     refuse_unknown(classes, counts, "masks")
-    if names and not any(counts[name] for name in own.colors):
+    if own.colors and not any(counts.values()):
         raise InputError("no mask of SegmentationClass/ has a colour of its classes; is labelmap.txt theirs?")
     present = {name: number for name, number in counts.items() if number}
-    return f"masks by class: {listed(present)}; foreground: {', '.join(classes or ['all of them'])}"
+    lines = [f"masks by class: {listed(present)}; foreground: {', '.join(classes or ['all of them'])}"]
+    strange = {name for name in found if name[0] == "#"} - {*own.colors.values()} - BACKGROUND_AND_VOID
+    if own.colors and strange:
+        unknown = f"{len(strange)}, such as {min(strange)}"
+        lines.append(f"warning: colours of no class, taken for background: {unknown}")
+    return lines
 
 
 def _refuse_ambiguous(files: Files, in_lists: set[Path | None], rules: Folder) -> None:

@@ -13,10 +13,9 @@ from segmentation.sources.annotations import shapes
 
 def is_format(content: Any) -> bool:
     """Whether the content of a JSON file is that of COCO."""
-    if not isinstance(content, dict):
-        return False
-    lists = content.get("images"), content.get("annotations"), content.get("categories") or []
-    return all(isinstance(entries, list) for entries in lists)
+    return isinstance(content, dict) and all(
+        isinstance(content.get(key), list) for key in ("images", "annotations")
+    )
 
 
 def read(file: Path, content: Any) -> shapes.Reading:
@@ -26,6 +25,8 @@ def read(file: Path, content: Any) -> shapes.Reading:
     """
     names: dict[str, str] = {}
     categories = content.get("categories") or []
+    if not isinstance(categories, list):
+        raise InputError(f"{file}: its categories are no list; export it again")
     for place, entry in enumerate(categories):
         category = _get(entry, "id", f"{file}: categories[{place}]")
         name = str(entry.get("name"))
@@ -73,12 +74,12 @@ def _area(area: Any, where: str) -> list[shapes.Points] | shapes.Runs:
         return [shapes.polygon(part, where) for part in area]
     if not isinstance(area, dict):
         raise InputError(f"{where}: its segmentation is neither a list of polygons nor an RLE")
-    size, counts = shapes.numbers(area.get("size"), where), area.get("counts")
-    if size.shape != (2,):
+    lengths, counts = area.get("size"), area.get("counts")
+    height, width = lengths if isinstance(lengths, list) and len(lengths) == 2 else (None, None)
+    if (size := shapes.image_size(width, height, where)) is None:
         raise InputError(f"{where}: its RLE has no size; export it again")
-    height, width = size.astype(int).tolist()
     runs = decompress(counts, where) if isinstance(counts, str) else shapes.numbers(counts, where).ravel()
-    return shapes.Runs(runs, 0, 0, width, height, by_column=True)
+    return shapes.Runs(runs, 0, 0, *size, by_column=True)
 
 
 def decompress(text: str, where: str) -> NDArray[np.int64]:

@@ -14,6 +14,7 @@ CLASSES = (
     "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike"
     " person pottedplant sheep sofa train tvmonitor"
 )
+BACKGROUND_AND_VOID = {"#000000", "#e0e0c0"}  # void: the ring around each thing
 NO_CLASSES = {"background", "void", "ignore", "unlabeled"}
 
 

@@ -185,7 +185,7 @@ def test_text_that_is_no_file_of_questions_is_one_line(tmp_path: Path, text: str
         read_plan(tmp_path)
 
 
-def test_addresses_are_checked_before_anything_is_started(tmp_path: Path) -> None:
+def test_an_md5_without_its_address_is_refused(tmp_path: Path) -> None:
     plan = read_plan(written(tmp_path))
     check_addresses(tmp_path, plan)  # those of Oxford-IIIT Pet itself
     plan.budget = {"data.pets.annotations_md5": "0" * 32}

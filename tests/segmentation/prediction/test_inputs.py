@@ -107,6 +107,11 @@ def test_an_output_folder_in_an_input_folder_is_refused(folder: Path, out: str) 
         (None, {}, Shard(0, 1)),
         ("2/3", {"RANK": "0", "WORLD_SIZE": "1"}, Shard(2, 3)),
         (None, {"RANK": "1", "WORLD_SIZE": "4"}, Shard(1, 4)),
+        (
+            None,
+            {"SLURM_ARRAY_TASK_ID": "7", "SLURM_ARRAY_TASK_MIN": "5", "SLURM_ARRAY_TASK_COUNT": "3"},
+            Shard(2, 3),
+        ),
         (None, {"SLURM_ARRAY_TASK_ID": "0", "SLURM_ARRAY_TASK_COUNT": "3", "RANK": "1"}, Shard(0, 3)),
     ],
 )
@@ -120,12 +125,18 @@ def test_a_share_that_is_none_is_refused(argument: str) -> None:
         choose_shard(argument, {})
 
 
-@pytest.mark.parametrize("array", ["1-3", "0-4:2", "0,3"])
-def test_a_task_of_an_array_that_is_no_range_from_0_is_refused(array: str) -> None:
-    """The last one at least: then its tasks are not the shards."""
-    last, count = {"1-3": ("3", "3"), "0-4:2": ("4", "3"), "0,3": ("3", "2")}[array]
-    with pytest.raises(InputError, match="range from 0 without gaps"):
-        choose_shard(None, {"SLURM_ARRAY_TASK_ID": last, "SLURM_ARRAY_TASK_COUNT": count})
+def test_an_array_with_gaps_is_refused() -> None:
+    with pytest.raises(InputError, match="range without gaps"):
+        choose_shard(
+            None, {"SLURM_ARRAY_TASK_ID": "9", "SLURM_ARRAY_TASK_MIN": "1", "SLURM_ARRAY_TASK_COUNT": "3"}
+        )
+
+
+def test_an_array_that_leaves_tasks_out_is_refused() -> None:
+    """With --array=0-4:2 the tasks 0, 2 and 4 would take shards 0 and 2 of 3, and nobody shard 1."""
+    array = {"SLURM_ARRAY_TASK_MIN": "0", "SLURM_ARRAY_TASK_MAX": "4", "SLURM_ARRAY_TASK_COUNT": "3"}
+    with pytest.raises(InputError, match="range without gaps"):
+        choose_shard(None, {"SLURM_ARRAY_TASK_ID": "0", **array})
 
 
 def test_a_link_is_a_photo_and_a_linked_folder_is_a_folder(folder: Path) -> None:
@@ -142,6 +153,19 @@ def test_a_folder_is_not_taken_for_a_finished_output(folder: Path) -> None:
     tasks = plan(find_photos(["in/b.jpg"]), OUT, ["mask"])
     (OUT / "b.png").mkdir(parents=True)
     assert missing(tasks) == tasks
+
+
+def test_an_output_in_the_way_of_a_folder_is_refused(folder: Path) -> None:
+    photo(folder / "a.png.d/x.jpg").parent.rename(folder / "b.png")
+    with pytest.raises(InputError, match=r"in/b.png/x.jpg: its output out/b.png/x.png would be in the way"):
+        plan(find_photos(["in"]), OUT, ["mask"])
+
+
+def test_a_name_that_is_too_long_is_refused(folder: Path) -> None:
+    photo(folder / ("猫" * 83 + ".jpg"))
+    plan(find_photos(["in"]), OUT, ["mask"])
+    with pytest.raises(InputError, match="its name is too long"):
+        plan(find_photos(["in"]), OUT, ["probability"])
 
 
 def test_an_output_folder_that_is_a_file_is_refused(folder: Path) -> None:

@@ -57,6 +57,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Connection", "close")  # or a client may ask again on the closing connection
         self.end_headers()
+        if way == "drip":
+            return self.drip(body)
         until = self.server.draw.randrange(len(body) + 1) if way == "drop anywhere" else len(body) // 2
         sent = body[:until] if "drop" in way or "stall" in way else body
         if way == "nothing":
@@ -68,6 +70,16 @@ class Handler(BaseHTTPRequestHandler):
             self.server.served += len(sent)
         if way == "stall":
             self.server.ended.wait(30)
+
+    def drip(self, body: bytes) -> None:
+        for position in range(len(body)):
+            try:
+                self.wfile.write(body[position : position + 1])
+            except OSError:  # the client has had enough
+                return
+            self.server.served += 1
+            if self.server.ended.wait(0.05):
+                return
 
     def log_message(self, *_: object) -> None:
         pass

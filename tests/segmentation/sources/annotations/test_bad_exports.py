@@ -160,7 +160,7 @@ def test_a_labelmap_of_something_else_is_named(own: Path, line: str) -> None:
 def test_colours_of_no_class_are_named(own: Path) -> None:
     exports.cvat_as_voc(own)
     (own / "labelmap.txt").write_text("background:0,0,0::\ncell:128,0,0::\n")
-    assert "masks by class: cell (10), #000000 (10), #008000 (5); foreground" in written(own)[1]
+    assert "warning: colours of no class, taken for background: 1, such as #008000" in written(own)[1]
     (own / "labelmap.txt").write_text("background:0,0,0::\ncell:128,0,9::\n")
     with pytest.raises(InputError, match=r"no mask .* has a colour of its classes"):
         written(own)
