@@ -113,5 +113,5 @@ def test_no_room_for_the_state(project: Path, states: Path) -> None:
 
 @pytest.mark.fault("a full disk")
 def test_no_room_for_the_log(project: Path) -> None:
-    found = small_disk(project, "train_unet", project / "runs", 8192)
+    found = small_disk(project, "train_unet", project / "runs", 4096)
     assert_one_line(found["status"], found["stderr"], "train_unet", "No space left on device", "runs")

@@ -51,7 +51,7 @@ def test_after_a_change_it_starts_from_the_beginning_and_says_why(project: Path,
         change()
         finished = run_stage(project, "train_unet")
         assert finished.returncode == 0 and "resuming" not in finished.stdout
-        assert finished.stderr.startswith("unet: starts from the beginning; the stopped training")
+        assert finished.stderr.startswith("unet: starts from the beginning; the latest unfinished training")
         assert named in finished.stderr and len(finished.stderr.splitlines()) == 1
         (said,) = states.glob("*.said")  # it would not be said again
         said.unlink()
