@@ -20,7 +20,6 @@ from segmentation.common.progress import progress
 from segmentation.params import Folder
 from segmentation.sources.annotations.find import MASKS, TRIMAPS, locate
 from segmentation.sources.annotations.shapes import AnnotatedImage
-from segmentation.sources.annotations.voc import BACKGROUND_AND_VOID
 from segmentation.sources.groups import own_groups
 from segmentation.sources.own_files import Remark, write_image
 from segmentation.sources.own_labels import OwnLabels, count, listed, read_labels, refuse_unknown
@@ -100,7 +99,7 @@ def _classes(own: OwnLabels, found: Counter[str], classes: Sequence[str]) -> lis
         raise InputError("no mask of SegmentationClass/ has a colour of its classes; is labelmap.txt theirs?")
     present = {name: number for name, number in counts.items() if number}
     lines = [f"masks by class: {listed(present)}; foreground: {', '.join(classes or ['all of them'])}"]
-    strange = {name for name in found if name[0] == "#"} - {*own.colors.values()} - BACKGROUND_AND_VOID
+    strange = {name for name in found if name[0] == "#"} - own.known_colors
     if own.colors and strange:
         unknown = f"{len(strange)}, such as {min(strange)}"
         lines.append(f"warning: colours of no class, taken for background: {unknown}")

@@ -3,7 +3,7 @@
 import difflib
 import os
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +31,7 @@ class OwnLabels(NamedTuple):
     labels: Mapping[str, Path | AnnotatedImage]
     colors: dict[str, str]  # of VOC's masks: that of each class
     said: list[str]
+    known_colors: Set[str] = frozenset()  # and those of no class
 
 
 def read_labels(path: Path, rules: Folder, classes: Sequence[str]) -> OwnLabels:
@@ -46,9 +47,9 @@ def read_labels(path: Path, rules: Folder, classes: Sequence[str]) -> OwnLabels:
         return _of_annotations(path, labels, classes)
     if labels.format == find.TRIMAPS and classes:
         raise InputError(f"{KEY}: {labels.folder} has parts (data.foreground), no classes; set it to null")
-    folder, colors, warning = path / "images", dict[str, str](), "warning: "
+    folder, colors, known_colors, warning = path / "images", dict[str, str](), set[str](), "warning: "
     if labels.format == find.VOC:  # of whose images only some have masks
-        colors, warning = voc.read_colors(labels.folder), ""
+        (colors, known_colors), warning = voc.read_colors(labels.folder), ""
         places = (labels.folder.parent / "JPEGImages", folder)
         folder = next((place for place in places if place.is_dir()), path)
     images, others = _images_by_id(folder, without=labels.folder)
@@ -69,7 +70,7 @@ def read_labels(path: Path, rules: Folder, classes: Sequence[str]) -> OwnLabels:
     ]
     if labels.format == find.VOC:
         images, masks = ({name: files[name] for name in both} for files in (images, masks))
-    return OwnLabels(labels.format, images, masks, colors, said)
+    return OwnLabels(labels.format, images, masks, colors, said, known_colors)
 
 
 def count(what: str, files: Collection[Path], note: str = "") -> str:

@@ -14,12 +14,11 @@ CLASSES = (
     "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike"
     " person pottedplant sheep sofa train tvmonitor"
 )
-BACKGROUND_AND_VOID = {"#000000", "#e0e0c0"}  # void: the ring around each thing
 NO_CLASSES = {"background", "void", "ignore", "unlabeled"}
 
 
-def read_colors(masks: Path) -> dict[str, str]:
-    """Return each class of a SegmentationClass/ folder with its colour; void is none.
+def read_colors(masks: Path) -> tuple[dict[str, str], set[str]]:
+    """Return each class of a SegmentationClass/ folder with its colour; and these, background's and void's.
 
     Raises `InputError` for a labelmap.txt with a line that is not `class:r,g,b:parts:actions`, or without
     classes, or with two of one colour.
@@ -39,7 +38,7 @@ def read_colors(masks: Path) -> dict[str, str]:
     classes = {name: color for name, color in colors.items() if name.lower().strip("_") not in NO_CLASSES}
     if len(set(classes.values())) < max(1, len(classes)):
         raise InputError(f"{file}: names no class besides the background, or two of one colour")
-    return classes
+    return classes, {*colors.values(), "#000000", "#e0e0c0"}  # void: the ring around each thing
 
 
 def _color(number: int) -> str:
