@@ -1,8 +1,7 @@
 """Requests to stop: SIGINT, SIGTERM, and the death of the parent process.
 
-A stage is interrupted at once; training first finishes its step (`deferred`). DVC and `torchrun` may be
-killed (`kill -9`), and the processes that they started would keep running and overwrite the outputs of the
-next run. So a process sends itself SIGTERM as soon as what started it is gone.
+A stage is interrupted at once; training first finishes its step (`deferred`). If DVC or `torchrun` is killed
+(`kill -9`), what they started must not overwrite the next run's outputs: it sends itself SIGTERM.
 """
 
 import os
@@ -95,4 +94,6 @@ def _is_orphan() -> bool:
 def _end_with_parent() -> None:
     while _parents() == _PARENTS and not _is_orphan():
         time.sleep(WATCH_S)
-    os.kill(os.getpid(), signal.SIGTERM)
+    while True:  # again, because Python drops an exception that is raised in a callback
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(30 * WATCH_S)
