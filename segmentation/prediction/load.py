@@ -47,8 +47,9 @@ def choose_network(model: str | None) -> str:
         except ValueError as error:
             raise InputError(f"--model {model}: {error}") from None
     trained = trained_networks()
-    # Checkpoints of format 1 do not hold their score.
-    return max(trained, key=lambda name: load_checkpoint(checkpoint_path(name)).meta.val_dice or 0)
+    if len(trained) > 1:  # checkpoints of format 1 do not hold their score
+        trained.sort(key=lambda name: -(load_checkpoint(checkpoint_path(name)).meta.val_dice or 0))
+    return trained[0]
 
 
 def trained_networks() -> list[str]:

@@ -10,7 +10,6 @@ import re
 import time
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import requests
@@ -166,7 +165,7 @@ def _fetch_rest(session: requests.Session, url: str, part: Path, patience: Patie
 
 def _save(response: requests.Response, part: Path, size: int, total: int | None, patience: Patience) -> None:
     """Append the body to the first `size` bytes of `part`, the whole of which has `total`, if known."""
-    name = Path(urlsplit(response.url).path).name
+    name = response.url.partition("?")[0].rpartition("/")[2]
     bar = progress(None, name, total, initial=size, unit="B", unit_scale=True)
     checked, had = time.monotonic(), size
     with bar, part.open("ab" if size else "wb") as file:

@@ -166,8 +166,8 @@ def make_batches(
         raise InputError(f"{RAW}: no training image shows any foreground; check masks and data.foreground")
     train = TrainingCrops(images, Augmentation(params.augment, geometry), seed)
     if min(batch_size, len(train)) < world_size():
-        found = f"train.batch_size = {batch_size}, and there are {len(train)} training images"
-        raise InputError(f"{world_size()} processes need an image each, but {found}; lower train.processes")
+        fewer = f"train.batch_size = {batch_size}, and there are {len(train)} training images"
+        raise InputError(f"{world_size()} processes need an image each, but {fewer}; lower train.processes")
     whole = geometry.fit == "tiles"  # images of any size: neither in one batch nor through shared memory
     scored = Batches(val, 1) if whole else Batches(val, SOFT_DICE_BATCH, workers=workers)
     return Batches(train, batch_size, shuffle_seed=seed, workers=workers), scored

@@ -38,6 +38,6 @@ def load_warm_start(name: str, params: Params) -> WarmStart | None:
         raise InputError(f"{path}: its SHA-256 {sha256} is not in train.start_sha256; add it if it is meant")
     model, meta = load_checkpoint(path, content)
     if (meta.model, meta.width) != (name, width):
-        found = f"holds {meta.model} of width {meta.width}, not {name} of width {width} (SHA-256 {sha256})"
-        raise InputError(f"{path}: {found}; change train.start_from, or model.width")
+        held = f"holds {meta.model} of width {meta.width}, not {name} of width {width} (SHA-256 {sha256})"
+        raise InputError(f"{path}: {held}; change train.start_from, or model.width")
     return WarmStart(model.state_dict(), sha256)

@@ -83,14 +83,14 @@ def small_disk(project: Path, stage: str, folder: Path, room: int) -> dict[str, 
         cwd=project, capture_output=True, text=True, timeout=300, env=os.environ,
     )  # fmt: skip
     assert finished.returncode == 0, finished.stderr
-    found: dict[str, Any] = json.loads(finished.stdout)
-    return found
+    ended: dict[str, Any] = json.loads(finished.stdout)
+    return ended
 
 
-def assert_intact(found: dict[str, Any], stage: str) -> None:
+def assert_intact(ended: dict[str, Any], stage: str) -> None:
     """Nothing is half there: each file is the old one, or a whole new one (of a finished epoch)."""
-    assert set(found["after"]) == set(found["before"])
-    changed = {name for name in found["before"] if found["after"][name] != found["before"][name]}
+    assert set(ended["after"]) == set(ended["before"])
+    changed = {name for name in ended["before"] if ended["after"][name] != ended["before"][name]}
     assert changed <= {f"plots/{stage}.csv"}
 
 
@@ -98,20 +98,20 @@ def assert_intact(found: dict[str, Any], stage: str) -> None:
 @pytest.mark.parametrize(("stage", "folder"), NEEDS)
 def test_a_full_disk(project: Path, stage: str, folder: str) -> None:
     """The last page that the stage would need is missing."""
-    found = small_disk(project, stage, project / folder, NEEDS[stage, folder] - 4096)
-    assert_one_line(found["status"], found["stderr"], stage, "No space left on device", folder)
-    assert_intact(found, stage)
+    ended = small_disk(project, stage, project / folder, NEEDS[stage, folder] - 4096)
+    assert_one_line(ended["status"], ended["stderr"], stage, "No space left on device", folder)
+    assert_intact(ended, stage)
 
 
 @pytest.mark.fault("a full disk")
 def test_no_room_for_the_state(project: Path, states: Path) -> None:
     states.mkdir(parents=True)
-    found = small_disk(project, "train_unet", states, 100_000)
-    assert_one_line(found["status"], found["stderr"], "train_unet", "No space left on device", ".state")
-    assert found["after"] == found["before"]
+    ended = small_disk(project, "train_unet", states, 100_000)
+    assert_one_line(ended["status"], ended["stderr"], "train_unet", "No space left on device", ".state")
+    assert ended["after"] == ended["before"]
 
 
 @pytest.mark.fault("a full disk")
 def test_no_room_for_the_log(project: Path) -> None:
-    found = small_disk(project, "train_unet", project / "runs", 4096)
-    assert_one_line(found["status"], found["stderr"], "train_unet", "No space left on device", "runs")
+    ended = small_disk(project, "train_unet", project / "runs", 4096)
+    assert_one_line(ended["status"], ended["stderr"], "train_unet", "No space left on device", "runs")

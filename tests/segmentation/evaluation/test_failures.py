@@ -96,11 +96,11 @@ def test_the_main_kind() -> None:
 def test_the_lost_dice_is_shared_out() -> None:
     pixels = np.array([[30, 0, 0, 10], [0, 0, 0, 20], [5, 5, 0, 0], [0, 0, 0, 0]])
     dice = np.array([0.6, 0.9, 0.2, 1.0])
-    found = failure_table(pixels, dice, np.array([False, False, True, False]))
-    assert {kind: row["images"] for kind, row in found.items()} == {
+    table = failure_table(pixels, dice, np.array([False, False, True, False]))
+    assert {kind: row["images"] for kind, row in table.items()} == {
         "missed object": 1, "extra region": 0, "hole": 0, "boundary": 1, "mask looks wrong": 1,
     }  # fmt: skip
-    lost = {kind: row["lost_dice"] for kind, row in found.items()}
+    lost = {kind: row["lost_dice"] for kind, row in table.items()}
     assert lost == pytest.approx({
         "missed object": 0.3 / 1.3, "extra region": 0, "hole": 0, "boundary": 0.2 / 1.3,
         "mask looks wrong": 0.8 / 1.3,
