@@ -116,12 +116,11 @@ def _delete(path: Path) -> None:
 
 
 def _alive(pid: int) -> bool:
-    try:
+    with suppress(ProcessLookupError):
         with suppress(PermissionError):  # another user's
             os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+        return True
+    return False
 
 
 def visible_files(folder: Path) -> list[Path]:

@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +75,7 @@ class ResumeState:
         except (PermissionError, MemoryError):
             raise
         except Exception:  # a damaged file can fail in any of torch's readers
-            aside = self.path.with_suffix(".damaged")
-            self.path.replace(aside)
+            aside = self.path.replace(self.path.with_suffix(".damaged"))
             self._say(f"{self.path} is damaged: moved to {aside.name}; training starts from the beginning")
             return None
 
@@ -89,18 +88,21 @@ class ResumeState:
     def discard(self) -> None:
         """Delete the state: the training is finished."""
         self.path.unlink(missing_ok=True)
+        self.path.with_suffix(".said").unlink(missing_ok=True)
 
     def _say_what_differs(self) -> None:
         """Name what differs from the latest unfinished training of this network; once for each of them."""
         latest = max(self.folder.glob(f"{self.name}-*.state"), key=_modified, default=None)
-        if latest is None or latest.with_suffix(".said").exists():
+        if latest is None or (said := latest.with_suffix(".said")).exists():
             return
+        said.touch()
         try:
             theirs = torch.load(latest, map_location="cpu", weights_only=True, mmap=True)["fingerprint"]
             changes = differences(json.loads(theirs), json.loads(self.fingerprint))
+        except FileNotFoundError:  # that training has just ended
+            return said.unlink(missing_ok=True)
         except Exception:  # a foreign file can fail in any of torch's readers
             changes = "the version of this program"
-        latest.with_suffix(".said").touch()
         self._say(f"starts from the beginning; the latest unfinished training differs: {changes}")
 
     def _say(self, text: str) -> None:
@@ -108,7 +110,6 @@ class ResumeState:
 
 
 def _modified(path: Path) -> float:
-    try:
+    with suppress(FileNotFoundError):  # of a training that has just ended
         return path.stat().st_mtime
-    except FileNotFoundError:  # of a training that has just ended
-        return time.time()
+    return time.time()

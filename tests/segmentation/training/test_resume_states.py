@@ -104,6 +104,18 @@ def test_another_training_has_another_state(
     assert len(list(tmp_path.glob("*.state"))) == 2
     assert ResumeState("resnet", FINGERPRINT, tmp_path).load() is None
     assert capsys.readouterr().err == ""  # of another network nothing is expected
+    assert make_state(tmp_path, another=1).load() is None and capsys.readouterr().err != ""
+    for state in (make_state(tmp_path), other):
+        state.discard()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_training_that_has_just_ended_is_not_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "unet-0123.state").symlink_to("gone")  # seen in the folder, not there to be read
+    assert make_state(tmp_path).load() is None
+    assert capsys.readouterr().err == "" and list(tmp_path.glob("*.said")) == []
 
 
 def test_differences() -> None:
