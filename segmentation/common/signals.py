@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# Raised in these, an exception can be dropped, or leave a lock taken, for which a thread waits for ever.
+UNSAFE = ("threading", "weakref", "_weakrefset", "importlib", "tqdm")
+AGAIN_S = 0.01  # how soon a signal that came in one of them is tried again
 WATCH_S = 0.3  # how often the parent process is checked
 
 
@@ -62,8 +64,14 @@ def deferred() -> Iterator[StopRequest]:
             signal.signal(signum, handler)
 
 
-def _interrupt(signum: int, _: FrameType | None) -> NoReturn:
-    raise Interrupted(signum)
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    while frame and frame.f_globals is globals():
+        frame = frame.f_back
+    if frame and frame.f_globals.get("__name__", "").partition(".")[0] in UNSAFE:
+        signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signum))
+        signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
+    else:
+        raise Interrupted(signum)
 
 
 def _parents() -> tuple[int, int]:

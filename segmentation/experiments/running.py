@@ -114,14 +114,12 @@ def finished(experiment: Experiment, hardware: str | None = None) -> RunScores |
     It ran on `hardware`, by default that of this machine. An experiment whose outputs are no longer in
     DVC's cache is removed.
     """
-    commits = call(
-        "git", "for-each-ref", "--format=%(objectname)", f"refs/exps/*/*/{experiment.name}"
-    ).split()
-    if not commits:
+    found = call("git", "for-each-ref", "--format=%(objectname)", f"refs/exps/*/*/{experiment.name}").split()
+    if not found:
         return None
 
     def show(path: str | Path) -> str:
-        return call("git", "show", f"{commits[0]}:{path}")
+        return call("git", "show", f"{found[0]}:{path}")
 
     cache = Path(call("dvc", "cache", "dir").strip()) / "files/md5"
     stages = yaml.safe_load(show("dvc.lock"))["stages"].values()

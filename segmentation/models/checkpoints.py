@@ -160,6 +160,4 @@ def save_archive(content: dict[str, Any], file: IO[bytes]) -> None:
 
 def fresh(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return contiguous copies on the CPU; `contiguous()` would keep odd strides where a side is 1."""
-    return {
-        name: torch.empty(tensor.shape, dtype=tensor.dtype).copy_(tensor) for name, tensor in weights.items()
-    }
+    return {name: torch.empty(old.shape, dtype=old.dtype).copy_(old) for name, old in weights.items()}

@@ -35,15 +35,13 @@ EXPERIMENTS = Path("experiments")
 
 def page(outputs: RunOutputs) -> str:
     """Return the page about a run that was made with the present params.yaml."""
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["size"] = lambda data: Image.open(io.BytesIO(data)).size
-    environment.filters["base64"] = lambda data: base64.b64encode(data).decode()
+    jinja = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    jinja.filters["size"] = lambda data: Image.open(io.BytesIO(data)).size
+    jinja.filters["base64"] = lambda data: base64.b64encode(data).decode()
     params, default = (flat(read_params(path)) for path in (PARAMS, DEFAULT))
     source = os.path.expanduser(params["data.folder.path"]) if params["data.source"] == "folder" else RAW
     images = gallery(outputs)
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+    return jinja.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         headline=headline(outputs),
         outputs=outputs,
         details=outputs.details,

@@ -72,8 +72,6 @@ def _affine(settings: Augment, geometry: Geometry, shift: float) -> A.Affine:
 
 
 def _color(strength: float) -> A.ColorJitter:
-    factors, hue = (1 - strength, 1 + strength), strength * HUE
+    gain, hue = (1 - strength, 1 + strength), strength * HUE
     probability = 1.0 if strength else 0.0
-    return A.ColorJitter(
-        brightness=factors, contrast=factors, saturation=factors, hue=(-hue, hue), p=probability
-    )
+    return A.ColorJitter(brightness=gain, contrast=gain, saturation=gain, hue=(-hue, hue), p=probability)
