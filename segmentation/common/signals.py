@@ -6,6 +6,7 @@ A stage is interrupted at once; training first finishes its step (`deferred`). I
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -38,6 +39,7 @@ def listen() -> None:
     """Raise `Interrupted` on a signal from now on; stop with the parent if that is DVC or `torchrun`."""
     for signum in SIGNALS:
         signal.signal(signum, _interrupt)
+    sys.unraisablehook = _not_raised
     if "DVC_STAGE" in os.environ or "TORCHELASTIC_RUN_ID" in os.environ:
         threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -68,10 +70,21 @@ def _interrupt(signum: int, frame: FrameType | None) -> None:
     while frame and frame.f_globals is globals():
         frame = frame.f_back
     if frame and frame.f_globals.get("__name__", "").partition(".")[0] in UNSAFE:
-        signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signum))
-        signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
+        _again(signum)
     else:
         raise Interrupted(signum)
+
+
+def _again(signum: int) -> None:
+    signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signum))
+    signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
+
+
+def _not_raised(dropped: "sys.UnraisableHookArgs") -> None:
+    if isinstance(dropped.exc_value, Interrupted):  # in a callback, or by a library
+        _again(dropped.exc_value.signum)
+    else:
+        sys.__unraisablehook__(dropped)
 
 
 def _parents() -> tuple[int, int]:

@@ -110,6 +110,26 @@ def test_a_signal_waits_for_what_may_hold_a_lock(module: str, said: str) -> None
     assert (finished.stdout, finished.stderr) == (said, "")
 
 
+DROPPED = """
+import signal, time
+from segmentation.common.signals import Interrupted, listen
+listen()
+class Old:
+    def __del__(self):
+        signal.raise_signal(signal.SIGTERM)
+try:
+    Old()
+    time.sleep(10)
+except Interrupted as error:
+    print(error.signum)
+"""
+
+
+def test_a_signal_that_python_drops_comes_again() -> None:
+    finished = subprocess.run([sys.executable, "-c", DROPPED], capture_output=True, text=True)
+    assert (finished.stdout, finished.stderr) == ("15\n", "")
+
+
 INTERRUPTED_OFTEN = """
 import os, random, signal, sys, time
 from pathlib import Path
