@@ -1,12 +1,12 @@
 """The project's folder as git and DVC know it."""
 
-import hashlib
 import subprocess
 import sys
 from pathlib import Path
 
 from segmentation.common.artifacts import CHECKPOINTS, SPLIT, TEST_METRICS
 from segmentation.common.errors import Fault
+from segmentation.common.files import md5_of
 from segmentation.common.leaves import differences, flat
 from segmentation.params import PARAMS
 
@@ -42,20 +42,13 @@ def other_results() -> str:
         groups = [stage.get("params", {}).get(str(PARAMS), {}) for stage in stages.values()]
     except (OSError, YAMLError, ValueError, LookupError, TypeError, AttributeError):
         return ""
-    if files.get(str(TEST_METRICS)) != _md5(str(TEST_METRICS)):
+    if files.get(str(TEST_METRICS)) != md5_of(TEST_METRICS):
         return ""
     # What is missing, as in a fresh clone, is no other one.
-    used = {
-        path: md5
-        for path, md5 in files.items()
-        if path.startswith((str(SPLIT), f"{CHECKPOINTS}/")) and Path(path).exists()
-    }
+    inputs = (str(SPLIT), f"{CHECKPOINTS}/")
+    used = {path: md5 for path, md5 in files.items() if path.startswith(inputs) and Path(path).exists()}
     then = {name: value for group in groups for name, value in flat(group).items()}
-    now = {name: present.get(name) for name in then} | {path: _md5(path) for path in used}
+    now = {name: present.get(name) for name in then} | {path: md5_of(Path(path)) for path in used}
     changes = differences(then | used, now)
     remedy = "`dvc repro` makes those of what is here, `make back` goes back to the last commit"
     return f"results of other params or data ({changes}): {remedy}" if changes else ""
-
-
-def _md5(path: str) -> str:
-    return hashlib.md5(Path(path).read_bytes()).hexdigest() if Path(path).is_file() else "-" * 32

@@ -5,6 +5,7 @@ to its cache, and writing through the link would corrupt the cached object.
 """
 
 import glob
+import hashlib
 import json
 import os
 import re
@@ -121,6 +122,14 @@ def _alive(pid: int) -> bool:
             os.kill(pid, 0)
         return True
     return False
+
+
+def md5_of(path: Path) -> str | None:
+    """Return the md5 of a file as DVC writes it, in hexadecimal digits; None if there is no file."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def visible_files(folder: Path) -> list[Path]:

@@ -15,8 +15,8 @@ from pathlib import Path
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# Raised in these, an exception can be dropped, or leave a lock taken, for which a thread waits for ever.
-UNSAFE = ("threading", "weakref", "_weakrefset", "importlib", "tqdm")
+# An exception raised in these can leave a lock taken, for which a thread waits for ever.
+UNSAFE = ("threading", "importlib", "tqdm")
 AGAIN_S = 0.01  # how soon a signal that came in one of them is tried again
 WATCH_S = 0.3  # how often the parent process is checked
 
@@ -115,6 +115,6 @@ def _is_orphan() -> bool:
 def _end_with_parent() -> None:
     while _parents() == _PARENTS and not _is_orphan():
         time.sleep(WATCH_S)
-    while True:  # again, because Python drops an exception that is raised in a callback
+    while True:  # again, because a library may swallow the exception
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(30 * WATCH_S)

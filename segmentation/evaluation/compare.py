@@ -35,12 +35,9 @@ def compare(
     All intervals but those without twins come from the same draws, so that differences are paired.
     """
     networks = scored.networks
-    views = {
-        size: {name: network.counts[size] for name, network in networks.items()} for size in RESOLUTIONS
-    } | {
-        "no_border": {name: network.no_border[resolution] for name, network in networks.items()},
-        "baselines": {name: counts[resolution] for name, counts in scored.baselines.items()},
-    }
+    views = {size: {name: network.counts[size] for name, network in networks.items()} for size in RESOLUTIONS}
+    views["no_border"] = {name: network.no_border[resolution] for name, network in networks.items()}
+    views["baselines"] = {name: counts[resolution] for name, counts in scored.baselines.items()}
     columns = _columns(views) | {
         ("contour", name, score): values
         for name, network in networks.items()

@@ -158,7 +158,7 @@ def _example_images(
     for_each = max(1, min(ON_A_SHEET, len(ids) // 3) // len(predictors))
     sheets = {
         f"{label}.png": sheet(
-            f"{label.capitalize()} of {len(ids)} test images", [example(index) for index in chosen], titles
+            f"{label.capitalize()} of {len(ids)} test images", [*map(example, chosen)], titles
         )
         for label, chosen in ranked(dice, dict.fromkeys(IN_THE_GALLERY, for_each)).items()
         if chosen

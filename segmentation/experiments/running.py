@@ -114,17 +114,14 @@ def finished(experiment: Experiment, hardware: str | None = None) -> RunScores |
     It ran on `hardware`, by default that of this machine. An experiment whose outputs are no longer in
     DVC's cache is removed.
     """
-    found = call("git", "for-each-ref", "--format=%(objectname)", f"refs/exps/*/*/{experiment.name}").split()
-    if not found:
+    ref = f"refs/exps/*/*/{experiment.name}"
+    commit = call("git", "for-each-ref", "--count=1", "--format=%(objectname)", ref).strip()
+    if not commit:
         return None
-
-    def show(path: str | Path) -> str:
-        return call("git", "show", f"{found[0]}:{path}")
-
     cache = Path(call("dvc", "cache", "dir").strip()) / "files/md5"
-    stages = yaml.safe_load(show("dvc.lock"))["stages"].values()
+    stages = yaml.safe_load(call("git", "show", f"{commit}:dvc.lock"))["stages"].values()
     kept = {out["path"]: cache / out["md5"][:2] / out["md5"][2:] for stage in stages for out in stage["outs"]}
-    run, test, rows = experiment.run, json.loads(show(TEST_METRICS)), []
+    run, test, rows = experiment.run, json.loads(call("git", "show", f"{commit}:{TEST_METRICS}")), []
     summaries = {name: kept[str(training_summary_path(name))] for name in test if name != "difference"}
     table = kept[str(PER_IMAGE)]
     if not all(path.exists() for path in (table, *summaries.values())):

@@ -4,7 +4,6 @@ What was fetched is kept in a cache and found there by its md5. An interrupted t
 stopped (RFC 9110, section 14: Range requests), in a later process too.
 """
 
-import hashlib
 import os
 import re
 import time
@@ -18,6 +17,7 @@ from filelock import FileLock
 from requests.adapters import HTTPAdapter
 
 from segmentation.common.errors import Fault, InputError
+from segmentation.common.files import md5_of
 from segmentation.common.progress import progress
 
 
@@ -65,11 +65,11 @@ def fetch(url: str, md5: str, cache: Path, patience: Patience = PATIENCE) -> Pat
         raise InputError(f"{url}: the address must start with https://, http:// or file://")
     kept, part = cache / f"{md5}.tar.gz", cache / f"{md5}.part"
     try:
-        if _md5(kept) == md5:  # needs no lock: the name is only given to whole files
+        if md5_of(kept) == md5:  # needs no lock: the name is only given to whole files
             return kept
         cache.mkdir(parents=True, exist_ok=True)
         with FileLock(cache / f"{md5}.lock"):
-            if _md5(kept) != md5:  # another process may have fetched it meanwhile
+            if md5_of(kept) != md5:  # another process may have fetched it meanwhile
                 _fetch_checked(url, md5, part, patience)
                 part.replace(kept)
     except OSError as error:
@@ -80,7 +80,7 @@ def fetch(url: str, md5: str, cache: Path, patience: Patience = PATIENCE) -> Pat
 def _local(url: str, rest: str, md5: str) -> Path:
     host, _, name = rest.partition("/")
     path = Path(url2pathname(f"/{name}"))
-    actual = _md5(path) if host in ("", "localhost") else None
+    actual = md5_of(path) if host in ("", "localhost") else None
     if actual is None:
         raise InputError(f"{url}: there is no file {path}; write it as in file:///folder/file.tar.gz")
     if actual != md5:
@@ -88,17 +88,10 @@ def _local(url: str, rest: str, md5: str) -> Path:
     return path
 
 
-def _md5(path: Path) -> str | None:
-    if not path.is_file():
-        return None
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-
-
 def _fetch_checked(url: str, md5: str, part: Path, patience: Patience) -> None:
     for _ in range(2):
         resumed = _fetch_whole(url, part, patience)
-        actual, size = _md5(part), part.stat().st_size
+        actual, size = md5_of(part), part.stat().st_size
         if actual == md5:
             return
         part.unlink()

@@ -74,9 +74,7 @@ def describe_twins(split: Split, checked: Mapping[str, Checked]) -> list[str]:
     part_of = {image_id: part for part in ("train", "val", "test") for image_id in split[part]}
     lines = []
     if blank := [image_id for image_id in part_of if shows_little(checked[image_id].image_hash)]:
-        lines.append(
-            f"images that show too little to know near-duplicates: {len(blank)}, the first {blank[0]}"
-        )
+        lines += [f"images that show too little to know near-duplicates: {len(blank)}, the first {blank[0]}"]
     if groups := split["twins"]:
         lines.append(f"groups of near-duplicate images: {len(groups)}, with {sum(map(len, groups))} images")
     if apart := [group for group in groups if len({part_of[image_id] for image_id in group}) > 1]:
