@@ -52,9 +52,7 @@ def notes(details: Mapping[str, Any]) -> list[str]:
             )
     for name, error in details["calibration_error"].items():
         if error > BADLY:
-            lines.append(
-                f"{name}: its probabilities are off by {error:.3f} on average; use them for masks only"
-            )
+            lines += [f"{name}: its probabilities are off by {error:.3f} on average; use them for masks only"]
     return lines
 
 

@@ -51,7 +51,8 @@ def axes_of(images: Tensor, geometry: Geometry, scale: Tensor, multiple: int) ->
     window; its last row and column are repeated up to a `multiple` of pixels.
     """
     sides = [torch.scalar_tensor(side, dtype=torch.float64) for side in images.shape[1:3]]
-    factor = scale if geometry.fit == "tiles" else geometry.size / torch.maximum(*sides)
+    window = torch.full_like(scale, geometry.size)  # a number would be multiplied by the reciprocal
+    factor = scale if geometry.fit == "tiles" else window / torch.maximum(*sides)
     axes = []
     for length, side in zip(images.shape[1:3], sides, strict=True):
         size = (side * factor).round().clamp(min=1).long()
