@@ -15,8 +15,8 @@ from pathlib import Path
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# An exception raised in these can leave a lock taken, for which a thread waits for ever.
-UNSAFE = ("threading", "importlib", "tqdm")
+# An exception raised in these can leave a lock taken, which a thread then waits for, or an object half made.
+UNSAFE = ("threading", "weakref", "_weakrefset", "importlib", "tqdm")
 AGAIN_S = 0.01  # how soon a signal that came in one of them is tried again
 WATCH_S = 0.3  # how often the parent process is checked
 
